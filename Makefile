@@ -1,0 +1,36 @@
+# Everything that a fresh machine with Python 3.11 and make needs: `make demo`, `make test`.
+# Environments and the store stay inside the clone, so that deleting it undoes everything.
+
+PYTHON ?= python3.11
+VENV := .venv
+export MODELBUILD_CACHE ?= $(CURDIR)/.cache/modelbuild
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+RECIPES := digits activity
+
+.PHONY: demo test test-fast lint clean
+
+demo: $(VENV)/installed
+	@set -e; for recipe in $(RECIPES); do \
+	  echo; echo "== $$recipe"; \
+	  $(VENV)/bin/modelbuild build ios android -f recipes/$$recipe/deploy.yaml --out artifacts/$$recipe; \
+	done
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest
+
+test-fast: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -m "not toolchain"
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) .cache artifacts/digits artifacts/activity
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $@

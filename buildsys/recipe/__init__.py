@@ -1,0 +1,20 @@
+"""`deploy.yaml` to a recipe: schema, loading with positions, diagnostics."""
+
+from buildsys.recipe.diagnostic import Diagnostic, RecipeError
+from buildsys.recipe.loading import Check, find, load
+from buildsys.recipe.position import Position
+from buildsys.recipe.recipe import Recipe
+from buildsys.recipe.schema import schema
+from buildsys.recipe.spec import Spec
+
+__all__ = [
+    "Check",
+    "Diagnostic",
+    "Position",
+    "Recipe",
+    "RecipeError",
+    "Spec",
+    "find",
+    "load",
+    "schema",
+]

@@ -1,0 +1,126 @@
+"""What the parts of a recipe must have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from buildsys.recipe.diagnostic import Diagnostic
+from buildsys.recipe.model import Model
+from buildsys.recipe.position import Position
+from buildsys.recipe.recipe import Recipe
+
+
+def disagreements(recipe: Recipe) -> list[Diagnostic]:
+    """Parts of a recipe that do not fit together.
+
+    The recipe's names must be resolved: every reference leads to a definition.
+    """
+    return [
+        *_equal_labels(recipe),
+        *_uncovered_inputs(recipe),
+        *_unlabelled_metrics(recipe),
+        *_pictures(recipe),
+        *_bounds_without_metric(recipe),
+    ]
+
+
+def _equal_labels(recipe: Recipe) -> Iterator[Diagnostic]:
+    seen: dict[str, Position] = {}
+    for target, entries in recipe.spec.targets.items():
+        for index, entry in enumerate(entries):
+            place = recipe.where("targets", target, index)
+            for model in entry.models or recipe.spec.models:
+                label = entry.label(target, model)
+                if label in seen:
+                    yield Diagnostic(
+                        f"two deployables would have the label `{label}`",
+                        place,
+                        "give one of them a `name`",
+                        (seen[label].noted("the first one"),),
+                    )
+                seen.setdefault(label, place)
+
+
+def _dataset_uses(recipe: Recipe) -> Iterator[tuple[str, Model, str, tuple[str, ...]]]:
+    """Each use of a dataset for a model: model name, model, dataset name, place."""
+    for name, model in recipe.spec.models.items():
+        if model.samples.dataset is not None:
+            yield name, model, model.samples.dataset, ("models", name, "samples", "dataset")
+        if model.evaluate is not None:
+            yield name, model, model.evaluate.dataset, ("models", name, "evaluate", "dataset")
+    calibrated: dict[tuple[str, str], None] = {}
+    for entries in recipe.spec.targets.values():
+        for entry in entries:
+            if entry.quantization is not None:
+                for name in entry.models or recipe.spec.models:
+                    calibrated[entry.quantization, name] = None
+    for profile, name in calibrated:
+        calibration = recipe.spec.quantization[profile].calibration
+        if calibration is not None:
+            place = ("quantization", profile, "calibration", "dataset")
+            yield name, recipe.spec.models[name], calibration.dataset, place
+
+
+def _uncovered_inputs(recipe: Recipe) -> Iterator[Diagnostic]:
+    for name, model, dataset, place in _dataset_uses(recipe):
+        arrays = recipe.spec.datasets[dataset].inputs
+        for port in model.inputs if arrays else ():
+            if port not in arrays:
+                yield Diagnostic(
+                    f"the dataset `{dataset}` has nothing for the input `{port}` of `{name}`",
+                    recipe.where(*place),
+                    f"add it to `datasets.{dataset}.inputs`",
+                    (recipe.where("datasets", dataset, "inputs").noted("its inputs"),),
+                )
+
+
+def _unlabelled_metrics(recipe: Recipe) -> Iterator[Diagnostic]:
+    for name, model in recipe.spec.models.items():
+        evaluate = model.evaluate
+        if evaluate is None or evaluate.metric is None:
+            continue
+        if recipe.spec.datasets[evaluate.dataset].labels is None:
+            yield Diagnostic(
+                f"the metric `{evaluate.metric}` needs labels, and the dataset "
+                f"`{evaluate.dataset}` has none",
+                recipe.where("models", name, "evaluate", "metric"),
+                "name its array of labels: `labels: y`",
+                (recipe.where_key("datasets", evaluate.dataset).noted("the dataset"),),
+            )
+
+
+def _pictures(recipe: Recipe) -> Iterator[Diagnostic]:
+    for name, dataset in recipe.spec.datasets.items():
+        source = dataset.source
+        folder = isinstance(source, str) and recipe.resolve(source).is_dir()
+        if folder and dataset.preprocess is None:
+            yield Diagnostic(
+                f"the folder of images `{source}` needs `preprocess`",
+                recipe.where("datasets", name, "source"),
+                "say how a picture becomes an array: `preprocess: {size: [224, 224]}`",
+            )
+        if not folder and dataset.preprocess is not None:
+            yield Diagnostic(
+                "`preprocess` needs a folder of images as the `source`",
+                recipe.where_key("datasets", name, "preprocess"),
+                "delete it",
+            )
+
+
+def _bounds_without_metric(recipe: Recipe) -> Iterator[Diagnostic]:
+    for target, entries in recipe.spec.targets.items():
+        for index, entry in enumerate(entries):
+            if entry.accept is None:
+                continue
+            if recipe.spec.acceptance[entry.accept].metric_drop is None:
+                continue
+            for name in entry.models or recipe.spec.models:
+                if recipe.spec.models[name].evaluate is None:
+                    bound = recipe.where("acceptance", entry.accept, "metric_drop")
+                    yield Diagnostic(
+                        f"`{entry.accept}` bounds `metric_drop`, and the model `{name}` has no "
+                        "`evaluate`",
+                        recipe.where("targets", target, index, "accept"),
+                        f"add `evaluate: {{dataset: NAME, metric: top1}}` to `models.{name}`",
+                        (bound.noted("the bound"),),
+                    )

@@ -1,0 +1,188 @@
+"""`deploy.yaml` to a recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from buildsys.recipe import consistency, faults, includes, references
+from buildsys.recipe.diagnostic import Diagnostic, RecipeError
+from buildsys.recipe.document import Node, select
+from buildsys.recipe.parsing import Composer, RefusedError
+from buildsys.recipe.position import Position, Source
+from buildsys.recipe.recipe import Recipe
+from buildsys.recipe.spec import Spec
+from buildsys.recipe.syntax import decode, encoding_diagnostic
+
+Check = Callable[[Recipe], list[Diagnostic]]
+FILE_NAME = "deploy.yaml"
+
+
+def find(start: Path, name: str = FILE_NAME) -> Path:
+    """The recipe in a folder or the nearest one above it.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    folder = _absolute(start)
+    for candidate in (folder, *folder.parents):
+        if (candidate / name).is_file():
+            return candidate / name
+    message = f"no `{name}` in `{folder}` or any folder above it"
+    raise RecipeError([Diagnostic(message, hint="go to your project, or name one with `--file`")])
+
+
+def load(path: Path, *, environ: Mapping[str, str], checks: Sequence[Check] = ()) -> Recipe:
+    """Reads and validates a recipe.
+
+    Args:
+        path: The file.
+        environ: What `${VAR}` takes its values from.
+        checks: More checks, of things that this package knows nothing of (formats, options). They
+            are called when the recipe fits the schema and every name in it is defined.
+
+    Raises:
+        RecipeError: Something is wrong; it carries everything that could be found.
+    """
+    reader = _Reader(_absolute(path), environ)
+    root = reader.read()
+    found = reader.diagnostics
+    if root is None:
+        raise RecipeError(_ordered(found, reader.files))
+    spec = None
+    try:
+        data = {key: value for key, value in root.data.items() if not key.startswith("x-")}
+        spec = Spec.model_validate(data)
+    except ValidationError as error:
+        found += faults.diagnostics(error, root)
+    pointed_at = {each.position for each in found}
+    unknown = references.unknown_names(root)
+    files = references.missing_files(root, reader.folder)
+    found += [each for each in unknown + files if each.position not in pointed_at]
+    recipe = None
+    if spec is not None:
+        recipe = Recipe(
+            path=reader.path,
+            folder=reader.folder,
+            spec=spec,
+            files=tuple(reader.files),
+            environment=MappingProxyType(dict(sorted(reader.used.items()))),
+            root=root,
+        )
+        if not unknown:
+            for check in (consistency.disagreements, *checks):
+                found += check(recipe)
+    found = _ordered(found, reader.files)
+    if recipe is None or any(each.severity == "error" for each in found):
+        raise RecipeError(found)
+    return replace(recipe, warnings=tuple(found))
+
+
+class _Reader:
+    """Reads a recipe's files.
+
+    Attributes:
+        path: The recipe.
+        folder: Its folder.
+        files: What was read, in order.
+        used: The environment variables that were put in.
+        diagnostics: What is wrong so far.
+    """
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self.path = path
+        self.folder = path.parent
+        self.files: list[Path] = []
+        self.used: dict[str, str] = {}
+        self.diagnostics: list[Diagnostic] = []
+        self._environ = environ
+
+    def read(self) -> Node | None:
+        """The recipe's document with its fragments; `None` when a file cannot be read at all."""
+        root = self._document(self.path, None)
+        if root is None:
+            return None
+        fragments = []
+        complete = True
+        for _, found in select(root, ("include", "*")):
+            if not isinstance(found.node.data, str) or found.node.broken:
+                continue
+            place = found.value_position()
+            fragment = self._fragment(found.node.data, place)
+            if fragment is None:
+                complete = False
+            else:
+                fragments.append(includes.Fragment(fragment, place))
+        if not complete:
+            # Without it, every name that it defines would be said to be unknown.
+            return None
+        joined, diagnostics = includes.join(root, fragments)
+        self.diagnostics += diagnostics
+        return joined
+
+    def _fragment(self, written: str, place: Position) -> Node | None:
+        path = _absolute(self.folder / written)
+        if path in self.files:
+            message = f"`{written}` is included already"
+            self.diagnostics.append(Diagnostic(message, place, "delete it"))
+            return None
+        if not path.is_file():
+            message, hint = references.absent(written, self.folder, "file")
+            self.diagnostics.append(Diagnostic(message, place, hint))
+            return None
+        return self._document(path, place)
+
+    def _document(self, path: Path, place: Position | None) -> Node | None:
+        self.files.append(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            message = f"`{path}` cannot be read: {error.strerror}"
+            self.diagnostics.append(Diagnostic(message, place, "name a recipe with `--file`"))
+            return None
+        text = decode(content)
+        if isinstance(text, int):
+            self.diagnostics.append(encoding_diagnostic(Source(path, ""), content, text))
+            return None
+        composer = Composer(Source(path, text), self._environ)
+        try:
+            root = composer.compose()
+        except RefusedError as error:
+            self.diagnostics += [*composer.diagnostics, error.diagnostic]
+            return None
+        self.diagnostics += composer.diagnostics
+        self.used.update(composer.used)
+        return root
+
+
+def _absolute(path: Path) -> Path:
+    # Not `resolve`: a recipe that is a link is the recipe of the folder that the link is in.
+    return Path(os.path.abspath(path))
+
+
+def _ordered(found: Iterable[Diagnostic], files: list[Path]) -> list[Diagnostic]:
+    """Findings in the order of files and lines, each once.
+
+    What is wrong with a value that several aliases bring in is one finding with several places.
+    """
+    merged: dict[tuple[str, Position | None], Diagnostic] = {}
+    for each in found:
+        first = merged.get((each.message, each.position))
+        if first is not None:
+            places = (*first.also, *(place for place in each.also if place not in first.also))
+            each = replace(first, also=places)
+        merged[each.message, each.position] = each
+
+    def order(diagnostic: Diagnostic) -> tuple[int, int, int]:
+        place = diagnostic.position
+        if place is None:
+            return (-1, 0, 0)
+        index = files.index(place.file) if place.file in files else len(files)
+        return (index, place.line, place.column)
+
+    return sorted(merged.values(), key=order)

@@ -1,0 +1,310 @@
+"""`models:` of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from buildsys.recipe.hints import did_you_mean
+from buildsys.recipe.part import (
+    SYMBOL,
+    EntryPoint,
+    FilePath,
+    Name,
+    Number,
+    Part,
+    PortName,
+    Symbol,
+    exactly_one,
+    fault,
+    misplaced,
+    one_of_required,
+)
+from buildsys.recipe.shape import checked_size
+
+Dtype = Literal["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"]
+SOURCES = ("factory", "torchscript", "exported", "onnx")
+
+
+class ModelSource(Part):
+    """Where a model's graph and weights come from: exactly one of four kinds."""
+
+    model_config = ConfigDict(json_schema_extra=one_of_required(*SOURCES))
+
+    factory: EntryPoint | None = Field(
+        default=None,
+        description="A callable that returns a `torch.nn.Module`: `module:callable`, imported from "
+        "the recipe's folder.",
+        examples=["model:build"],
+    )
+    args: dict[str, JsonValue] = Field(
+        default={},
+        description="Keyword arguments of the factory: plain data only.",
+        examples=[{"width": 16}],
+    )
+    checkpoint: FilePath | None = Field(
+        default=None,
+        description="The weights that are loaded into what the factory returns: `.safetensors`, or "
+        "`.pt`, `.pth`, `.bin` read without running code. Without it the module keeps its own.",
+        examples=["weights.safetensors"],
+    )
+    torchscript: FilePath | None = Field(
+        default=None, description="A TorchScript file.", examples=["model.pt"]
+    )
+    exported: FilePath | None = Field(
+        default=None, description="An ExportedProgram.", examples=["model.pt2"]
+    )
+    onnx: FilePath | None = Field(
+        default=None, description="An ONNX file.", examples=["model.onnx"]
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kind = exactly_one(self, *SOURCES)
+        for name in ("args", "checkpoint"):
+            if kind != "factory" and name in self.model_fields_set:
+                hint = f"a `{kind}` file holds its own weights: delete `{name}`"
+                raise misplaced(f"`{name}` needs a `factory`", hint, name)
+        return self
+
+
+class Dim(Part):
+    """The sizes that an axis may take."""
+
+    min: int = Field(default=1, ge=1, description="The smallest size.")
+    max: int = Field(default=64, ge=1, description="The largest size.")
+    example: int = Field(
+        default=1,
+        ge=1,
+        description="The size to capture with, and to fix where a format has fixed sizes. "
+        "Default: `min`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_example(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "example" not in data and isinstance(data.get("min"), int):
+            return {**data, "example": data["min"]}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min > self.max:
+            at = "max" if "max" in self.model_fields_set else "min"
+            raise fault(f"`min` {self.min} is above `max` {self.max}", None, at)
+        if not self.min <= self.example <= self.max:
+            message = f"`example` {self.example} is not within {self.min} to {self.max}"
+            raise fault(message, None, "example")
+        return self
+
+
+Size = Annotated[
+    int | str,
+    PlainValidator(checked_size),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": SYMBOL}]}
+    ),
+]
+
+
+class Port(Part):
+    """An input of a model."""
+
+    shape: Annotated[tuple[Size, ...], Field(strict=False)] = Field(
+        description="The sizes of its axes: whole numbers, or symbols for sizes that may vary. A "
+        "symbol means one size over all inputs of the model.",
+        examples=[["N", 1, 8, 8]],
+    )
+    dtype: Dtype = Field(default="float32", description="The type of its elements.")
+    dims: dict[Symbol, Dim] = Field(
+        default={},
+        description="What the symbols of the shape may be. A symbol that no input of the model "
+        "describes goes from 1 to 64, with 1 as the example.",
+        examples=[{"N": {"min": 1, "max": 64, "example": 1}}],
+    )
+    range: Annotated[tuple[Number, Number], Field(strict=False)] | None = Field(
+        default=None,
+        description="The least and the greatest value, both included: random samples are drawn "
+        "from it. Integer inputs with random samples need one.",
+        examples=[[0, 30521]],
+    )
+    layout: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]+$",
+        description="What the axes mean, a letter an axis.",
+        examples=["NCHW"],
+    )
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of the shape, each once, in order."""
+        return tuple(dict.fromkeys(size for size in self.shape if isinstance(size, str)))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for symbol in self.dims:
+            if symbol not in self.symbols:
+                none = "the shape has no symbol: delete it"
+                hint = did_you_mean(symbol, self.symbols, none, "symbols of the shape:")
+                raise misplaced(f"`{symbol}` is no symbol of the shape", hint, "dims", symbol)
+        if self.range is not None and self.range[0] > self.range[1]:
+            raise fault("the least value of `range` is above the greatest", None, "range")
+        if self.layout is not None and len(self.layout) != len(self.shape):
+            message = f"`{self.layout}` has {len(self.layout)} letters for {len(self.shape)} axes"
+            raise fault(message, None, "layout")
+        return self
+
+
+class OutputPort(Part):
+    """An output of a model."""
+
+    layout: str | None = Field(
+        default=None, pattern=r"^[A-Z]+$", description="What the axes mean, a letter an axis."
+    )
+
+
+class Samples(Part):
+    """What an artifact and the original model are compared on."""
+
+    model_config = ConfigDict(json_schema_extra=one_of_required("dataset", "random"))
+
+    dataset: Name | None = Field(default=None, description="The first samples of this dataset.")
+    random: Literal["normal", "uniform"] | None = Field(
+        default=None,
+        description="Random numbers: standard normal, or uniform from the input's range (0 to 1 "
+        "without one). Integer inputs are always uniform from their range.",
+    )
+    count: int = Field(
+        default=32,
+        ge=2,
+        description="How many samples: at least 2, since errors are measured against how much the "
+        "outputs vary. Default: 32 of a dataset, 8 random ones.",
+    )
+    seed: int = Field(default=0, ge=0, description="The seed of random samples.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_count(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("random") is not None:
+            return {"count": 8, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kind = exactly_one(self, "dataset", "random")
+        if kind == "dataset" and "seed" in self.model_fields_set:
+            raise misplaced(
+                "`seed` needs `random`", "the first samples of a dataset are taken", "seed"
+            )
+        return self
+
+
+class Requirements(Part):
+    """An environment of the model's own."""
+
+    requirements: FilePath = Field(
+        description="A requirements file; the model's code runs in an environment made from it.",
+        examples=["requirements.txt"],
+    )
+
+
+class Evaluate(Part):
+    """How good a model is at its task, as one number."""
+
+    model_config = ConfigDict(json_schema_extra=one_of_required("metric", "python"))
+
+    dataset: Name = Field(description="The dataset to evaluate on.")
+    metric: Literal["top1", "top5", "mse", "mae"] | None = Field(
+        default=None, description="A metric that is built in; it compares with the labels."
+    )
+    python: EntryPoint | None = Field(
+        default=None,
+        description="A metric of the project's own: `module:callable`.",
+        examples=["metrics:f1"],
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        exactly_one(self, "metric", "python")
+        return self
+
+
+def _kind_of_environment(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<name>"
+    return "<file>" if isinstance(value, dict | Requirements) else None
+
+
+class Model(Part):
+    """A model: a source of a graph and weights, and what goes in and out."""
+
+    source: ModelSource = Field(description="Where its graph and weights come from.")
+    inputs: dict[PortName, Port] = Field(
+        min_length=1,
+        description="Its inputs, in the order of the arguments; the names are those of every "
+        "artifact's inputs.",
+    )
+    outputs: dict[PortName, OutputPort] = Field(
+        min_length=1,
+        description="Its outputs, in the order in which the model returns them.",
+        examples=[{"logits": {}}],
+    )
+    samples: Samples = Field(
+        default_factory=lambda: Samples(random="normal", count=8),
+        description="What artifacts are compared with the original on. Default: 8 random samples.",
+    )
+    environment: Annotated[
+        Annotated[Literal["builtin", "host"], Tag("<name>")]
+        | Annotated[Requirements, Tag("<file>")],
+        Discriminator(
+            _kind_of_environment,
+            custom_error_type="recipe_choice",
+            custom_error_message="`builtin`, `host` or `{requirements: FILE}`",
+        ),
+    ] = Field(
+        default="builtin",
+        description="Where the model's own code runs: `builtin`, a pinned environment with torch; "
+        "`host`, the Python that runs this command; or one made from a requirements file.",
+    )
+    evaluate: Evaluate | None = Field(
+        default=None, description="A metric on the task, for the bound `metric_drop`."
+    )
+    capture: Literal["trace", "script", "export"] = Field(
+        default="trace", description="How a graph is made of a factory's module."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.samples.random is not None:
+            for name, port in self.inputs.items():
+                if "int" in port.dtype and port.range is None:
+                    message = f"random samples of the {port.dtype} input `{name}` need its range"
+                    raise misplaced(message, "add `range: [least, greatest]`", "inputs", name)
+        return self._with_dims()
+
+    def _with_dims(self) -> Self:
+        """The model with every symbol described in every input that has it."""
+        known: dict[str, Dim] = {}
+        for name, port in self.inputs.items():
+            for symbol, dim in port.dims.items():
+                if known.setdefault(symbol, dim) != dim:
+                    message = f"`{symbol}` is described otherwise by another input"
+                    hint = "a symbol is one size over all inputs: describe it once"
+                    raise misplaced(message, hint, "inputs", name, "dims", symbol)
+        inputs = {
+            name: port.model_copy(
+                update={"dims": {symbol: known.get(symbol, Dim()) for symbol in port.symbols}}
+            )
+            for name, port in self.inputs.items()
+        }
+        return self.model_copy(update={"inputs": inputs})

@@ -1,0 +1,140 @@
+"""Names that must be defined, and files that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildsys.recipe.diagnostic import Diagnostic
+from buildsys.recipe.document import Found, Key, Node, follow, select
+from buildsys.recipe.hints import did_you_mean, nearest
+
+_NAMES: tuple[tuple[tuple[Key, ...], str, str], ...] = (
+    (("models", "*", "samples", "dataset"), "datasets", "dataset"),
+    (("models", "*", "evaluate", "dataset"), "datasets", "dataset"),
+    (("quantization", "*", "calibration", "dataset"), "datasets", "dataset"),
+    (("targets", "*", "*", "quantization"), "quantization", "quantization profile"),
+    (("targets", "*", "*", "accept"), "acceptance", "acceptance"),
+    (("targets", "*", "*", "models", "*"), "models", "model"),
+)
+
+
+@dataclass(frozen=True)
+class _FileField:
+    """A place in a recipe that names a file."""
+
+    pattern: tuple[Key, ...]
+    what: str
+    suffixes: tuple[str, ...] = ()
+    advice: str = ""
+    folder: bool = False
+
+
+_FILES = (
+    _FileField(
+        ("models", "*", "source", "checkpoint"),
+        "checkpoint",
+        (".safetensors", ".pt", ".pth", ".bin"),
+        "save the weights as `.safetensors`",
+    ),
+    _FileField(("models", "*", "source", "torchscript"), "TorchScript file"),
+    _FileField(("models", "*", "source", "exported"), "ExportedProgram"),
+    _FileField(("models", "*", "source", "onnx"), "ONNX file"),
+    _FileField(("models", "*", "environment", "requirements"), "requirements file"),
+    _FileField(
+        ("datasets", "*", "source"),
+        "dataset",
+        (".npz", ".npy"),
+        'load it with a function of your own: `source: {python: "module:callable"}`',
+        folder=True,
+    ),
+    _FileField(("toolchains", "*", "lock"), "lock file"),
+)
+
+
+def unknown_names(root: Node) -> list[Diagnostic]:
+    """References to datasets, profiles, acceptances and models that the recipe does not define.
+
+    Works on the document, so that it finds them also where the schema refuses something else.
+    """
+    found = []
+    for pattern, section, noun in _NAMES:
+        defined = follow(root, (section,))
+        if defined.depth and not isinstance(defined.node.data, dict):
+            continue  # the schema says that it is no mapping
+        known = [str(key) for key in defined.node.children] if defined.depth else []
+        for value, place in _texts(root, pattern):
+            if value not in known:
+                none = f"define it under `{section}`"
+                hint = did_you_mean(value, known, none, "defined are:")
+                found.append(
+                    Diagnostic(f"unknown {noun} `{value}`", place.value_position(), hint, place.via)
+                )
+    return found
+
+
+def missing_files(root: Node, folder: Path) -> list[Diagnostic]:
+    """Files that the recipe names and that are not there, or are of a kind that cannot be used.
+
+    Args:
+        root: The document.
+        folder: The recipe's folder, which paths are relative to.
+    """
+    found = []
+    for field in _FILES:
+        for value, place in _texts(root, field.pattern):
+            problem = _problem(field, value, folder)
+            if problem is not None:
+                message, hint = problem
+                found.append(Diagnostic(message, place.value_position(), hint, place.via))
+    return found
+
+
+def absent(written: str, folder: Path, noun: str) -> tuple[str, str]:
+    """Message and hint for a path that leads to nothing."""
+    base, rest = folder, Path(written)
+    done = Path(rest.anchor)
+    for part in rest.relative_to(rest.anchor).parts:
+        if not (base / done / part).exists():
+            names = _listing(base / done)
+            best = nearest(part, names)
+            if best is not None:
+                return f"no {noun} `{written}`", f"did you mean `{(done / best).as_posix()}`?"
+            where = f"`{done.as_posix()}`" if done.parts else "the folder of the recipe"
+            hint = did_you_mean(part, names, f"{where} is empty", f"{where} holds")
+            return f"no {noun} `{written}`", hint
+        done /= part
+    return f"no {noun} `{written}`", "paths are relative to the folder of the recipe"
+
+
+def _texts(root: Node, pattern: tuple[Key, ...]) -> Iterator[tuple[str, Found]]:
+    """The texts at a pattern; of other values the schema says that they are none."""
+    for _, place in select(root, pattern):
+        if isinstance(place.node.data, str) and place.node.data.strip() and not place.node.broken:
+            yield place.node.data, place
+
+
+def _problem(field: _FileField, written: str, folder: Path) -> tuple[str, str] | None:
+    path = folder / written
+    try:
+        if not path.exists():
+            return absent(written, folder, field.what)
+        if path.is_dir():
+            if field.folder:
+                return None
+            return f"the {field.what} `{written}` is a folder", "name a file in it"
+    except (OSError, ValueError) as error:
+        return f"`{written}` cannot be looked at: {error}", "name a file"
+    if field.suffixes and path.suffix.lower() not in field.suffixes:
+        known = ", ".join(f"`{suffix}`" for suffix in field.suffixes)
+        kind = f"`{path.suffix}` files" if path.suffix else "files without a suffix"
+        return f"a {field.what} cannot be read from {kind}", f"known are {known}; {field.advice}"
+    return None
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".")
+    except OSError:
+        return []

@@ -1,0 +1,1 @@
+"""What workers and runtimes share inside a toolchain: stdlib and numpy only, no host package."""

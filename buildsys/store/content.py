@@ -1,0 +1,279 @@
+"""Content-addressed files: what goes in is hashed while it is written, what comes out is hashed again.
+
+A file lives at `files/<first two hex>/<sha256>`, read-only. A folder is a *tree*: a small canonical
+JSON manifest of its files, stored as a file of its own, whose digest is the folder's.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+CHUNK = 1 << 20
+FICLONE = 0x40049409
+FILE, TREE = "sha256:", "tree:"
+
+
+class StoreError(Exception):
+    """The store cannot be read or written (no space, no permission). Exit status 5."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class CorruptObject(Exception):
+    """A stored object is missing or is not what its name says.
+
+    Attributes:
+        digest: The object that was asked for. It has been taken out of the store.
+    """
+
+    def __init__(self, digest: str, reason: str) -> None:
+        super().__init__(f"{digest}: {reason}")
+        self.digest = digest
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What `put` gives: the digest (`sha256:…` or `tree:…`) and the size of all files in bytes."""
+
+    digest: str
+    size: int
+
+
+@contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Turns the operating system's refusals into a `StoreError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some disk space, or point MODELBUILD_CACHE at a larger disk",
+            errno.EDQUOT: "your disk quota is used up: point MODELBUILD_CACHE elsewhere",
+            errno.EFBIG: "a file size limit (`ulimit -f`) is in force: raise it",
+            errno.EROFS: "point MODELBUILD_CACHE at a folder that can be written",
+            errno.EACCES: "point MODELBUILD_CACHE at a folder that you may write",
+        }
+        if error.errno not in hints:
+            raise
+        raise StoreError(f"cannot write {what}: {error.strerror}", hints[error.errno]) from error
+
+
+def hash_file(path: Path) -> str:
+    """The `sha256:…` digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return FILE + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tree_files(folder: Path) -> list[tuple[str, Path]]:
+    """All files below a folder as (posix path, path), sorted by path. Links are refused."""
+    rows = []
+    for root, directories, names in os.walk(folder):
+        for name in (*directories, *names):
+            if Path(root, name).is_symlink():
+                raise StoreError(f"{Path(root, name)} is a link: artifacts hold files only")
+        rows += [(Path(root, n).relative_to(folder).as_posix(), Path(root, n)) for n in names]
+    return sorted(rows)
+
+
+def tree_manifest(rows: list[tuple[str, str, int]]) -> bytes:
+    """The canonical bytes that a tree's digest is taken of: (posix path, file digest, size)."""
+    return json.dumps(sorted(rows), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def tree_digest(manifest: bytes) -> str:
+    """The `tree:…` digest of a manifest."""
+    return TREE + hashlib.sha256(manifest).hexdigest()
+
+
+def clone(source: int, target: int) -> bool:
+    """Shares a file's blocks with another (`FICLONE`), where the file system can."""
+    try:
+        fcntl.ioctl(target, FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+class Store:
+    """The files below `root`. Safe for several threads and processes; needs no lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._files = root / "files"
+
+    def path(self, digest: str) -> Path:
+        """Where the file, or the manifest of the tree, lies."""
+        hexadecimal = digest.partition(":")[2]
+        return self._files / hexadecimal[:2] / hexadecimal
+
+    def has(self, digest: str, size: int) -> bool:
+        """Whether the object is there with the right size; its bytes are checked when it leaves."""
+        try:
+            if digest.startswith(TREE):
+                rows = json.loads(self.path(digest).read_bytes())
+                return all(self._fits(d, s) for _, d, s in rows)
+            return self._fits(digest, size)
+        except (OSError, ValueError):
+            return False
+
+    def _fits(self, digest: str, size: int) -> bool:
+        try:
+            return self.path(digest).stat().st_size == size
+        except OSError:
+            return False
+
+    def put(self, path: Path) -> Stored:
+        """Takes a file or a folder in.
+
+        Raises:
+            StoreError: The store cannot be written; nothing is left half-written.
+        """
+        with writing(self.root):
+            if not path.is_dir():
+                return self._put_file(path)
+            rows = []
+            for name, file in tree_files(path):
+                stored = self._put_file(file)
+                rows.append((name, stored.digest, stored.size))
+            manifest = tree_manifest(rows)
+            digest = tree_digest(manifest)
+            self._put_bytes(manifest, digest)
+            return Stored(digest, sum(size for _, _, size in rows))
+
+    def _put_file(self, source: Path) -> Stored:
+        self._files.mkdir(parents=True, exist_ok=True)
+        hasher = hashlib.sha256()
+        size = 0
+        descriptor, name = tempfile.mkstemp(prefix=".put-", dir=self._files)
+        temporary = Path(name)
+        try:
+            with source.open("rb") as reader, os.fdopen(descriptor, "wb") as writer:
+                while chunk := reader.read(CHUNK):
+                    hasher.update(chunk)
+                    writer.write(chunk)
+                    size += len(chunk)
+                self._settle(writer.fileno())
+            digest = FILE + hasher.hexdigest()
+            self._enter(temporary, digest)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return Stored(digest, size)
+
+    def _put_bytes(self, data: bytes, digest: str) -> None:
+        descriptor, name = tempfile.mkstemp(prefix=".put-", dir=self._files)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as writer:
+                writer.write(data)
+                writer.flush()
+                self._settle(writer.fileno())
+            self._enter(temporary, digest)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def _settle(descriptor: int) -> None:
+        os.fchmod(descriptor, 0o444)
+        os.fsync(descriptor)
+
+    def _enter(self, temporary: Path, digest: str) -> None:
+        """Gives a finished file its name. One that is there already is replaced, never trusted."""
+        target = self.path(digest)
+        target.parent.mkdir(exist_ok=True)
+        temporary.rename(target)
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a small stored file, checked.
+
+        Raises:
+            CorruptObject: It is missing or altered.
+        """
+        try:
+            data = self.path(digest).read_bytes()
+        except OSError as error:
+            raise CorruptObject(digest, "missing") from error
+        if hashlib.sha256(data).hexdigest() != digest.partition(":")[2]:
+            self.discard(digest)
+            raise CorruptObject(digest, "its bytes have changed")
+        return data
+
+    def rows(self, digest: str) -> list[tuple[str, str, int]]:
+        """The files of a tree: (posix path, digest, size).
+
+        Raises:
+            CorruptObject: The manifest is missing, altered, or names a path outside the folder.
+        """
+        rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(self.read(digest))]
+        for name, _, _ in rows:
+            parts = PurePosixPath(name).parts
+            if not parts or name.startswith("/") or ".." in parts:
+                raise CorruptObject(digest, f"names a path outside of its folder: {name}")
+        return rows
+
+    def restore(self, digest: str, target: Path, *, writable: bool = True) -> None:
+        """Copies an object out to `target`, which must not exist, and checks every byte.
+
+        Blocks are shared where the file system can; never a hard link, through which an edit of
+        the copy would reach the store.
+
+        Raises:
+            CorruptObject: The object is missing or altered; the bad file is taken out.
+            StoreError: The target cannot be written.
+        """
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if digest.startswith(FILE):
+                self._restore_file(digest, target, writable)
+                return
+            rows = self.rows(digest)
+            target.mkdir()
+            for name, file_digest, _ in rows:
+                file = target / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._restore_file(file_digest, file, writable)
+
+    def _restore_file(self, digest: str, target: Path, writable: bool) -> None:
+        try:
+            reader = self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise CorruptObject(digest, "missing") from error
+        hasher = hashlib.sha256()
+        with reader, target.open("xb") as writer:
+            if clone(reader.fileno(), writer.fileno()):
+                while chunk := reader.read(CHUNK):
+                    hasher.update(chunk)
+            else:
+                while chunk := reader.read(CHUNK):
+                    hasher.update(chunk)
+                    writer.write(chunk)
+        if FILE + hasher.hexdigest() != digest:
+            target.unlink()
+            self.discard(digest)
+            raise CorruptObject(digest, "its bytes have changed")
+        target.chmod(0o644 if writable else 0o444)
+
+    def discard(self, digest: str) -> None:
+        """Takes a bad object out, so that its maker is run again."""
+        with suppress(FileNotFoundError):
+            self.path(digest).unlink()
+
+    def sweep_temporary(self, older_than: float) -> None:
+        """Removes temporary files that a killed process left, by modification time (POSIX seconds)."""
+        for file in self._files.glob(".put-*"):
+            with suppress(FileNotFoundError):
+                information = file.stat()
+                if stat.S_ISREG(information.st_mode) and information.st_mtime < older_than:
+                    file.unlink()

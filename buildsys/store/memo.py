@@ -1,0 +1,101 @@
+"""Digests of files by their stat, so that looking at an unchanged file hashes nothing.
+
+A file that changed less than a clock's grain before it was looked at is *racy*: it could change again
+within one tick and keep its size and times. Such a file is hashed each time, until it is old enough
+(git calls this "racily clean").
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from buildsys.store.content import hash_file, tree_digest, tree_files, tree_manifest
+from buildsys.store.index import Index
+
+FINE_NS = 50_000_000
+"""Grain of file systems with sub-second times: a kernel tick is 1 to 10 ms."""
+COARSE_NS = 2_000_000_000
+"""Grain where times are whole seconds (FAT, HFS+, some network file systems)."""
+
+
+def grain(mtime_ns: int) -> int:
+    """How old a file with this time must be before its stat says that it has not changed."""
+    return COARSE_NS if mtime_ns % 1_000_000_000 == 0 else FINE_NS
+
+
+class Memo:
+    """Digests of files and folders on disk, backed by the index.
+
+    Attributes:
+        hashed_bytes: How many bytes were read to hash them, for tests and `-v`.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._known = index.memo_all()
+        self._fresh: dict[str, tuple[int, int, int, int, str]] = {}
+        self._racy: set[str] = set()
+        self.hashed_bytes = 0
+
+    def digest(self, path: Path) -> str | None:
+        """The `sha256:…` digest of a file, or `None` when there is no such file."""
+        name = os.path.realpath(path)
+        try:
+            information = os.stat(name)
+        except OSError:
+            return None
+        identity = (
+            information.st_size,
+            information.st_mtime_ns,
+            information.st_ctime_ns,
+            information.st_ino,
+        )
+        known = self._fresh.get(name) or self._known.get(name)
+        if known is not None and known[:4] == identity and name not in self._racy:
+            return known[4]
+        seen_at = time.time_ns()
+        try:
+            digest = hash_file(Path(name))
+        except OSError:
+            return None
+        self.hashed_bytes += information.st_size
+        self._fresh[name] = (*identity, digest)
+        # A clock that went back makes times of the future: those are never old enough.
+        if seen_at - max(identity[1], identity[2]) < grain(identity[1]):
+            self._racy.add(name)
+        else:
+            self._racy.discard(name)
+        return digest
+
+    def tree(self, folder: Path) -> str | None:
+        """The `tree:…` digest of a folder, or `None` when it is not a folder of plain files."""
+        if not folder.is_dir() or folder.is_symlink():
+            return None
+        rows = []
+        for name, file in tree_files(folder):
+            digest = self.digest(file)
+            if digest is None:
+                return None
+            rows.append((name, digest, file.stat().st_size))
+        return tree_digest(tree_manifest(rows))
+
+    def of(self, path: Path) -> str | None:
+        """The digest of whatever lies at `path`, in the store's terms."""
+        return self.tree(path) if path.is_dir() else self.digest(path)
+
+    def save(self) -> None:
+        """Writes what was learnt; files that are still racy are looked at again first."""
+        if self._racy:
+            time.sleep(FINE_NS / 1e9)  # Artifacts were written a moment ago: let the clock move on.
+        for name in list(self._racy):
+            self.digest(Path(name))
+        rows = [
+            (name, *row)
+            for name, row in self._fresh.items()
+            if name not in self._racy and self._known.get(name) != row
+        ]
+        if rows:
+            self._index.memo_write(rows)
+            self._known.update({row[0]: row[1:] for row in rows})

@@ -1,0 +1,69 @@
+"""modelbuild: verified, reproducible deployment artifacts from trained models.
+
+The Python API is what the command itself calls:
+
+    recipe = buildsys.load("deploy.yaml")
+    build = buildsys.build(recipe, ["ios"])
+    for verdict in build.verdicts:
+        print(verdict.deployable.label, verdict.status)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buildsys.engine.build import Settings
+    from buildsys.engine.session import Build, Plan
+    from buildsys.recipe import Recipe
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "build", "load", "plan"]
+
+
+def load(path: str | Path) -> Recipe:
+    """Loads a `deploy.yaml`.
+
+    Raises:
+        buildsys.recipe.RecipeError: With every finding, each with its line and column.
+    """
+    from buildsys.engine.session import open_recipe
+    from buildsys.planner import Catalog
+
+    return open_recipe(Path(path), Catalog.load())
+
+
+def plan(recipe: Recipe, selectors: Iterable[str] = ()) -> Plan:
+    """What a build of the selected deployables would do, and why. Runs nothing."""
+    from buildsys.engine.session import Session
+
+    with Session(recipe) as session:
+        return session.plan(selectors)
+
+
+def build(
+    recipe: Recipe,
+    selectors: Iterable[str] = (),
+    *,
+    settings: Settings | None = None,
+    out: Path | None = None,
+    strict: bool = False,
+) -> Build:
+    """Brings the selected deployables up to date, judges and places them.
+
+    Args:
+        recipe: What `load` gave.
+        selectors: Targets, labels or globs over labels; all deployables where there is none.
+        settings: Jobs, keep-going, timeout.
+        out: Where artifacts go; default: `artifacts/` beside the recipe.
+        strict: Whether an unverified deployable is an error (`Build.exit` is then 3).
+    """
+    from buildsys.engine.session import Session
+    from buildsys.report.record import write_report
+
+    with Session(recipe) as session:
+        result = session.build(selectors, settings=settings, out=out, strict=strict)
+        write_report(result)
+        return result

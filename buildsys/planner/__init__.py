@@ -1,0 +1,17 @@
+"""Recipe to action graph: routes between formats, labels, selectors."""
+
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, OutputRef
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
+
+__all__ = [
+    "Action",
+    "ActionGraph",
+    "Catalog",
+    "Deployable",
+    "FileInput",
+    "OutputRef",
+    "check",
+    "make_graph",
+]

@@ -1,0 +1,87 @@
+"""All backends: the folders beside `backends/base.py`, and what other packages register."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import buildsys.backends
+from buildsys.backends.base import Backend, Format, Rule, Toolchain
+
+ENTRY_POINTS = "modelbuild.backends"
+BUILT_IN = Path(buildsys.backends.__file__).parent
+
+
+class CatalogError(Exception):
+    """Two backends claim one name, or one cannot be imported. A bug of a backend."""
+
+
+def load_backends() -> list[Backend]:
+    """Imports every backend's declarations, never a worker.
+
+    Raises:
+        CatalogError: A registered backend does not import or is no `Backend`.
+    """
+    found = []
+    for folder in sorted(BUILT_IN.iterdir()):
+        if (folder / "rules.py").exists():
+            found.append(importlib.import_module(f"buildsys.backends.{folder.name}.rules").backend)
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            backend = entry.load()
+        except Exception as error:
+            raise CatalogError(f"backend `{entry.name}` ({entry.value}): {error}") from error
+        if not isinstance(backend, Backend):
+            raise CatalogError(f"backend `{entry.name}` ({entry.value}) is not a `Backend`")
+        found.append(backend)
+    return found
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Formats, rules and toolchains by name."""
+
+    backends: tuple[Backend, ...]
+
+    @classmethod
+    def load(cls, backends: Iterable[Backend] | None = None) -> Catalog:
+        """Reads all backends, or takes the given ones, and refuses names that clash."""
+        catalog = cls(tuple(load_backends() if backends is None else backends))
+        for kind, names in (
+            ("format", [f.name for b in catalog.backends for f in b.formats]),
+            ("toolchain", [t.name for b in catalog.backends for t in b.toolchains]),
+        ):
+            for name in {n for n in names if names.count(n) > 1}:
+                raise CatalogError(f"two backends declare the {kind} `{name}`")
+        return catalog
+
+    @cached_property
+    def formats(self) -> dict[str, Format]:
+        """Formats by name."""
+        return {f.name: f for b in self.backends for f in b.formats}
+
+    @cached_property
+    def rules(self) -> tuple[tuple[Backend, Rule], ...]:
+        """All rules, each with its backend."""
+        return tuple((b, r) for b in self.backends for r in b.rules)
+
+    @cached_property
+    def toolchains(self) -> dict[str, Toolchain]:
+        """Toolchains by name."""
+        return {t.name: t for b in self.backends for t in b.toolchains}
+
+    def backend(self, name: str) -> Backend:
+        """A backend by name."""
+        return next(b for b in self.backends if b.name == name)
+
+    def backend_of(self, format_name: str) -> Backend:
+        """The backend that declares a format."""
+        return next(b for b in self.backends if any(f.name == format_name for f in b.formats))
+
+    def deployable_formats(self) -> list[str]:
+        """Names that a target may ask for."""
+        return sorted(f.name for f in self.formats.values() if f.deployable)

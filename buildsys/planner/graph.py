@@ -1,0 +1,177 @@
+"""The action graph: what a build of the selected deployables consists of.
+
+Actions are added after the actions they depend on, so insertion order is a topological order, and
+no graph library is needed for the walk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from buildsys.backends.base import Output
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A file that the user keeps. `field` is its place in the recipe."""
+
+    path: Path
+    field: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True)
+class OutputRef:
+    """An output of another action."""
+
+    action: str
+    output: str
+
+
+Input = FileInput | OutputRef
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The function that does a step.
+
+    Attributes:
+        function: `module:function`; inside `folder`, or an importable name for a step that runs in
+            the coordinator itself.
+        backend: The backend's name, or `None` for a step of the coordinator.
+        folder: The backend's folder.
+        sources: Files and folders whose bytes are the step's implementation.
+    """
+
+    function: str
+    backend: str | None
+    folder: Path | None
+    sources: tuple[Path, ...]
+
+
+@dataclass
+class Action:
+    """A rule bound to inputs and options: one node of the graph.
+
+    Attributes:
+        id: Readable and unique in the graph: the first label or model it serves, `#`, the rule.
+        rule: The rule's name.
+        worker: What runs.
+        environment: A toolchain's name, `host`, `requirements:<file>`, or `None` for a step in the
+            coordinator.
+        inputs: Input name to file or output.
+        options: All else that decides the outputs; plain JSON.
+        outputs: What it must write.
+        user_code: Whether the model's own code runs, so that what it reads is discovered.
+        origin: The place in the recipe to point at when the step fails.
+        slots: The places in graphs of this project that it fills; keys of history.
+        labels: The deployables that need it.
+        unavailable: Why this machine cannot do it, or `None`.
+    """
+
+    id: str
+    rule: str
+    worker: Worker
+    environment: str | None
+    inputs: dict[str, Input]
+    options: dict[str, Any]
+    outputs: tuple[Output, ...]
+    user_code: bool = False
+    origin: tuple[str | int, ...] = ()
+    slots: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    unavailable: str | None = None
+
+    def upstream(self) -> list[str]:
+        """The ids of the actions whose outputs it takes."""
+        return [i.action for i in self.inputs.values() if isinstance(i, OutputRef)]
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """An artifact that a target asked for, and what its verdict is made of.
+
+    Attributes:
+        label: For example `ios/classifier.coreml-fp16`.
+        filename: Its name below `artifacts/<target>/`.
+        profile: The quantization profile's name, or `None`.
+        scheme: The profile's scheme, or `None`.
+        route: Names of the rules on its way.
+        artifact: The output that holds it.
+        io: Its io contract.
+        measurement: Its figures, or `None` where nothing runs the format here.
+        unverified: Why there is no measurement.
+        baseline: The unquantized artifact of the same format, where the graph has it.
+        baseline_run: That artifact's measurement, where it is needed for a bound.
+        acceptance: Name of the tolerance; `default` when the recipe names none.
+        bounds: Its bounds.
+        actions: Ids of all actions below it.
+        place: Its entry in the recipe.
+    """
+
+    label: str
+    target: str
+    model: str
+    format: str
+    filename: str
+    profile: str | None
+    scheme: str | None
+    options: Mapping[str, Any]
+    route: tuple[str, ...]
+    artifact: OutputRef
+    io: OutputRef
+    measurement: OutputRef | None
+    unverified: str | None
+    baseline: OutputRef | None
+    baseline_run: OutputRef | None
+    acceptance: str
+    bounds: Mapping[str, float]
+    actions: tuple[str, ...]
+    place: tuple[str | int, ...]
+
+
+@dataclass
+class ActionGraph:
+    """Actions in topological order, and the deployables that were selected."""
+
+    actions: dict[str, Action] = field(default_factory=dict)
+    deployables: list[Deployable] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    """Every label of the recipe, selected or not."""
+
+    def below(self, ref: OutputRef | None) -> list[str]:
+        """Ids of all actions that `ref` needs, in topological order."""
+        if ref is None:
+            return []
+        wanted = {ref.action}
+        for action in reversed(list(self.actions.values())):
+            if action.id in wanted:
+                wanted.update(action.upstream())
+        return [name for name in self.actions if name in wanted]
+
+
+def structure(
+    rule: str,
+    worker: Worker,
+    environment: str | None,
+    inputs: Mapping[str, Input],
+    options: Mapping[str, Any],
+    outputs: tuple[Output, ...],
+) -> str:
+    """What makes two actions the same one; steps that two deployables share are merged by it."""
+    record = [
+        rule,
+        worker.function,
+        environment,
+        {
+            n: str(i.path) if isinstance(i, FileInput) else [i.action, i.output]
+            for n, i in inputs.items()
+        },
+        options,
+        [[o.name, o.filename, o.kind] for o in outputs],
+    ]
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

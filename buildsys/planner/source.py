@@ -1,0 +1,98 @@
+"""A model of the recipe, as workers are told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from buildsys.planner.graph import FileInput
+from buildsys.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's graph and weights come from.
+
+    Attributes:
+        name: The model's name in the recipe.
+        state: The start of its routes, for example `source:factory`.
+        method: Its `capture:`.
+        declaration: What workers get as `options["source"]`.
+        files: Its checkpoint, or the file that it is.
+        ports: Its inputs, as plain JSON.
+        outputs: Names of its outputs, in order.
+        environment: Where its own code runs.
+        metric: The evaluation's metric, or `None`.
+        metric_function: `module:function` of a metric in Python, or `None`.
+        place: Its `source:` in the recipe.
+    """
+
+    name: str
+    state: str
+    method: str
+    declaration: dict[str, Any]
+    files: dict[str, FileInput]
+    ports: list[dict[str, Any]]
+    outputs: list[str]
+    environment: str
+    metric: str | None
+    metric_function: str | None
+    model: Any
+    place: tuple[str | int, ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, name: str, model: Any) -> ModelSource:
+        """Reads one entry of `models:`."""
+        source = model.source
+        place = ("models", name, "source")
+        files: dict[str, FileInput] = {}
+        if source.factory is not None:
+            declaration = {"kind": "factory", "factory": source.factory, "args": dict(source.args)}
+            if source.checkpoint is not None:
+                files["checkpoint"] = FileInput(
+                    recipe.folder / source.checkpoint, (*place, "checkpoint")
+                )
+        else:
+            kind = next(k for k in ("torchscript", "exported", "onnx") if getattr(source, k))
+            declaration = {"kind": kind}
+            files["source"] = FileInput(recipe.folder / getattr(source, kind), (*place, kind))
+        evaluate = model.evaluate
+        return cls(
+            name=name,
+            state="source:" + declaration["kind"],
+            method=model.capture,
+            declaration=declaration,
+            files=files,
+            ports=[_port(port_name, port) for port_name, port in model.inputs.items()],
+            outputs=list(model.outputs),
+            environment=_environment(recipe, model.environment),
+            metric=evaluate.metric if evaluate else None,
+            metric_function=evaluate.python if evaluate else None,
+            model=model,
+            place=place,
+        )
+
+
+def _port(name: str, port: Any) -> dict[str, Any]:
+    shape = list(port.shape)
+    dims = {
+        symbol: {"min": dim.min, "max": dim.max, "example": dim.example}
+        for symbol, dim in port.dims.items()
+        if symbol in shape
+    }
+    return {
+        "name": name,
+        "shape": shape,
+        "dtype": port.dtype,
+        "dims": dims,
+        "range": list(port.range) if port.range is not None else None,
+        "layout": port.layout,
+    }
+
+
+def _environment(recipe: Recipe, declared: Any) -> str:
+    if declared == "builtin":
+        return "torch"
+    if declared == "host":
+        return "host"
+    return f"requirements:{recipe.folder / declared.requirements}"

@@ -1,0 +1,115 @@
+"""What a recipe asks of formats, checked against the backends that are there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from buildsys.backends.base import Format, Scheme
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.routes import ways
+from buildsys.recipe import Diagnostic, Recipe
+
+Place = tuple[str | int, ...]
+
+
+def check(catalog: Catalog) -> Callable[[Recipe], list[Diagnostic]]:
+    """A check for `recipe.load`: formats, schemes, options, routes and toolchains."""
+
+    def run(recipe: Recipe) -> list[Diagnostic]:
+        found: list[Diagnostic] = []
+        for target, items in recipe.spec.targets.items():
+            for index, item in enumerate(items):
+                found += _entry(recipe, catalog, ("targets", target, index), item)
+        for name in recipe.spec.toolchains:
+            if name not in catalog.toolchains:
+                found.append(
+                    Diagnostic(
+                        f"unknown toolchain `{name}`",
+                        recipe.where_key("toolchains", name),
+                        nearest(name, catalog.toolchains),
+                    )
+                )
+        return found
+
+    return run
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint: the nearest known name, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known are {', '.join(names)}"
+
+
+def _entry(recipe: Recipe, catalog: Catalog, place: Place, item: Any) -> list[Diagnostic]:
+    names = catalog.deployable_formats()
+    if item.format not in names:
+        position = recipe.where(*place, "format")
+        return [
+            Diagnostic(f"unknown format `{item.format}`", position, nearest(item.format, names))
+        ]
+    declared = catalog.formats[item.format]
+    found = _options(recipe, declared, place, item.options)
+    found += _scheme(recipe, declared, place, item)
+    words = ways(catalog, item.format)
+    if item.route is not None and item.route not in words:
+        hint = nearest(item.route, words) if words else f"{item.format} has one way only: drop it"
+        found.append(
+            Diagnostic(
+                f"{item.format} has no route `{item.route}`", recipe.where(*place, "route"), hint
+            )
+        )
+    return found
+
+
+def _options(
+    recipe: Recipe, declared: Format, place: Place, options: dict[str, Any]
+) -> list[Diagnostic]:
+    try:
+        declared.options.model_validate(options)
+    except ValidationError as error:
+        return [_option(recipe, declared, place, fault) for fault in error.errors()]
+    return []
+
+
+def _option(recipe: Recipe, declared: Format, place: Place, fault: Any) -> Diagnostic:
+    keys: Sequence[str | int] = fault["loc"]
+    name = ".".join(str(key) for key in keys)
+    known = list(declared.options.model_fields)
+    if fault["type"] == "extra_forbidden":
+        hint = nearest(name, known) if known else f"{declared.name} takes no options"
+        message = f"{declared.name} has no option `{name}`"
+        return Diagnostic(message, recipe.where_key(*place, "options", *keys), hint)
+    message = f"{declared.name} option `{name}`: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+    return Diagnostic(message, recipe.where(*place, "options", *keys))
+
+
+def _scheme(recipe: Recipe, declared: Format, place: Place, item: Any) -> list[Diagnostic]:
+    profile = recipe.spec.quantization.get(item.quantization) if item.quantization else None
+    if profile is None:
+        return []
+    position = recipe.where(*place, "quantization")
+    also = (recipe.where("quantization", item.quantization),)
+    takes = {scheme.name: scheme for scheme in declared.schemes}
+    if profile.scheme not in takes:
+        known = ", ".join(sorted(takes)) or "none: leave `quantization` out"
+        message = f"{declared.name} cannot take the scheme `{profile.scheme}`"
+        return [Diagnostic(message, position, f"{declared.name} takes {known}", also)]
+    scheme = takes[profile.scheme]
+    if profile.bits is not None and profile.bits not in scheme.bits:
+        return [_bits(declared, scheme, profile.bits, position, also)]
+    return []
+
+
+def _bits(declared: Format, scheme: Scheme, bits: int, position: Any, also: Any) -> Diagnostic:
+    widths = " or ".join(str(b) for b in scheme.bits)
+    hint = (
+        f"{declared.name} takes {widths} bits here" if widths else f"`{scheme.name}` has no width"
+    )
+    return Diagnostic(
+        f"{declared.name} cannot take `{scheme.name}` with {bits} bits", position, hint, also
+    )

@@ -1,0 +1,65 @@
+"""Routes between formats, on the real declarations."""
+
+from __future__ import annotations
+
+import pytest
+
+from buildsys.planner import Catalog
+from buildsys.planner.routes import NoRoute, cheapest
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return Catalog.load()
+
+
+def names(catalog: Catalog, *arguments: object, way: str | None = None) -> list[str]:
+    steps = cheapest(catalog, *arguments, way=way)  # type: ignore[arg-type]
+    return [step.rule.name for step in steps]
+
+
+def test_a_traced_model_becomes_onnx_from_its_trace(catalog: Catalog) -> None:
+    route = names(catalog, "source:factory", "trace", ("onnx", None))
+    assert route == ["torch.capture", "onnx.export"]
+
+
+def test_an_exported_model_becomes_onnx_from_the_program(catalog: Catalog) -> None:
+    route = names(catalog, "source:factory", "export", ("onnx", None))
+    assert route == ["torch.export", "onnx.export"]
+
+
+def test_tflite_by_its_two_routes(catalog: Catalog) -> None:
+    by_onnx = names(catalog, "source:factory", "trace", ("tflite", None), way="onnx")
+    assert by_onnx == ["torch.capture", "onnx.export", "tflite.convert"]
+    direct = names(catalog, "source:factory", "trace", ("tflite", None), way="direct")
+    assert direct == ["torch.export", "tflite.convert"]
+
+
+def test_the_default_for_a_pytorch_source_is_direct(catalog: Catalog) -> None:
+    steps = cheapest(catalog, "source:factory", "trace", ("tflite", None))
+    assert steps[-1].rule.route == "direct"
+
+
+def test_an_onnx_source_takes_the_onnx_route(catalog: Catalog) -> None:
+    route = names(catalog, "source:onnx", "trace", ("tflite", None))
+    assert route == ["onnx.adopt", "tflite.convert"]
+
+
+def test_quantization_follows_conversion(catalog: Catalog) -> None:
+    route = names(catalog, "source:factory", "trace", ("tflite", "dynamic"), way="direct")
+    assert route == ["torch.export", "tflite.convert", "tflite.quantize"]
+
+
+def test_core_ml_float16_is_one_step_and_eight_bit_weights_are_two(catalog: Catalog) -> None:
+    half = names(catalog, "source:factory", "trace", ("coreml", "float16"))
+    assert half == ["torch.capture", "coreml.convert"]
+    eight = names(catalog, "source:factory", "trace", ("coreml", "weight-only"))
+    assert eight == ["torch.capture", "coreml.convert", "coreml.quantize"]
+
+
+def test_a_missing_route_says_what_would_be_needed(catalog: Catalog) -> None:
+    with pytest.raises(NoRoute) as caught:
+        cheapest(catalog, "source:onnx", "trace", ("coreml", None))
+    assert caught.value.message == "no route leads from onnx to coreml"
+    assert "coreml is made from exported or torchscript" in caught.value.hint
+    assert "this model can be had as onnx" in caught.value.hint

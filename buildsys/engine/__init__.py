@@ -1,0 +1,1 @@
+"""The engine: what is stale and why, and running it."""

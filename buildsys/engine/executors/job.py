@@ -1,0 +1,84 @@
+"""One action handed to an executor, and what comes back. Executors never open the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildsys.planner.graph import Action
+from buildsys.store import Stored
+
+
+@dataclass(frozen=True)
+class Job:
+    """An action with all that was unknown of it filled in.
+
+    Attributes:
+        action: The node.
+        key: What its folder and log are named by: the action key, or the static one where the
+            model's own code runs.
+        inputs: Input name to (path of a user's file or `None`, digest). A path is copied and
+            checked against the digest; without one the object comes from the store.
+        python: The toolchain's interpreter; `None` for a step of the coordinator.
+        project: The recipe's folder, where the model's own code runs.
+        threads: How many threads the step may use.
+        timeout: Seconds after which it is killed.
+    """
+
+    action: Action
+    key: str
+    inputs: Mapping[str, tuple[Path | None, str]]
+    python: Path | None
+    project: Path | None
+    threads: int
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished action: its outputs are in the store.
+
+    Attributes:
+        outputs: Output name to digest and size.
+        notes: What the worker wanted said.
+        discovered: What the model's own code read, path to digest.
+        started_ns: When the worker started (POSIX nanoseconds).
+        seconds: Wall time.
+        peak_rss: Peak resident memory in bytes; 0 for a step of the coordinator.
+        log: The worker's output.
+    """
+
+    outputs: dict[str, Stored]
+    notes: tuple[str, ...]
+    discovered: dict[str, str]
+    started_ns: int
+    seconds: float
+    peak_rss: int
+    log: Path
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An action that gave nothing.
+
+    Attributes:
+        message: What is wrong.
+        hint: The way out, where one is known.
+        field: The field of the recipe at fault, relative to the action's origin.
+        log: The worker's output.
+        rerun: A script that repeats the step by hand.
+        seconds: Wall time.
+        changed: Whether the reason is that an input changed meanwhile: worth another try.
+    """
+
+    message: str
+    hint: str | None = None
+    field: str | None = None
+    log: Path | None = None
+    rerun: Path | None = None
+    seconds: float = 0.0
+    changed: bool = False
+
+
+Outcome = Done | Failed

@@ -1,0 +1,339 @@
+"""Plan and build of one recipe against one store: what the CLI and the Python API call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import platformdirs
+
+from buildsys.engine.build import Coordinator, Run, Settings
+from buildsys.engine.environments import Environments
+from buildsys.engine.events import VERSION, Event, Listener, ignore
+from buildsys.engine.executors import LocalExecutor
+from buildsys.engine.explain import Explainer, Reason
+from buildsys.engine.placing import Placing
+from buildsys.engine.verdicts import Judge, Status, Verdict
+from buildsys.engine.walk import Standing, State, Walk
+from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
+from buildsys.recipe import Recipe, load
+from buildsys.store import CorruptObject, Index, Memo, Store, StoreError
+from buildsys.toolchains import Provisioner
+
+CACHE_VARIABLE = "MODELBUILD_CACHE"
+TOOLCHAINS_VARIABLE = "MODELBUILD_TOOLCHAINS"
+
+
+def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the store and the toolchains live: `MODELBUILD_CACHE`, or the platform's user cache."""
+    given = environ.get(CACHE_VARIABLE)
+    return Path(given).absolute() if given else platformdirs.user_cache_path("modelbuild")
+
+
+def toolchains_root(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where toolchains live: `MODELBUILD_TOOLCHAINS`, or a folder of the store."""
+    given = environ.get(TOOLCHAINS_VARIABLE)
+    return Path(given).absolute() if given else root / "toolchains"
+
+
+@dataclass(frozen=True)
+class PlannedDeployable:
+    """A deployable as `plan` sees it.
+
+    Attributes:
+        deployable: What was asked for.
+        sign: `+` new, `~` stale, `=` up to date, `?` maybe, `!` blocked.
+        reasons: What changed.
+        blocked: Why it cannot be made here.
+    """
+
+    deployable: Deployable
+    sign: str
+    reasons: tuple[Reason, ...]
+    blocked: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build would do.
+
+    Attributes:
+        graph: The actions.
+        standings: State by action id.
+        reasons: Causes by action id.
+        deployables: One entry a selected deployable.
+        seconds: A guess of the time from history, or `None` where there is too little of it.
+    """
+
+    graph: ActionGraph
+    standings: dict[str, Standing]
+    reasons: dict[str, list[Reason]]
+    deployables: list[PlannedDeployable]
+    seconds: float | None
+
+    def count(self, state: State) -> int:
+        """How many actions are in a state."""
+        return sum(standing.state is state for standing in self.standings.values())
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a build would, or might, run anything."""
+        return bool(self.count(State.RUN) or self.count(State.MAYBE))
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a build came to.
+
+    Attributes:
+        recipe: What was built.
+        graph: The actions.
+        run: What happened to them.
+        verdicts: One a selected deployable.
+        folder: Where artifacts were placed.
+        exit: The command's exit status.
+        processes: How many worker processes were started.
+    """
+
+    recipe: Recipe
+    graph: ActionGraph
+    run: Run
+    verdicts: list[Verdict]
+    folder: Path
+    exit: int
+    processes: int
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, int]:
+        """Counts of actions."""
+        failed = len(self.run.failures)
+        executed = set(self.run.executed)
+        return {
+            "hit": sum(name not in executed for name in self.run.standings)
+            - sum(s.state is State.BLOCKED for s in self.run.standings.values()),
+            "ran": len(executed) - failed,
+            "failed": failed,
+            "blocked": len(self.run.skipped),
+        }
+
+
+class Session:
+    """One recipe, one store; a context manager that closes the index.
+
+    Args:
+        recipe: What to build.
+        catalog: All backends.
+        root: The store's folder; default: `cache_root()`.
+        salt: Mixed into every key, to force a build of its own.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        catalog: Catalog | None = None,
+        *,
+        root: Path | None = None,
+        salt: str = "",
+    ) -> None:
+        self.recipe = recipe
+        self.catalog = catalog or Catalog.load()
+        self.root = root or cache_root()
+        self.store = Store(self.root)
+        overrides = {
+            name: recipe.folder / toolchain.lock
+            for name, toolchain in recipe.spec.toolchains.items()
+        }
+        self.provisioner = Provisioner(
+            toolchains_root(self.root), self.catalog.toolchains, overrides
+        )
+        self.environments = Environments(self.provisioner)
+        self._salt = salt
+
+    def __enter__(self) -> Session:
+        self.index = Index(self.root)
+        self.memo = Memo(self.index)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.index.close()
+
+    def _walk(self, graph: ActionGraph) -> Walk:
+        return Walk(
+            graph,
+            self.recipe.folder,
+            self.store,
+            self.index,
+            self.memo,
+            self.environments,
+            salt=self._salt,
+        )
+
+    def graph(self, selectors: Iterable[str] = ()) -> ActionGraph:
+        """The actions for the selected deployables.
+
+        Raises:
+            RecipeError: A deployable has no route.
+            NoMatch: A selector matches nothing.
+        """
+        return make_graph(self.recipe, self.catalog, selectors)
+
+    def plan(self, selectors: Iterable[str] = ()) -> Plan:
+        """What a build would do. Runs nothing; only digests of files are memoised."""
+        graph = self.graph(selectors)
+        walk = self._walk(graph)
+        standings = walk.states()
+        explainer = Explainer(self.recipe, graph, walk, standings)
+        reasons = {
+            name: explainer.action(action)
+            for name, action in graph.actions.items()
+            if standings[name].state in (State.RUN, State.MAYBE)
+        }
+        planned = [self._planned(d, standings, explainer) for d in graph.deployables]
+        with suppress(StoreError):  # A store that cannot be written can still be planned against.
+            self.memo.save()
+        return Plan(graph, standings, reasons, planned, self._estimate(graph, standings))
+
+    @staticmethod
+    def _planned(
+        deployable: Deployable, standings: Mapping[str, Standing], explainer: Explainer
+    ) -> PlannedDeployable:
+        states = [standings[name] for name in deployable.actions]
+        blocked = next((s.reason for s in states if s.state is State.BLOCKED), None)
+        if blocked is not None:
+            return PlannedDeployable(deployable, "!", (), blocked)
+        if all(s.state is State.HIT for s in states):
+            return PlannedDeployable(deployable, "=", (), None)
+        if explainer.is_new(deployable):
+            return PlannedDeployable(deployable, "+", (), None)
+        # The artifact itself is stale when a step of its own route is sure to run.
+        sure = any(standings[name].state is State.RUN for name in deployable.actions)
+        return PlannedDeployable(
+            deployable, "~" if sure else "?", tuple(explainer.roots(deployable)), None
+        )
+
+    def _estimate(self, graph: ActionGraph, standings: Mapping[str, Standing]) -> float | None:
+        seconds = 0.0
+        for name, standing in standings.items():
+            if standing.state not in (State.RUN, State.MAYBE):
+                continue
+            known = self.index.seconds(graph.actions[name].rule)
+            if known is None:
+                return None
+            seconds += known
+        return seconds
+
+    def build(
+        self,
+        selectors: Iterable[str] = (),
+        *,
+        settings: Settings | None = None,
+        out: Path | None = None,
+        strict: bool = False,
+        listener: Listener = ignore,
+    ) -> Build:
+        """Brings the selected deployables up to date, judges them, and places them.
+
+        Args:
+            selectors: Targets, labels or globs; all deployables where there is none.
+            settings: How to run.
+            out: Where artifacts go; default: `artifacts/` beside the recipe.
+            strict: Whether an unverified deployable is an error.
+            listener: Is told what happens.
+
+        Raises:
+            RecipeError: A deployable has no route.
+            NoMatch: A selector matches nothing.
+            StoreError: The store or the artifacts' folder cannot be written.
+        """
+        listener(Event("version", {"version": VERSION}))
+        graph = self.graph(selectors)
+        placing = Placing(out or self.recipe.folder / "artifacts", self.store, self.memo)
+        executor = LocalExecutor(self.store)
+        executed: list[str] = []
+        damaged: set[str] = set()
+        while True:
+            coordinator = Coordinator(
+                self._walk(graph),
+                self.environments,
+                executor,
+                self.recipe.folder,
+                settings or Settings(),
+                listener,
+            )
+            run = coordinator.run()
+            executed += run.executed
+            try:
+                verdicts = Judge(graph, run, self.store, self.environments).verdicts()
+                placing.place(verdicts, graph.labels)
+                break
+            except CorruptObject as error:
+                # It was taken out, so its maker is a miss now. Twice the same means a bad disk.
+                if error.digest in damaged:
+                    raise StoreError(str(error), "the disk may be failing") from error
+                damaged.add(error.digest)
+                message = f"a stored file was damaged and is made again ({error})"
+                listener(Event("diagnostic", {"severity": "warning", "message": message}))
+        run.executed = list(dict.fromkeys(executed))
+        self.memo.save()
+        build = Build(
+            self.recipe,
+            graph,
+            run,
+            verdicts,
+            placing.folder,
+            exit_status(run, verdicts, strict),
+            executor.processes_started,
+            {
+                v.deployable.label: path
+                for v in verdicts
+                if (path := placing.path(v.deployable, v.status)) is not None
+            },
+        )
+        self._announce(build, listener)
+        return build
+
+    @staticmethod
+    def _announce(build: Build, listener: Listener) -> None:
+        for verdict in build.verdicts:
+            listener(
+                Event(
+                    "gate",
+                    {
+                        "deployable": verdict.deployable.label,
+                        "status": str(verdict.status),
+                        "reason": verdict.reason,
+                        "gates": [gate.to_json() for gate in verdict.gates],
+                    },
+                )
+            )
+        listener(Event("finished", {"exit": build.exit, "summary": build.summary()}))
+
+
+def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> int:
+    """The documented exit status of a build."""
+    if run.environment_error is not None:
+        return 5
+    statuses = {verdict.status for verdict in verdicts}
+    if Status.FAILED in statuses or run.failures:
+        return 1
+    if Status.REJECTED in statuses or (strict and Status.UNVERIFIED in statuses):
+        return 3
+    return 5 if Status.BLOCKED in statuses else 0
+
+
+def open_recipe(path: Path, catalog: Catalog, environ: Mapping[str, str] = os.environ) -> Recipe:
+    """Loads a recipe and checks it against the backends.
+
+    Raises:
+        RecipeError: With every finding.
+    """
+    return load(path, environ=environ, checks=[check(catalog)])

@@ -1,0 +1,192 @@
+"""What became of each deployable: its status, judged anew at every build from cached figures."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from buildsys.engine.build import Run
+from buildsys.engine.environments import Environments
+from buildsys.engine.executors import Failed
+from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
+from buildsys.store import Store, Stored
+from buildsys.verify.gates import Gate, judge
+
+
+class Status(enum.StrEnum):
+    """A deployable's status; the words of the design."""
+
+    VERIFIED = "verified"
+    CHECKED = "checked"
+    UNVERIFIED = "unverified"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the artifact goes to `artifacts/<target>/`."""
+        return self in (Status.VERIFIED, Status.CHECKED, Status.UNVERIFIED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A deployable after a build.
+
+    Attributes:
+        deployable: What was asked for.
+        status: What became of it.
+        reason: Why, where the status alone does not say.
+        artifact: Digest and size of the artifact, where one was made.
+        gates: Each bound with its value.
+        measurement: The figures, as in `measurement.json`.
+        io: The io contract, as in `io.json`.
+        notes: What the steps on its way want said.
+        baseline_bytes: Size of the unquantized artifact, where it was built.
+        locks: Digest of the lock by toolchain on its route.
+        log: The log of the step that failed, or of the one that made the artifact.
+        failure: The failed step.
+        failed_action: Its id.
+    """
+
+    deployable: Deployable
+    status: Status
+    reason: str | None = None
+    artifact: Stored | None = None
+    gates: tuple[Gate, ...] = ()
+    measurement: Mapping[str, Any] | None = None
+    io: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    baseline_bytes: int | None = None
+    locks: Mapping[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    failure: Failed | None = None
+    failed_action: str | None = None
+
+
+class Judge:
+    """Reads what a run gave and judges it."""
+
+    def __init__(
+        self, graph: ActionGraph, run: Run, store: Store, environments: Environments
+    ) -> None:
+        self._graph = graph
+        self._run = run
+        self._store = store
+        self._environments = environments
+
+    def verdicts(self) -> list[Verdict]:
+        """One verdict a selected deployable, in the recipe's order.
+
+        Raises:
+            CorruptObject: A stored figure is damaged; it has been taken out, so build again.
+        """
+        return [self._verdict(deployable) for deployable in self._graph.deployables]
+
+    def _verdict(self, deployable: Deployable) -> Verdict:
+        stopped = self._stopped(deployable)
+        if stopped is not None:
+            return stopped
+        artifact = self._stored(deployable.artifact)
+        measurement = self._json(deployable.measurement)
+        baseline = self._stored(deployable.baseline)
+        gates: tuple[Gate, ...] = ()
+        status, reason = Status.UNVERIFIED, deployable.unverified
+        if measurement is not None and artifact is not None:
+            gates = judge(
+                measurement,
+                deployable.bounds,
+                bytes=artifact.size,
+                baseline_bytes=baseline.size if baseline else None,
+                latency_ratio=self._latency_ratio(deployable, measurement),
+            )
+            failed = [gate for gate in gates if not gate.passed]
+            status = Status.REJECTED if failed else Status.VERIFIED
+            reason = "; ".join(describe(gate) for gate in failed) or None
+        making = self._route_actions(deployable)
+        return Verdict(
+            deployable=deployable,
+            status=status,
+            reason=reason,
+            artifact=artifact,
+            gates=gates,
+            measurement=measurement,
+            io=self._json(deployable.io),
+            notes=self._notes(deployable),
+            baseline_bytes=baseline.size if baseline else None,
+            locks=self._locks(making),
+            log=self._run.logs.get(deployable.artifact.action),
+        )
+
+    def _stopped(self, deployable: Deployable) -> Verdict | None:
+        """The verdict where a step gave nothing."""
+        for name in deployable.actions:
+            if name in self._run.failures:
+                failure = self._run.failures[name]
+                rule = self._graph.actions[name].rule
+                return Verdict(
+                    deployable,
+                    Status.FAILED,
+                    f"{rule}: {failure.message}",
+                    log=failure.log,
+                    failure=failure,
+                    failed_action=name,
+                )
+        for name in deployable.actions:
+            if name in self._run.skipped:
+                return Verdict(deployable, Status.BLOCKED, self._run.skipped[name])
+        return None
+
+    def _stored(self, ref: OutputRef | None) -> Stored | None:
+        trace = self._run.trace(ref.action) if ref is not None else None
+        return trace.outputs[ref.output] if trace is not None and ref is not None else None
+
+    def _json(self, ref: OutputRef | None) -> dict[str, Any] | None:
+        stored = self._stored(ref)
+        if stored is None:
+            return None
+        record: dict[str, Any] = json.loads(self._store.read(stored.digest))
+        return record
+
+    def _latency_ratio(
+        self, deployable: Deployable, measurement: Mapping[str, Any]
+    ) -> float | None:
+        baseline = self._json(deployable.baseline_run)
+        if baseline is None:
+            return None
+        before, after = baseline["latency_ms"]["p50"], measurement["latency_ms"]["p50"]
+        return float(after / before) if before else None
+
+    def _route_actions(self, deployable: Deployable) -> list[str]:
+        """The artifact's own steps, without those that measure it."""
+        return self._graph.below(deployable.artifact)
+
+    def _notes(self, deployable: Deployable) -> tuple[str, ...]:
+        notes: dict[str, None] = {}
+        for name in deployable.actions:
+            trace = self._run.trace(name)
+            for note in trace.notes if trace else ():
+                notes[note] = None
+        return tuple(notes)
+
+    def _locks(self, actions: list[str]) -> dict[str, str]:
+        locks = {}
+        for name in actions:
+            environment = self._graph.actions[name].environment
+            lock = self._environments.lock(environment) if environment else None
+            if environment and lock:
+                locks[environment] = f"lock sha256:{lock}"
+        return locks
+
+
+def describe(gate: Gate) -> str:
+    """A failed bound in words, with the least bound that would have passed."""
+    where = f" of {gate.output}" if gate.output else ""
+    if gate.value is None:
+        return f"{gate.bound}{where}: {gate.reason}"
+    text = f"{gate.bound}{where} is {gate.value:.3g}, the bound is {gate.limit:.3g}"
+    return f"{text} ({gate.reason})" if gate.reason else text

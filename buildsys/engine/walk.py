@@ -1,0 +1,202 @@
+"""What state an action is in. `plan` and `build` ask the same question here, of the same code."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildsys.engine import keys
+from buildsys.engine.environments import Environments
+from buildsys.engine.keys import Change, Manifest
+from buildsys.planner.graph import Action, ActionGraph, FileInput, OutputRef
+from buildsys.store import Index, Memo, Store, Trace
+
+
+class State(enum.Enum):
+    """Where an action stands before it is run."""
+
+    HIT = "hit"
+    """Its key is known, a trace is under it, and the outputs lie in the store."""
+    RUN = "run"
+    """Nothing under its key: it will run."""
+    MAYBE = "maybe"
+    """An input will be made anew, or its toolchain is still to be installed: it runs unless the
+    bytes come out as they were."""
+    BLOCKED = "blocked"
+    """This machine cannot do it, or cannot do what it needs."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An action's state, and what it was concluded from.
+
+    Attributes:
+        state: The state.
+        manifest: The key's manifest as far as it is known: without `discovered` where nothing on
+            record matches the disk.
+        key: The action key, where all of it is known.
+        static: The static key of an action that discovers what it reads.
+        trace: What the action gave, for a hit.
+        reason: For `MAYBE` and `BLOCKED`: why, in words.
+    """
+
+    state: State
+    manifest: Manifest
+    key: str | None = None
+    static: str | None = None
+    trace: Trace | None = None
+    reason: str | None = None
+
+
+class Walk:
+    """One look at a graph: keys and states, with nothing run."""
+
+    def __init__(
+        self,
+        graph: ActionGraph,
+        project: Path,
+        store: Store,
+        index: Index,
+        memo: Memo,
+        environments: Environments,
+        *,
+        salt: str = "",
+    ) -> None:
+        self.graph = graph
+        self.index = index
+        self.memo = memo
+        self._project = project
+        self._store = store
+        self._environments = environments
+        self._salt = salt
+        self._implementations: dict[tuple[Path, ...], str] = {}
+
+    def states(self) -> dict[str, Standing]:
+        """The state of every action, in topological order."""
+        found: dict[str, Standing] = {}
+        for action in self.graph.actions.values():
+            found[action.id] = self.standing(action, found)
+        return found
+
+    def standing(self, action: Action, above: Mapping[str, Standing]) -> Standing:
+        """The state of one action, given those it depends on."""
+        blocked = self._blocked(action, above)
+        if blocked is not None:
+            return Standing(State.BLOCKED, {}, reason=blocked)
+        implementation = self.implementation(action)
+        inputs, unknown = self._inputs(action, above)
+        fingerprint = self._fingerprint(action)
+        record = keys.manifest(action, implementation, fingerprint, inputs, None)
+        if self._salt:
+            record["salt"] = self._salt
+        reason = None
+        if unknown:
+            reason = f"{unknown} will be made anew"
+        elif action.environment is not None and fingerprint is None:
+            reason = f"toolchain {action.environment} is not installed yet"
+        if reason is not None:
+            possible = self.index.has_shape(keys.shape(action, implementation))
+            return Standing(State.MAYBE if possible else State.RUN, record, reason=reason)
+        if not action.user_code:
+            return self._looked_up(record, None)
+        static = keys.digest(record)
+        for found in self.index.discoveries(static):
+            if self._holds(found):
+                return self._looked_up(record | {"discovered": found}, static)
+        return Standing(State.RUN, record, static=static)
+
+    def _looked_up(self, record: Manifest, static: str | None) -> Standing:
+        key = keys.digest(record)
+        trace = self.index.trace(key)
+        if trace is not None and all(
+            self._store.has(o.digest, o.size) for o in trace.outputs.values()
+        ):
+            return Standing(State.HIT, record, key, static, trace)
+        return Standing(State.RUN, record, key, static)
+
+    def _blocked(self, action: Action, above: Mapping[str, Standing]) -> str | None:
+        if action.unavailable is not None:
+            return action.unavailable
+        for name in action.upstream():
+            if above[name].state is State.BLOCKED:
+                return above[name].reason
+        return None
+
+    def _inputs(
+        self, action: Action, above: Mapping[str, Standing]
+    ) -> tuple[dict[str, str | None], str | None]:
+        digests: dict[str, str | None] = {}
+        unknown = None
+        for name, given in action.inputs.items():
+            if isinstance(given, FileInput):
+                digests[name] = self.memo.of(given.path)
+                continue
+            trace = above[given.action].trace
+            if trace is None:
+                unknown = unknown or given.action
+            else:
+                digests[name] = trace.outputs[given.output].digest
+        return digests, unknown
+
+    def _fingerprint(self, action: Action) -> str | None:
+        if action.environment is None:
+            return None
+        return self._environments.fingerprint(action.environment)
+
+    def implementation(self, action: Action) -> str:
+        """The digest of the worker's source: the backend's folder and the kit, by content.
+
+        `rules.py` is left out: what it declares reaches the key as rule, options and inputs.
+        """
+        sources = action.worker.sources
+        if sources not in self._implementations:
+            rows = []
+            for folder in sources:
+                for file in sorted(folder.glob("**/*.py")):
+                    if file.name != "rules.py":
+                        name = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+                        rows.append([name, self.memo.digest(file)])
+            self._implementations[sources] = keys.digest(rows)
+        return self._implementations[sources]
+
+    def _holds(self, found: Mapping[str, str]) -> bool:
+        """Whether the files that were read are on the disk as they were."""
+        return all(self.discovered_digest(path) == digest for path, digest in found.items())
+
+    def discovered_digest(self, path: str) -> str | None:
+        """The digest now of something that a model's code read: a file, or a folder's listing."""
+        full = self._project / path
+        if not path.endswith("/"):
+            return self.memo.digest(full)
+        try:
+            names = sorted(name for name in os.listdir(full) if name != "__pycache__")
+        except OSError:
+            return None
+        return "list:" + hashlib.sha256("\0".join(names).encode()).hexdigest()
+
+    def why(self, action: Action, standing: Standing) -> list[Change] | None:
+        """The fields that changed since the action was last built here; `None` when it never was."""
+        last = self.index.last_key(action.slots)
+        trace = self.index.trace(last) if last is not None else None
+        if trace is None:
+            return None
+        before, now = dict(trace.manifest), dict(standing.manifest)
+        if "discovered" not in now and "discovered" in before:
+            found = {path: self.discovered_digest(path) for path in before["discovered"]}
+            now["discovered"] = found
+        # What is not known yet is not a change.
+        if standing.reason is not None:
+            unknown = set(before["inputs"]) - set(now["inputs"])
+            now["inputs"] = now["inputs"] | {n: before["inputs"][n] for n in unknown}
+            if now.get("toolchain", {}).get("fingerprint") is None:
+                now["toolchain"] = before.get("toolchain")
+        return keys.changes(before, now)
+
+
+def refs(action: Action) -> list[OutputRef]:
+    """The outputs of other actions that an action takes."""
+    return [given for given in action.inputs.values() if isinstance(given, OutputRef)]

@@ -1,0 +1,72 @@
+"""Formats `torchscript` (captured), `onnx` and `tflite`, all of them a matrix in JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Scheme
+
+HERE = Path(__file__).parent
+RUNTIME = Runtime("host", "runtime")
+
+
+class PlainOptions(Options):
+    """`gain` scales the weights; `colour` only enters the key."""
+
+    gain: float = 1.0
+    colour: Literal["red", "green"] = "red"
+
+
+backend = Backend(
+    name="numeric",
+    folder=HERE,
+    formats=(
+        Format("torchscript", ".captured", runtime=RUNTIME, deployable=False),
+        Format("onnx", ".plain", options=PlainOptions, runtime=RUNTIME),
+        Format(
+            "tflite",
+            ".small",
+            schemes=(Scheme("float16"), Scheme("static", (8,), calibrated=True)),
+            runtime=RUNTIME,
+        ),
+        Format("coreml", ".package", kind="tree", unverified="nothing runs a fake package"),
+    ),
+    rules=(
+        Rule(
+            "torch.capture",
+            ("source:factory",),
+            "torchscript",
+            "model",
+            "worker:capture",
+            methods=("trace",),
+            user_code=True,
+        ),
+        Rule(
+            "onnx.export",
+            ("torchscript",),
+            "onnx",
+            "host",
+            "worker:convert",
+            options=("gain", "colour"),
+        ),
+        Rule("tflite.convert", ("onnx",), "tflite", "host", "worker:convert", route="onnx"),
+        Rule(
+            "tflite.quantize",
+            ("tflite",),
+            "tflite",
+            "host",
+            "worker:quantize",
+            schemes=("float16", "static"),
+        ),
+        Rule("coreml.convert", ("torchscript",), "coreml", "host", "worker:package"),
+        Rule(
+            "edge.never",
+            ("onnx",),
+            "engine",
+            "host",
+            "worker:convert",
+            available=lambda: "needs an accelerator",
+        ),
+    ),
+)

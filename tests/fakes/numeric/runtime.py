@@ -1,0 +1,27 @@
+"""Runs a matrix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..kit.contract import Contract
+
+
+class Matrix:
+    runtime = "numpy"
+
+    def __init__(self, rows: Any, contract: Contract) -> None:
+        self._matrix = np.asarray(rows, np.float32)
+        self._contract = contract
+
+    def run(self, feed: dict[str, Any]) -> dict[str, Any]:
+        (value,) = feed.values()
+        return {self._contract.outputs[0].name: (value @ self._matrix).astype(np.float32)}
+
+
+def load(path: Path, contract: Contract, threads: int) -> Matrix:
+    return Matrix(json.loads(path.read_text()), contract)

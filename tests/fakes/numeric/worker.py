@@ -1,0 +1,83 @@
+"""Steps on matrices. A model is a module with `build(**args)` that gives a list of rows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..kit import arrays
+from ..kit.contract import Contract, Port
+from ..kit.measure import record
+from ..kit.request import Request, StepError
+from . import runtime
+
+__all__ = ["capture", "convert", "package", "quantize", "reference"]
+
+
+def _contract(request: Request) -> Contract:
+    ports = request.options["ports"]
+    return Contract(
+        [Port(p["name"], p["shape"], p["dtype"], p["layout"]) for p in ports],
+        [Port(name, ["N", 2], "float32") for name in request.options["outputs"]],
+    )
+
+
+def _build(request: Request) -> Any:
+    module_name, _, function = request.options["source"]["factory"].partition(":")
+    matrix = getattr(importlib.import_module(module_name), function)(
+        **request.options["source"]["args"]
+    )
+    if "checkpoint" in request.inputs:
+        matrix = json.loads(request.inputs["checkpoint"].read_text())
+    return matrix
+
+
+def capture(request: Request) -> None:
+    matrix = _build(request)
+    if matrix == "fail":
+        raise StepError("the factory asked to fail", "do not ask", "source.factory")
+    if matrix == "crash":
+        os.abort()
+    if matrix == "hang":
+        time.sleep(600)
+    if matrix == "nothing":
+        return
+    _write(request, np.asarray(matrix))
+    _contract(request).write(request.outputs["io"])
+
+
+def _write(request: Request, matrix: Any) -> None:
+    request.outputs["artifact"].write_text(json.dumps(np.asarray(matrix).tolist()))
+
+
+def convert(request: Request) -> None:
+    matrix = np.asarray(json.loads(request.inputs["artifact"].read_text()))
+    _write(request, matrix * request.options["format"].get("gain", 1.0))
+    _contract(request).write(request.outputs["io"])
+    request.note("sizes are as they were")
+
+
+def quantize(request: Request) -> None:
+    matrix = np.asarray(json.loads(request.inputs["artifact"].read_text()))
+    if "calibration" in request.inputs:
+        arrays.load(request.inputs["calibration"])
+    _write(request, matrix.astype(np.float16))
+    _contract(request).write(request.outputs["io"])
+
+
+def package(request: Request) -> None:
+    folder: Path = request.outputs["artifact"]
+    (folder / "weights").mkdir(parents=True)
+    (folder / "Manifest.json").write_text("{}")
+    (folder / "weights" / "weight.bin").write_bytes(request.inputs["artifact"].read_bytes())
+    _contract(request).write(request.outputs["io"])
+
+
+def reference(request: Request) -> None:
+    record(runtime.Matrix(_build(request), _contract(request)), request)

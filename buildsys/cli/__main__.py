@@ -1,0 +1,5 @@
+"""`python -m buildsys.cli`."""
+
+from buildsys.cli.main import main
+
+main()

@@ -1,0 +1,107 @@
+"""`modelbuild bundle`: create, verify, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
+
+
+@click.group("bundle")
+def command() -> None:
+    """Make and check what a release publishes."""
+
+
+@command.command("create")
+@click.argument("target")
+@recipe_option
+@output_options
+@click.option("--release", help="The bundle's version; default: the recipe's `release`.")
+@click.option("--allow-unverified", is_flag=True, help="Bundle what could not be run here, too.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="DIR",
+    help="Where to write it; default: here.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The artifacts' folder, as for `build`.",
+)
+def create_command(
+    target: str,
+    file: Path | None,
+    as_json: bool,
+    color: str,
+    quiet: bool,
+    verbose: bool,
+    release: str | None,
+    allow_unverified: bool,
+    folder: Path,
+    out: Path | None,
+) -> int:
+    """Bring TARGET up to date and bundle what it ships."""
+    from buildsys.engine.session import Session
+    from buildsys.planner.selectors import NoMatch
+    from buildsys.release.bundle import BundleError, create
+    from buildsys.report.progress import Progress
+    from buildsys.report.record import write_report
+
+    recipe = open_file(file)
+    if target not in recipe.spec.targets:
+        raise NoMatch(target, [f"{name}/" for name in recipe.spec.targets])
+    version = release or recipe.spec.release
+    if version is None:
+        raise BundleError(
+            "the bundle has no version", "give `--release`, or set `release:` in the recipe"
+        )
+    progress = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
+    with Session(recipe) as session, progress:
+        build = session.build([target], out=out.absolute() if out else None, listener=progress)
+        write_report(build)
+    if build.run.environment_error is not None:
+        raise build.run.environment_error
+    bundle = create(build, target, folder, version, allow_unverified=allow_unverified)
+    if as_json:
+        print_json({"path": str(bundle.path), "identity": f"sha256:{bundle.identity}"})
+    else:
+        click.echo(f"{bundle.path}  sha256:{bundle.identity}")
+    return 0
+
+
+@command.command("verify")
+@click.argument("archive", type=click.Path(path_type=Path))
+@output_options
+def verify_command(archive: Path, as_json: bool, color: str, quiet: bool, verbose: bool) -> None:
+    """Check every file of a bundle against its sums and its manifest."""
+    from buildsys.release.bundle import read
+
+    bundle = read(archive)
+    statuses = {a["label"]: a["status"] for a in bundle.manifest["artifacts"]}
+    if as_json:
+        print_json(
+            {
+                "identity": f"sha256:{bundle.identity}",
+                "files": len(bundle.files),
+                "artifacts": statuses,
+            }
+        )
+        return
+    for label, status in statuses.items():
+        click.echo(f"{label}  {status}")
+    click.echo(f"{len(bundle.files)} files are what they were: sha256:{bundle.identity}")
+
+
+@command.command("inspect")
+@click.argument("archive", type=click.Path(path_type=Path))
+def inspect_command(archive: Path) -> None:
+    """Print a bundle's manifest, once the bundle has been checked."""
+    from buildsys.release.bundle import read
+
+    print_json(read(archive).manifest)

@@ -1,0 +1,88 @@
+"""What all commands share: options, and how to open a recipe and a console."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from buildsys.recipe import Recipe, find
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+RECIPE_NAME = "deploy.yaml"
+MACHINE_WIDTH = 140
+
+
+def recipe_option(function: Command) -> Command:
+    """`-f/--file`."""
+    return click.option(
+        "-f",
+        "--file",
+        "file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"The recipe; default: {RECIPE_NAME} here or in a folder above.",
+    )(function)
+
+
+def output_options(function: Command) -> Command:
+    """`--json`, `--color`, `-q`, `-v`."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Say more."),
+        click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong."),
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            show_default=True,
+            help="NO_COLOR is honoured too.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
+    ):
+        function = option(function)
+    return function
+
+
+def selector_argument(function: Command) -> Command:
+    """Target names, labels or globs over labels."""
+    return click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")(function)
+
+
+def open_file(file: Path | None) -> Recipe:
+    """The recipe that a command is about, validated.
+
+    Raises:
+        RecipeError: There is none, or it is wrong.
+    """
+    from buildsys.engine.session import open_recipe
+    from buildsys.planner import Catalog
+
+    return open_recipe(file if file is not None else find(Path.cwd(), RECIPE_NAME), Catalog.load())
+
+
+def console(color: str, *, stderr: bool = False) -> Any:
+    """A rich console that keeps to `--color`, NO_COLOR and the terminal's width."""
+    from rich.console import Console
+
+    forced = None
+    if color == "always" and not os.environ.get("NO_COLOR"):
+        forced = True
+    result = Console(
+        stderr=stderr,
+        force_terminal=forced,
+        no_color=color == "never" or bool(os.environ.get("NO_COLOR")),
+        highlight=False,
+    )
+    if not result.is_terminal and "COLUMNS" not in os.environ:
+        result.width = MACHINE_WIDTH
+    return result
+
+
+def print_json(record: Any) -> None:
+    """One JSON object on standard output."""
+    click.echo(json.dumps(record, ensure_ascii=False, indent=1))

@@ -1,0 +1,53 @@
+"""Errors that the user can act on: their text and their exit status."""
+
+from __future__ import annotations
+
+import click
+
+from buildsys.planner.catalog import CatalogError
+from buildsys.planner.selectors import NoMatch
+from buildsys.recipe import RecipeError
+from buildsys.release.bundle import BundleError
+from buildsys.store import StoreError
+from buildsys.toolchains import ToolchainError
+
+FAILED, RECIPE, NO_MATCH, ENVIRONMENT = 1, 2, 4, 5
+
+
+def show(error: Exception) -> int | None:
+    """Prints an error and gives its exit status; `None` for one that is a bug of ours."""
+    if isinstance(error, RecipeError):
+        count = len(error.diagnostics)
+        say(error.render())
+        say(f"\n{count} error{'s' if count > 1 else ''} in the recipe; nothing was built")
+        return RECIPE
+    if isinstance(error, ToolchainError):
+        say_error(f"toolchain {error.toolchain}: {error.message}", error.hint)
+        if error.log is not None:
+            say(f"log: {error.log}")
+        return ENVIRONMENT
+    if isinstance(error, NoMatch):
+        say_error(error.message, error.hint)
+        return NO_MATCH
+    if isinstance(error, StoreError):
+        say_error(error.message, error.hint)
+        return ENVIRONMENT
+    if isinstance(error, BundleError):
+        say_error(error.message, error.hint)
+        return FAILED
+    if isinstance(error, CatalogError):
+        say_error(str(error), None)
+        return ENVIRONMENT
+    return None
+
+
+def say_error(message: str, hint: str | None) -> None:
+    """An error in the usual shape."""
+    say(f"error: {message}")
+    if hint is not None:
+        say(f"hint: {hint}")
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    click.echo(text, err=True)

@@ -1,0 +1,96 @@
+"""The command line as a whole: which commands there are, and what an error becomes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import traceback
+from typing import Any
+
+import click
+
+import buildsys
+
+COMMANDS = {
+    "build": "Build, verify and place the selected deployables.",
+    "bundle": "Make and check what a release publishes.",
+    "plan": "Say what is stale, and why; run nothing.",
+    "schema": "Print the recipe's JSON Schema, for editors.",
+    "toolchain": "Show, install and pin the converters' environments.",
+}
+
+
+class Lazy(click.Group):
+    """Imports a command's module when it is called, so that `--help` imports next to nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command's own object."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"buildsys.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of `--help`, without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(buildsys.__version__, prog_name="modelbuild")
+def group() -> None:
+    """Turns trained models into verified, reproducible artifacts for ios, android, server, web and edge.
+
+    Exit status: 0 done, 1 a step failed, 2 usage or a wrong recipe, 3 a gate failed, 4 nothing
+    matches the selector, 5 environment, 6 `plan --check` and there is work, 70 a bug, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with the documented status."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line; gives the exit status."""
+    try:
+        result: Any = group.main(args=arguments, prog_name="modelbuild", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return interrupted()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return interrupted()
+    except BrokenPipeError:
+        # The reader went away (`| head`); what is left to flush has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from buildsys.cli import errors  # Which imports all that can raise one.
+
+        status = errors.show(error)
+        if status is not None:
+            return status
+        traceback.print_exc()
+        click.echo(
+            f"\nerror: this is a bug of modelbuild {buildsys.__version__} "
+            f"(Python {platform.python_version()}, {platform.platform()}).\n"
+            "hint: please report it with the lines above.",
+            err=True,
+        )
+        return 70
+
+
+def interrupted() -> int:
+    """What Ctrl-C says."""
+    click.echo("interrupted: nothing unfinished was kept", err=True)
+    return 130

@@ -1,0 +1,93 @@
+"""`modelbuild plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buildsys.cli.common import (
+    console,
+    open_file,
+    output_options,
+    print_json,
+    recipe_option,
+    selector_argument,
+)
+
+if TYPE_CHECKING:
+    from buildsys.engine.session import Plan
+
+WORK = 6
+
+
+@click.command("plan")
+@selector_argument
+@recipe_option
+@output_options
+@click.option("--check", is_flag=True, help=f"Exit {WORK} when a build would run anything.")
+@click.option("--graph", type=click.Choice(["dot", "mermaid"]), help="Print the action graph.")
+def command(
+    selectors: tuple[str, ...],
+    file: Path | None,
+    as_json: bool,
+    color: str,
+    quiet: bool,
+    verbose: bool,
+    check: bool,
+    graph: str | None,
+) -> int:
+    """Say what is stale, and why; run nothing.
+
+    Signs: `+` new, `~` stale, `=` up to date, `?` maybe (an input is made anew; if its bytes come
+    out the same, nothing follows), `!` blocked.
+    """
+    from buildsys.engine.session import Session
+    from buildsys.report import console as rendering
+
+    with Session(open_file(file)) as session:
+        plan = session.plan(selectors)
+    if graph is not None:
+        click.echo(rendering.graph_text(plan, graph))
+    elif as_json:
+        print_json(record(plan))
+    elif not quiet:
+        rendering.print_plan(console(color), plan, verbose=verbose)
+    return WORK if check and plan.has_work else 0
+
+
+def record(plan: Plan) -> dict[str, Any]:
+    """The form of `plan --json`."""
+    from buildsys.engine.walk import State
+
+    return {
+        "version": 1,
+        "summary": {state.value: plan.count(state) for state in State},
+        "deployables": [
+            {
+                "label": planned.deployable.label,
+                "sign": planned.sign,
+                "route": list(planned.deployable.route),
+                "reasons": [reason.text for reason in planned.reasons],
+                "blocked": planned.blocked,
+            }
+            for planned in plan.deployables
+        ],
+        "actions": [
+            {
+                "id": name,
+                "rule": action.rule,
+                "toolchain": action.environment,
+                "deployable": action.labels[0] if action.labels else None,
+                "state": plan.standings[name].state.value,
+                "reason": plan.standings[name].reason,
+                "why": [
+                    reason.change.to_json()
+                    for reason in plan.reasons.get(name, [])
+                    if reason.change is not None
+                ],
+            }
+            for name, action in plan.graph.actions.items()
+        ],
+    }

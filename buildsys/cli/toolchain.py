@@ -1,0 +1,132 @@
+"""`modelbuild toolchain`: list, install, lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
+from buildsys.recipe import RecipeError, find
+
+if TYPE_CHECKING:
+    from buildsys.toolchains import Provisioner
+
+
+@click.group("toolchain")
+def command() -> None:
+    """Show, install and pin the converters' environments."""
+
+
+def provisioner(file: Path | None) -> Provisioner:
+    """The provisioner for a recipe's overrides, or for none where there is no recipe."""
+    from buildsys.engine.session import cache_root, toolchains_root
+    from buildsys.planner import Catalog
+    from buildsys.toolchains import Provisioner
+
+    overrides: dict[str, Path] = {}
+    try:
+        path = file if file is not None else find(Path.cwd())
+    except RecipeError:
+        path = None
+    if path is not None:
+        recipe = open_file(path)
+        overrides = {n: recipe.folder / t.lock for n, t in recipe.spec.toolchains.items()}
+    return Provisioner(toolchains_root(cache_root()), Catalog.load().toolchains, overrides)
+
+
+@command.command("list")
+@recipe_option
+@output_options
+def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool) -> None:
+    """Show every toolchain: what it is for, whether it is installed, and where."""
+    from rich.table import Table
+
+    source = provisioner(file)
+    rows: list[dict[str, Any]] = []
+    for name, declared in sorted(source.toolchains.items()):
+        found = source.installed(name)
+        rows.append(
+            {
+                "name": name,
+                "about": declared.about,
+                "python": list(declared.python),
+                "lock": f"sha256:{source.lock_digest(name)}",
+                "installed": found is not None,
+                "fingerprint": found.digest if found else None,
+                "folder": str(source.folder(name)),
+                "packages": list(found.installed) if found else None,
+            }
+        )
+    if as_json:
+        print_json({"version": 1, "toolchains": rows})
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("toolchain", "installed", "packages", "about"):
+        table.add_column(heading)
+    for row in rows:
+        count = str(len(row["packages"])) if row["packages"] else "–"
+        table.add_row(row["name"], "yes" if row["installed"] else "no", count, row["about"])
+    screen = console(color)
+    screen.print(table)
+    if verbose:
+        for row in rows:
+            screen.print(f"{row['name']}  {row['folder']}", soft_wrap=True)
+
+
+@command.command("install")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@recipe_option
+@output_options
+def install_command(
+    names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
+) -> None:
+    """Make toolchains now, all of them where none is named; a build makes them when needed."""
+    source = provisioner(file)
+    screen = console(color, stderr=True)
+    wanted = names or tuple(sorted(source.toolchains))
+    known(wanted, source)
+    for name in wanted:
+
+        def progress(line: str, name: str = name) -> None:
+            if not quiet:
+                screen.print(f"{name}: {line}", soft_wrap=True)
+
+        fingerprint = source.ensure(name, progress)
+        if as_json:
+            print_json({"name": name, "fingerprint": fingerprint.digest})
+        else:
+            progress(f"ready, {len(fingerprint.installed)} packages")
+
+
+@command.command("lock")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@recipe_option
+@output_options
+def lock_command(
+    names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
+) -> None:
+    """Resolve a toolchain's requirements anew and write its lock, with hashes."""
+    from buildsys.toolchains import lock
+
+    source = provisioner(file)
+    known(names, source)
+    screen = console(color, stderr=True)
+    for name in names:
+        difference = lock(source.toolchains[name], lambda line: screen.print(line, soft_wrap=True))
+        if as_json:
+            print_json({"name": name, "difference": difference})
+        else:
+            click.echo(difference or f"{name}: unchanged")
+
+
+def known(names: tuple[str, ...], source: Provisioner) -> None:
+    """Refuses names that no backend declares."""
+    from buildsys.planner.validation import nearest
+
+    for name in names:
+        if name not in source.toolchains:
+            raise click.UsageError(
+                f"unknown toolchain `{name}`: {nearest(name, source.toolchains)}"
+            )

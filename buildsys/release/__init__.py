@@ -1,0 +1,1 @@
+"""Bundles: what a release pipeline publishes for one target."""

@@ -1,0 +1,85 @@
+"""`manifest.json` of a bundle: where its artifacts come from and how they were judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import buildsys
+from buildsys.engine.session import Build
+from buildsys.engine.verdicts import Verdict
+from buildsys.planner.graph import FileInput
+from buildsys.report.record import size_ratio
+
+VERSION = 1
+
+
+def manifest(
+    build: Build, target: str, release: str, files: dict[str, list[str]]
+) -> dict[str, Any]:
+    """The manifest of one target's bundle.
+
+    Args:
+        build: A finished build.
+        target: The target.
+        release: The bundle's version.
+        files: By label, the paths in the bundle.
+    """
+    return {
+        "version": VERSION,
+        "project": build.recipe.spec.project,
+        "release": release,
+        "target": target,
+        "made_by": f"modelbuild {buildsys.__version__}",
+        "artifacts": [
+            _artifact(build, verdict, files[verdict.deployable.label])
+            for verdict in build.verdicts
+            if verdict.deployable.label in files
+        ],
+    }
+
+
+def _artifact(build: Build, verdict: Verdict, files: list[str]) -> dict[str, Any]:
+    asked = verdict.deployable
+    return {
+        "label": asked.label,
+        "model": asked.model,
+        "format": asked.format,
+        "quantization": asked.profile,
+        "scheme": asked.scheme,
+        "options": dict(asked.options),
+        "files": files,
+        "digest": verdict.artifact.digest if verdict.artifact else None,
+        "bytes": verdict.artifact.size if verdict.artifact else None,
+        "size_ratio": size_ratio(verdict),
+        "status": str(verdict.status),
+        "reason": verdict.reason,
+        "notes": list(verdict.notes),
+        "accept": {"name": asked.acceptance, "bounds": dict(asked.bounds)},
+        "gates": [gate.to_json() for gate in verdict.gates],
+        "measurement": dict(verdict.measurement) if verdict.measurement else None,
+        "io": verdict.io,
+        "route": list(asked.route),
+        "toolchains": dict(verdict.locks),
+        "sources": sources(build, verdict),
+    }
+
+
+def sources(build: Build, verdict: Verdict) -> dict[str, str]:
+    """Every file of the user's that the artifact was made from: path to digest."""
+    found: dict[str, str] = {}
+    folder = build.recipe.folder
+    for name in build.graph.below(verdict.deployable.artifact):
+        trace = build.run.trace(name)
+        if trace is None:
+            continue
+        for input_name, given in build.graph.actions[name].inputs.items():
+            if isinstance(given, FileInput):
+                found[_relative(given.path, folder)] = trace.manifest["inputs"][input_name]
+        found |= trace.manifest.get("discovered", {})
+    return dict(sorted(found.items()))
+
+
+def _relative(path: Path, folder: Path) -> str:
+    # A path of the build machine is nobody's business but its own: outside files go by name.
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

@@ -1,0 +1,235 @@
+"""Tables and lines for people. Everything is readable without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from buildsys.engine.executors.local import log_tail
+from buildsys.engine.session import Build, Plan, PlannedDeployable
+from buildsys.engine.verdicts import Status, Verdict
+from buildsys.engine.walk import State
+from buildsys.report.record import size_ratio
+from buildsys.verify.gates import Gate
+
+STYLES = {
+    Status.VERIFIED: "green",
+    Status.CHECKED: "cyan",
+    Status.UNVERIFIED: "yellow",
+    Status.REJECTED: "bold red",
+    Status.FAILED: "bold red",
+    Status.BLOCKED: "magenta",
+}
+SIGNS = {"+": "green", "~": "yellow", "=": "dim", "?": "cyan", "!": "magenta"}
+NARROW = 110
+
+
+def size(count: int | None) -> str:
+    """Bytes in a unit that fits."""
+    if count is None:
+        return "–"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """A time span in a unit that fits."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def tightest(gates: Iterable[Gate]) -> Gate | None:
+    """The gate that is closest to its bound, or furthest beyond it."""
+    measured = [g for g in gates if g.value is not None and g.limit]
+    failed = [g for g in gates if not g.passed]
+    if failed:
+        return failed[0]
+    return max(measured, key=_used, default=None)
+
+
+def _used(gate: Gate) -> float:
+    value = gate.value if gate.value is not None else 0.0
+    upper = gate.passed and value <= gate.limit
+    return value / gate.limit if upper else (gate.limit / value if value else 0.0)
+
+
+def gate_text(gate: Gate | None) -> str:
+    """A bound and its value: `signal_error 2.2e-07 ≤ 1.0e-04`."""
+    if gate is None:
+        return "–"
+    if gate.value is None:
+        return f"{gate.bound} {gate.reason or 'unknown'}"
+    sign = "≥" if gate.value > gate.limit and gate.passed else "≤"
+    sign = sign if gate.passed else ("≰" if gate.value > gate.limit else "≱")
+    return f"{gate.bound} {gate.value:.2g} {sign} {gate.limit:.2g}"
+
+
+def latency(verdict: Verdict) -> str:
+    """The median, and the 95th percentile, in milliseconds."""
+    if verdict.measurement is None:
+        return "–"
+    figures = verdict.measurement["latency_ms"]
+    return f"{figures['p50']:.2f} / {figures['p95']:.2f} ms"
+
+
+def metric(verdict: Verdict) -> str:
+    """The task's metric, and the original's."""
+    found = verdict.measurement.get("metric") if verdict.measurement else None
+    if not found:
+        return "–"
+    return f"{found['value']:.3f} ({found['reference']:.3f})"
+
+
+def table(build: Build, width: int) -> Table:
+    """The table of deployables; on a narrow terminal, without what matters least."""
+    wide = width >= NARROW
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("deployable", no_wrap=True, overflow="fold")
+    grid.add_column("status", no_wrap=True)
+    grid.add_column("size", justify="right", no_wrap=True)
+    if wide:
+        grid.add_column("of float", justify="right", no_wrap=True)
+    grid.add_column("nearest bound", no_wrap=True)
+    if wide:
+        grid.add_column("metric (original)", no_wrap=True)
+        grid.add_column("latency p50 / p95", justify="right", no_wrap=True)
+        grid.add_column("memory", justify="right", no_wrap=True)
+    for verdict in build.verdicts:
+        ratio = size_ratio(verdict)
+        memory = verdict.measurement.get("peak_rss_bytes") if verdict.measurement else None
+        row: list[str | Text] = [
+            Text(verdict.deployable.label),
+            Text(str(verdict.status), STYLES[verdict.status]),
+            size(verdict.artifact.size if verdict.artifact else None),
+        ]
+        if wide:
+            row.append("–" if ratio is None else f"{ratio:.2f}")
+        row.append(gate_text(tightest(verdict.gates)))
+        if wide:
+            row += [metric(verdict), latency(verdict), size(memory)]
+        grid.add_row(*row)
+    return grid
+
+
+def print_build(console: Console, build: Build, seconds: float, *, verbose: bool = False) -> None:
+    """The table, then what has to be said, then the counts."""
+    console.print(table(build, console.width))
+    said: dict[str, list[str]] = {}
+    for verdict in build.verdicts:
+        if verdict.reason is not None:
+            said.setdefault(f"{verdict.status}: {verdict.reason}", []).append(
+                verdict.deployable.label
+            )
+        for note in verdict.notes:
+            said.setdefault(f"note: {note}", []).append(verdict.deployable.label)
+    if said:
+        console.print()
+    for text, labels in said.items():
+        console.print(f"{text}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  [dim]{', '.join(labels)}[/dim]", soft_wrap=True, highlight=False)
+    _print_failures(console, build)
+    summary = build.summary()
+    counts = f"{summary['ran']} ran, {summary['hit']} up to date"
+    counts += "".join(f", {summary[k]} {k}" for k in ("failed", "blocked") if summary[k])
+    statuses = [str(v.status) for v in build.verdicts]
+    tally = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
+    console.print()
+    console.print(
+        f"{len(build.verdicts)} deployables: {tally}. Actions: {counts}. {duration(seconds)}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
+
+
+def _print_failures(console: Console, build: Build) -> None:
+    for name, failed in build.run.failures.items():
+        action = build.graph.actions[name]
+        console.print()
+        console.print(f"{action.rule} failed for {', '.join(action.labels)}", style="bold red")
+        console.print(f"  {failed.message}", markup=False, highlight=False, soft_wrap=True)
+        if failed.hint is None and failed.log is not None:
+            for line in log_tail(failed.log):
+                console.print(
+                    f"  │ {line}", markup=False, highlight=False, style="dim", soft_wrap=True
+                )
+        if failed.hint:
+            console.print(f"  hint: {failed.hint}", markup=False, highlight=False, soft_wrap=True)
+        if failed.log is not None:
+            console.print(f"  log: {failed.log}", highlight=False, soft_wrap=True)
+        if failed.rerun is not None:
+            console.print(f"  repeat this step: {failed.rerun}", highlight=False, soft_wrap=True)
+
+
+def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
+    """One line a deployable, then the counts."""
+    width = max((len(p.deployable.label) for p in plan.deployables), default=0)
+    for planned in plan.deployables:
+        line = Text()
+        line.append(planned.sign, SIGNS[planned.sign])
+        line.append(f" {planned.deployable.label:<{width}}")
+        for number, text in enumerate(_plan_reasons(planned, verbose)):
+            if number:
+                line.append(f"\n  {'':<{width}}")
+            line.append(f"   {text}")
+        console.print(line, soft_wrap=True, highlight=False)
+        if verbose:
+            for name in planned.deployable.actions:
+                state = plan.standings[name].state
+                console.print(
+                    f"    {state.value:<7} {name}", style="dim", soft_wrap=True, highlight=False
+                )
+    at_least = plan.count(State.RUN)
+    at_most = at_least + plan.count(State.MAYBE)
+    console.print()
+    if not at_most:
+        text = f"Everything is up to date: {plan.count(State.HIT)} actions, none to run."
+        if plan.count(State.BLOCKED):
+            text = f"Nothing to run; {plan.count(State.BLOCKED)} actions are blocked."
+    else:
+        text = f"At least {at_least}, at most {at_most} actions will run"
+        if plan.seconds is not None:
+            text += f", about {duration(plan.seconds)} of work"
+        text += f"; {plan.count(State.HIT)} are up to date."
+    console.print(text, soft_wrap=True, highlight=False)
+
+
+def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
+    sign = planned.sign
+    if sign == "+":
+        return ["new"]
+    if sign == "!":
+        return [planned.blocked or "blocked"]
+    if sign == "=":
+        return ["up to date"] if verbose else []
+    texts = [reason.text for reason in planned.reasons] or ["an input will be made anew"]
+    return texts if verbose or len(texts) <= 2 else [texts[0], f"and {len(texts) - 1} more (-v)"]
+
+
+def graph_text(plan: Plan, form: str) -> str:
+    """The action graph for Graphviz (`dot`) or Mermaid."""
+    names = {name: f"a{number}" for number, name in enumerate(plan.graph.actions)}
+    edges = [
+        (names[above], names[action.id])
+        for action in plan.graph.actions.values()
+        for above in dict.fromkeys(action.upstream())
+    ]
+    if form == "dot":
+        lines = ["digraph modelbuild {", '  rankdir=LR; node [shape=box, fontname="sans-serif"];']
+        lines += [
+            f'  {names[name]} [label="{name}\\n{plan.standings[name].state.value}"];'
+            for name in names
+        ]
+        return "\n".join([*lines, *(f"  {a} -> {b};" for a, b in edges), "}"])
+    lines = ["flowchart LR"]
+    lines += [f'  {names[name]}["{name}<br/>{plan.standings[name].state.value}"]' for name in names]
+    return "\n".join([*lines, *(f"  {a} --> {b}" for a, b in edges)])

@@ -1,0 +1,1 @@
+"""Judges artifacts: figures against the original model's outputs, and gates on those figures."""

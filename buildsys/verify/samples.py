@@ -1,0 +1,158 @@
+"""Draws samples: rows of a dataset, or random numbers; a step of the coordinator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from buildsys.backends.kit import arrays
+from buildsys.backends.kit.arrays import LABELS, Arrays
+from buildsys.backends.kit.request import Request, StepError
+
+
+def draw(request: Request) -> None:
+    """Writes `samples`: input name to [n, ...] in the port's dtype, and labels where asked for.
+
+    Inputs: `source`, an `.npz` or `.npy`; none for random samples.
+    Options: `ports`; either `random` (`normal` or `uniform`), `count` and `seed`; or `arrays`
+    (input name to the name in the file), `labels`, `limit`, `count` and `seed` (`null`: the first
+    rows).
+
+    Raises:
+        StepError: The file does not hold what the recipe says, or its shapes do not fit the ports.
+    """
+    options = request.options
+    if "random" in options:
+        arrays.save(request.outputs["samples"], random_samples(options))
+        return
+    rows = _read(request)
+    drawn: Arrays = {}
+    names = options["arrays"]
+    for port in options["ports"]:
+        name = names.get(port["name"], port["name"])
+        drawn[port["name"]] = fitted(_named(rows, name, port["name"]), port)
+    if options["labels"] is not None:
+        drawn[LABELS] = _named(rows, options["labels"], "labels")
+    elif LABELS in rows and options["role"] == "evaluation":
+        drawn[LABELS] = rows[LABELS]
+    arrays.save(request.outputs["samples"], _take(drawn, options))
+
+
+def _read(request: Request) -> Arrays:
+    path = request.inputs["source"]
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        message = "the dataset is not an .npz or .npy file of plain arrays"
+        raise StepError(message, f"numpy says: {error}", "source") from error
+    if isinstance(loaded, np.ndarray):
+        return dict.fromkeys(request.options["arrays"].values(), loaded) or {
+            port["name"]: loaded for port in request.options["ports"]
+        }
+    with loaded as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _named(rows: Arrays, name: str, what: str) -> NDArray[np.generic]:
+    if name not in rows:
+        known = ", ".join(sorted(rows)) or "no arrays"
+        raise StepError(
+            f"the dataset has no array `{name}` for {what}", f"it holds {known}", "inputs"
+        )
+    return rows[name]
+
+
+def fitted(rows: NDArray[np.generic], port: dict[str, Any]) -> NDArray[np.generic]:
+    """The rows in the port's dtype.
+
+    Args:
+        rows: [n, ...].
+        port: Its first axis is the batch where it has as many axes as `rows`; with one axis less
+            it has no batch axis.
+
+    Raises:
+        StepError: Sizes do not fit, or a value does not survive the change of dtype.
+    """
+    shape: list[int | str] = port["shape"]
+    wanted = shape[1:] if rows.ndim == len(shape) else shape
+    fits = rows.ndim == len(wanted) + 1 and all(
+        _size_fits(size, given, port["dims"])
+        for size, given in zip(wanted, rows.shape[1:], strict=True)
+    )
+    if not fits:
+        raise StepError(
+            f"rows of shape {list(rows.shape[1:])} do not fit the input `{port['name']}` "
+            f"of shape {shape}",
+            "each row is one sample: its shape must be the input's without the batch axis",
+            "inputs",
+        )
+    converted = rows.astype(port["dtype"])
+    exact = np.issubdtype(rows.dtype, np.floating) and np.issubdtype(converted.dtype, np.floating)
+    if not exact and not np.array_equal(converted, rows):
+        raise StepError(
+            f"values of `{port['name']}` change when they are turned from {rows.dtype} "
+            f"into {port['dtype']}",
+            "store them in the input's own dtype",
+            "inputs",
+        )
+    return converted
+
+
+def _size_fits(size: int | str, given: int, dims: dict[str, Any]) -> bool:
+    if isinstance(size, str):
+        return bool(dims[size]["min"] <= given <= dims[size]["max"])
+    return size == given
+
+
+def _take(drawn: Arrays, options: dict[str, Any]) -> Arrays:
+    total = {len(rows) for rows in drawn.values()}
+    if len(total) != 1:
+        sizes = ", ".join(f"{name}: {len(rows)}" for name, rows in drawn.items())
+        raise StepError(f"the arrays of the dataset differ in length ({sizes})", field="source")
+    available = total.pop()
+    if options["limit"] is not None:
+        available = min(available, options["limit"])
+    count = options["count"] if options["count"] is not None else available
+    if count > available:
+        raise StepError(
+            f"{count} samples are asked for, the dataset has {available}",
+            f"lower `count` to {available}, or add data",
+            "count",
+        )
+    chosen = np.arange(count)
+    if options["seed"] is not None:
+        chosen = np.sort(np.random.default_rng(options["seed"]).permutation(available)[:count])
+    return {name: rows[chosen] for name, rows in drawn.items()}
+
+
+def random_samples(options: dict[str, Any]) -> Arrays:
+    """Random inputs of the ports' example sizes, one row a sample."""
+    generator = np.random.default_rng(options["seed"])
+    drawn: Arrays = {}
+    for port in options["ports"]:
+        shape, dims = port["shape"], port["dims"]
+        sizes = [dims[s]["example"] if isinstance(s, str) else s for s in shape]
+        # With a batch axis a row is one element of it, whatever the example's batch is.
+        sizes = (
+            [options["count"], *sizes[1:]]
+            if isinstance(shape[0], str) or shape[0] == 1
+            else [options["count"], *sizes]
+        )
+        drawn[port["name"]] = _random(generator, port, sizes, options["random"])
+    return drawn
+
+
+def _random(
+    generator: np.random.Generator, port: dict[str, Any], sizes: list[int], kind: str
+) -> NDArray[np.generic]:
+    dtype = np.dtype(port["dtype"])
+    low, high = port["range"] or (0, 1)
+    if dtype == np.bool_:
+        return generator.integers(0, 2, sizes).astype(dtype)
+    if np.issubdtype(dtype, np.integer):
+        return generator.integers(low, high, sizes, endpoint=True).astype(dtype)
+    if kind == "normal":
+        return generator.standard_normal(sizes).astype(dtype)
+    return generator.uniform(low, high, sizes).astype(dtype)

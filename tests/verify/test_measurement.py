@@ -1,0 +1,189 @@
+"""The step that measures: what it reads, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from buildsys.backends.kit import arrays
+from buildsys.backends.kit.arrays import LABELS
+from buildsys.backends.kit.request import Request, StepError
+from buildsys.verify.gates import judge
+from buildsys.verify.measurement import measure
+
+RUN = {
+    "runtime": "someruntime 1.2",
+    "latency_ms": {"p50": 0.1, "p95": 0.2, "runs": 50},
+    "peak_rss_bytes": 1000,
+    "threads": 1,
+    "batch_sizes": [1, 4],
+}
+REFERENCE = np.array([[2.0, 1.0], [1.0, 2.0], [3.0, 1.0]], dtype=np.float32)
+Outputs = dict[str, NDArray[Any]]
+
+
+class Step:
+    """A request that is put together piece by piece, and its result."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.request = Request(
+            inputs={},
+            outputs={"measurement": folder / "measurement.json"},
+            options={"outputs": ["logits"], "metric": None},
+            scratch=folder,
+        )
+        self.give("got", logits=REFERENCE)
+        self.give("reference", logits=REFERENCE)
+        self.give_json("run", RUN)
+
+    def give(self, name: str, **outputs: NDArray[Any]) -> None:
+        path = self._folder / f"{name}.npz"
+        arrays.save(path, outputs)
+        self.request.inputs[name] = path
+
+    def give_json(self, name: str, record: dict[str, Any]) -> None:
+        path = self._folder / f"{name}.json"
+        path.write_text(json.dumps(record))
+        self.request.inputs[name] = path
+
+    def give_evaluation(self, got: NDArray[Any], reference: NDArray[Any], **data: Any) -> None:
+        self.give("got_evaluation", logits=got)
+        self.give("reference_evaluation", logits=reference)
+        self.give("evaluation", image=np.zeros((len(got), 1)), **data)
+
+    def run(self) -> dict[str, Any]:
+        measure(self.request)
+        text = self.request.outputs["measurement"].read_text()
+
+        def refuse(word: str) -> None:
+            raise AssertionError(f"{word} is no JSON")
+
+        record: dict[str, Any] = json.loads(text, parse_constant=refuse)
+        return record
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    return Step(tmp_path)
+
+
+def test_figures_run_and_samples(step: Step) -> None:
+    record = step.run()
+    assert record["outputs"]["logits"]["signal_error"] == 0
+    assert record["outputs"]["logits"]["shape"] == [3, 2]
+    assert record["metric"] is None
+    assert record["samples"] == 3
+    assert {name: record[name] for name in RUN} == RUN
+
+
+def test_equal_inputs_give_equal_bytes(step: Step) -> None:
+    step.run()
+    first = step.request.outputs["measurement"].read_bytes()
+    step.run()
+    assert step.request.outputs["measurement"].read_bytes() == first
+
+
+def test_outputs_keep_the_models_order(step: Step) -> None:
+    both = {"scores": REFERENCE, "boxes": REFERENCE}
+    step.give("got", **both)
+    step.give("reference", **both)
+    step.request.options["outputs"] = ["scores", "boxes"]
+    assert list(step.run()["outputs"]) == ["scores", "boxes"]
+
+
+def test_a_metric_that_is_built_in(step: Step) -> None:
+    step.request.options["metric"] = "top1"
+    wrong = REFERENCE.copy()
+    wrong[0] = [0, 1]
+    step.give_evaluation(wrong, REFERENCE, **{LABELS: np.array([0, 1, 1])})
+    assert step.run()["metric"] == {
+        "name": "top1",
+        "value": pytest.approx(1 / 3),
+        "reference": pytest.approx(2 / 3),
+        "count": 3,
+    }
+
+
+def test_the_metric_reads_the_first_output(step: Step) -> None:
+    step.request.options |= {"metric": "top1", "outputs": ["logits", "other"]}
+    step.give("got", logits=REFERENCE, other=REFERENCE)
+    step.give("reference", logits=REFERENCE, other=REFERENCE)
+    step.give_evaluation(REFERENCE, REFERENCE, **{LABELS: np.array([0, 1, 0])})
+    assert step.run()["metric"]["value"] == 1
+
+
+def test_a_metric_of_the_projects_own(step: Step) -> None:
+    step.give_evaluation(REFERENCE, REFERENCE)
+    step.give_json("metric", {"value": 0.5, "reference": 0.75})
+    assert step.run()["metric"] == {
+        "name": "python",
+        "value": 0.5,
+        "reference": 0.75,
+        "count": 3,
+    }
+
+
+def test_nan_becomes_null_and_fails(step: Step) -> None:
+    broken = REFERENCE.copy()
+    broken[1, 1] = math.nan
+    step.give("got", logits=broken)
+    step.request.options["metric"] = "mse"
+    step.give_evaluation(broken, REFERENCE, **{LABELS: REFERENCE})
+    record = step.run()
+    assert record["outputs"]["logits"]["nan_count"] == 1
+    assert record["outputs"]["logits"]["signal_error"] is None
+    assert record["metric"]["value"] is None
+    judged = judge(
+        record,
+        {"signal_error": 1e9, "metric_drop": 1e9},
+        bytes=1,
+        baseline_bytes=None,
+        latency_ratio=None,
+    )
+    assert [gate.bound for gate in judged if gate.passed] == ["shape", "dtype"]
+
+
+def test_a_metric_of_the_projects_own_that_is_nan(step: Step) -> None:
+    step.give_evaluation(REFERENCE, REFERENCE)
+    step.give_json("metric", {"value": math.nan, "reference": 0.75})
+    assert step.run()["metric"]["value"] is None
+
+
+def test_a_reference_that_does_not_vary(step: Step) -> None:
+    step.give("reference", logits=np.ones((3, 2), dtype=np.float32))
+    with pytest.raises(StepError, match="does not vary") as caught:
+        step.run()
+    assert "samples" in str(caught.value.hint)
+    assert caught.value.field == "samples"
+    assert not step.request.outputs["measurement"].exists()
+
+
+@pytest.mark.parametrize(("side", "owner"), [("got", "artifact"), ("reference", "original")])
+def test_an_output_that_is_missing(step: Step, side: str, owner: str) -> None:
+    step.give(side, output_0=REFERENCE)
+    with pytest.raises(StepError, match=f"{owner}.*`logits`") as caught:
+        step.run()
+    assert "`output_0`" in str(caught.value.hint)
+
+
+def test_labels_that_are_missing(step: Step) -> None:
+    step.request.options["metric"] = "top1"
+    step.give_evaluation(REFERENCE, REFERENCE)
+    with pytest.raises(StepError, match="needs labels") as caught:
+        step.run()
+    assert caught.value.field == "evaluate.dataset"
+
+
+def test_labels_that_do_not_fit(step: Step) -> None:
+    step.request.options["metric"] = "top1"
+    step.give_evaluation(REFERENCE, REFERENCE, **{LABELS: np.array([1, 2, 1])})
+    with pytest.raises(StepError, match="go from 1 to 2") as caught:
+        step.run()
+    assert caught.value.field == "evaluate.dataset"

@@ -1,0 +1,105 @@
+"""Metrics of a task, by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from buildsys.verify.fault import VerifyError
+from buildsys.verify.tasks import METRICS, better, mae, mse, top1, top5
+
+SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.05, 0.05]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [([1, 0, 2, 0], 1.0), ([1, 0, 2, 1], 0.75), ([0, 1, 0, 1], 0.0), ([[1], [0], [2], [0]], 1.0)],
+)
+def test_top1(labels: list[Any], expected: float) -> None:
+    assert top1(SCORES, np.array(labels)) == expected
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
+def test_labels_of_other_types(dtype: str) -> None:
+    assert top1(SCORES.astype(np.float16), np.array([1, 0, 2, 0], dtype=dtype)) == 1
+
+
+def test_boolean_labels() -> None:
+    assert top1(np.array([[0.2, 0.8], [0.9, 0.1]]), np.array([True, False])) == 1
+
+
+def test_labels_of_each_pixel() -> None:
+    scores = np.moveaxis(np.array([[[[1, 0], [0, 1]], [[0, 1], [1, 0]]]]), 1, -1)
+    assert top1(scores, np.array([[[0, 1], [1, 1]]])) == 0.75
+
+
+def test_top5() -> None:
+    scores = np.arange(7.0)[None].repeat(3, axis=0)  # The five greatest are 2 to 6.
+    assert top5(scores, np.array([6, 2, 1])) == pytest.approx(2 / 3)
+
+
+def test_scores_that_all_tie_are_no_good_guess() -> None:
+    labels = np.arange(10)
+    assert top1(np.zeros((10, 10)), labels) == 0.1
+    assert top5(np.zeros((10, 10)), labels) == 0.5
+
+
+def test_a_row_with_nan_is_wrong() -> None:
+    """An argmax takes NaN for the greatest, and would call the row right where the label is."""
+    scores = np.array([[math.nan, 0.0], [0.0, math.nan], [1.0, 0.0]])
+    assert top1(scores, np.array([0, 0, 0])) == pytest.approx(1 / 3)
+
+
+def test_errors_of_regressions() -> None:
+    output, labels = np.array([[1.0, 2.0], [3.0, 8.0]]), np.array([[1.0, 1.0], [5.0, 4.0]])
+    assert mse(output, labels) == (0 + 1 + 4 + 16) / 4
+    assert mae(output, labels) == (0 + 1 + 2 + 4) / 4
+
+
+def test_a_column_is_not_broadcast_against_labels() -> None:
+    output = np.array([[1.0], [2.0], [3.0]])
+    assert mae(output, np.array([1.0, 2.0, 3.0])) == 0
+
+
+def test_nan_stays_nan() -> None:
+    assert math.isnan(mse(np.array([[math.nan], [1.0]]), np.array([[1.0], [1.0]])))
+
+
+@pytest.mark.parametrize(
+    ("metric", "shape", "labels", "said"),
+    [
+        ("top1", (2, 3), [0, 3], "go from 0 to 3"),
+        ("top1", (2, 3), [-1, 0], "go from -1 to 0"),
+        ("top1", (2, 3), [0.5, 1.0], "are no classes"),
+        ("top1", (2, 3), [math.nan, 1.0], "are no classes"),
+        ("top1", (2, 3), ["a", "b"], "are no classes"),
+        ("top1", (2, 3), [0, 1, 2], "do not fit"),
+        ("top1", (2,), [0, 1], "more than 1 class"),
+        ("top5", (2, 5), [0, 1], "more than 5 classes"),
+        ("top1", (0, 3), [], "more than 1 class"),
+        ("mse", (2, 3), [0, 1], "do not fit"),
+        ("mae", (2, 1), [0, 1, 2], "do not fit"),
+        ("mse", (0, 1), [], "do not fit"),
+        ("mae", (2,), ["a", "b"], "are no numbers"),
+    ],
+)
+def test_what_does_not_fit(
+    metric: str, shape: tuple[int, ...], labels: list[Any], said: str
+) -> None:
+    with pytest.raises(VerifyError) as caught:
+        METRICS[metric](np.zeros(shape), np.array(labels))
+    assert said in caught.value.message
+    assert caught.value.field.startswith("evaluate")
+
+
+def test_directions() -> None:
+    assert [better(name) for name in ("top1", "top5", "mse", "mae", "python")] == [
+        "higher",
+        "higher",
+        "lower",
+        "lower",
+        "higher",
+    ]

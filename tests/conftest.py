@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import toolchain
 from tests.space import Space
 
 REPOSITORY = Path(__file__).parent.parent
 
 
-@pytest.fixture(autouse=True)
-def _no_user_cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No test reads or writes the user's own store; toolchains are shared, since they are costly."""
-    cache = os.environ.get("MODELBUILD_CACHE")
-    shared = Path(cache) if cache else REPOSITORY / ".cache" / "modelbuild"
-    monkeypatch.setenv(
-        "MODELBUILD_TOOLCHAINS", os.environ.get("MODELBUILD_TOOLCHAINS", str(shared / "toolchains"))
-    )
-    monkeypatch.setenv("MODELBUILD_CACHE", str(tmp_path_factory.mktemp("store")))
+def pytest_configure(config: pytest.Config) -> None:
+    """No test uses the user's own store; toolchains are shared with `make demo`: they are costly."""
+    cache = Path(os.environ.get("MODELBUILD_CACHE", REPOSITORY / ".cache" / "modelbuild"))
+    os.environ.setdefault("MODELBUILD_TOOLCHAINS", str(cache / "toolchains"))
+    os.environ["MODELBUILD_CACHE"] = tempfile.mkdtemp(prefix="modelbuild-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the store that `pytest_configure` made."""
+    shutil.rmtree(os.environ["MODELBUILD_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture
 def space(tmp_path: Path) -> Iterator[Space]:
     """A project of the fake backend, with a store of its own."""
-    with_space = Space(tmp_path / "project", tmp_path / "store")
-    with_space.create()
-    yield with_space
-    if sys.exc_info() == (None, None, None):
-        shutil.rmtree(tmp_path, ignore_errors=True)
+    made = Space(tmp_path / "project", tmp_path / "store")
+    made.create()
+    yield made
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def toolchain_python() -> Callable[[str], Path]:
+    """Gives the interpreter of a toolchain, which is made where it is missing."""
+    return toolchain.python

@@ -91,7 +91,7 @@ def command(
         )
         write_report(build)
     if not as_json and (not quiet or build.exit):
-        print_build(console(color), build, time.monotonic() - started)
+        print_build(console(color), build, time.monotonic() - started, verbose=verbose)
     if build.run.environment_error is not None:
         raise build.run.environment_error
     return build.exit

@@ -168,7 +168,14 @@ class Planning:
             rule = step.rule
             options: dict[str, Any] = {"ports": source.ports, "outputs": source.outputs}
             options |= needs[number]
-            given = {} if step.rule.gives != entry.item.format else self._format_options(entry)
+            declared = self._catalog.formats[rule.gives]
+            # An intermediate is made with its format's defaults, as a deployable without options
+            # is: then the two are one step.
+            given = (
+                self._format_options(entry)
+                if declared.name == entry.item.format
+                else declared.options().model_dump(mode="json")
+            )
             if number == 0:
                 options["source"] = source.declaration
                 if rule.methods:
@@ -184,7 +191,6 @@ class Planning:
                 }
             if rule.quantizes:
                 inputs |= self._calibration(builder, entry, source, options)
-            declared = self._catalog.formats[rule.gives]
             action = builder.add(
                 rule.name,
                 rule_worker(step.backend, rule),

@@ -13,7 +13,7 @@ from buildsys.engine.session import Build, Plan, PlannedDeployable
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.engine.walk import State
 from buildsys.report.record import size_ratio
-from buildsys.verify.gates import Gate
+from buildsys.verify.gates import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 
 STYLES = {
     Status.VERIFIED: "green",
@@ -48,18 +48,16 @@ def duration(seconds: float) -> str:
 
 
 def tightest(gates: Iterable[Gate]) -> Gate | None:
-    """The gate that is closest to its bound, or furthest beyond it."""
-    measured = [g for g in gates if g.value is not None and g.limit]
-    failed = [g for g in gates if not g.passed]
+    """The first gate that failed; else the error that uses most of its bound."""
+    gates = list(gates)
+    failed = [gate for gate in gates if not gate.passed]
     if failed:
         return failed[0]
-    return max(measured, key=_used, default=None)
-
-
-def _used(gate: Gate) -> float:
-    value = gate.value if gate.value is not None else 0.0
-    upper = gate.passed and value <= gate.limit
-    return value / gate.limit if upper else (gate.limit / value if value else 0.0)
+    errors = [gate for gate in gates if gate.bound in OUTPUT_CEILINGS and gate.limit]
+    floors = [gate for gate in gates if gate.bound in OUTPUT_FLOORS]
+    return max(errors, key=lambda gate: (gate.value or 0.0) / gate.limit, default=None) or (
+        floors[0] if floors else None
+    )
 
 
 def gate_text(gate: Gate | None) -> str:
@@ -68,8 +66,8 @@ def gate_text(gate: Gate | None) -> str:
         return "–"
     if gate.value is None:
         return f"{gate.bound} {gate.reason or 'unknown'}"
-    sign = "≥" if gate.value > gate.limit and gate.passed else "≤"
-    sign = sign if gate.passed else ("≰" if gate.value > gate.limit else "≱")
+    floor = gate.bound in OUTPUT_FLOORS
+    sign = ("≥" if floor else "≤") if gate.passed else ("<" if floor else ">")
     return f"{gate.bound} {gate.value:.2g} {sign} {gate.limit:.2g}"
 
 
@@ -131,6 +129,8 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
             )
         for note in verdict.notes:
             said.setdefault(f"note: {note}", []).append(verdict.deployable.label)
+    if verbose:
+        _print_gates(console, build)
     if said:
         console.print()
     for text, labels in said.items():
@@ -149,6 +149,15 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
         highlight=False,
     )
     console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
+
+
+def _print_gates(console: Console, build: Build) -> None:
+    for verdict in build.verdicts:
+        for gate in verdict.gates:
+            sign = "[green]pass[/green]" if gate.passed else "[bold red]FAIL[/bold red]"
+            where = f" {gate.output}" if gate.output else ""
+            text = f"  {sign} {verdict.deployable.label}{where} {gate_text(gate)}"
+            console.print(text, soft_wrap=True, highlight=False)
 
 
 def _print_failures(console: Console, build: Build) -> None:

@@ -16,7 +16,7 @@ ALL = {
     "torch.capture": 1,
     "torch.reference": 1,
     "data.sample": 2,
-    "onnx.export": 2,  # With `gain` and `colour` as options for ios, with none on the way to tflite.
+    "onnx.export": 1,
     "onnx.run": 1,
     "coreml.convert": 1,
     "tflite.convert": 1,

@@ -1,0 +1,251 @@
+"""Bad input to the real line: each a clear error, the documented status, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.e2e.project import Project
+
+Break = Callable[[Project], None]
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Project:
+    """A copy of `digits` that was never built."""
+    return Project.copy_of("digits", tmp_path)
+
+
+def edit(before: str, after: str) -> Break:
+    return lambda project: project.edit("deploy.yaml", before, after)
+
+
+RECIPE_ERRORS: dict[str, tuple[Break, tuple[str, ...]]] = {
+    "an unknown key": (
+        edit("quantization: dyn", "quantisation: dyn"),
+        ("unknown key `quantisation`", "did you mean `quantization`?", "^^^^"),
+    ),
+    "a syntax error": (edit("project: digits", "project: [digits"), ("--> deploy.yaml:",)),
+    "a missing checkpoint": (
+        edit("weights.safetensors", "wieghts.safetensors"),
+        ("wieghts.safetensors", "weights.safetensors", "--> deploy.yaml:"),
+    ),
+    "an unknown format": (
+        edit("{format: onnx, accept: close}", "{format: onxx, accept: close}"),
+        ("unknown format `onxx`", "did you mean `onnx`?"),
+    ),
+    "an unknown scheme": (
+        edit("{scheme: dynamic}", "{scheme: dinamic}"),
+        ("dynamic", "--> deploy.yaml:"),
+    ),
+    "an unknown target": (edit("  edge:", "  toaster:"), ("toaster", "android", "--> deploy.yaml:")),
+    "a scheme that a format cannot take": (
+        edit("quantization: fp16", "quantization: dyn"),
+        ("coreml cannot take the scheme `dynamic`", "coreml takes float16, weight-only"),
+    ),
+    "an unknown option": (
+        edit("compute_units: all", "compute_unit: all"),
+        ("coreml has no option `compute_unit`", "did you mean `compute_units`?"),
+    ),
+    "a wrong value of an option": (
+        edit("compute_units: all", "compute_units: gpu"),
+        ("compute_units", "--> deploy.yaml:"),
+    ),
+    "a route that there is not": (
+        edit("{format: tflite, accept: close, route: onnx}", "{format: tflite, accept: close, route: onxx}"),
+        ("tflite has no route `onxx`", "did you mean `onnx`?"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECIPE_ERRORS)
+def test_a_wrong_recipe(raw: Project, name: str) -> None:
+    harm, texts = RECIPE_ERRORS[name]
+    harm(raw)
+    result = raw.run("build")
+    assert result.code == 2, result.stdout + result.stderr
+    for text in texts:
+        assert text in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not (raw.folder / "artifacts").exists()
+    assert not raw.store.exists()
+
+
+def test_all_errors_at_once(raw: Project) -> None:
+    raw.edit("deploy.yaml", "quantization: dyn", "quantisation: dyn")
+    raw.edit("deploy.yaml", "  edge:", "  toaster:")
+    assert "2 errors in the recipe" in raw.run("plan").stderr
+
+
+def test_an_unknown_selector(raw: Project) -> None:
+    result = raw.run("build", "andriod")
+    assert result.code == 4
+    assert result.stderr == (
+        "error: no deployable matches `andriod`\nhint: did you mean `android`?\n"
+    )
+
+
+def test_no_recipe(tmp_path: Path) -> None:
+    project = Project(tmp_path, tmp_path / "store")
+    result = project.run("plan")
+    assert result.code == 2
+    assert "deploy.yaml" in result.stderr
+
+
+def test_wrong_usage(raw: Project) -> None:
+    assert raw.run("build", "--jobs", "0").code == 2
+    assert raw.run("frobnicate").code == 2
+
+
+def write_safetensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes float32 tensors without the library."""
+    header, body = {}, b""
+    for name, array in arrays.items():
+        data = array.astype("<f4").tobytes()
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(array.shape),
+            "data_offsets": [len(body), len(body) + len(data)],
+        }
+        body += data
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def read_safetensors(path: Path) -> dict[str, tuple[str, list[int], bytes]]:
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    return {
+        name: (entry["dtype"], entry["shape"], data[8 + length :][slice(*entry["data_offsets"])])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def reshaped(project: Project) -> None:
+    """Cuts a row off one matrix of the checkpoint."""
+    path = project.folder / "weights.safetensors"
+    tensors = read_safetensors(path)
+    name = next(n for n, (_, shape, _) in tensors.items() if len(shape) == 2)
+    dtype, shape, data = tensors[name]
+    tensors[name] = (dtype, [shape[0] - 1, shape[1]], data[: -4 * shape[1]])
+    header, body = {}, b""
+    for key, (kind, sizes, raw) in tensors.items():
+        header[key] = {"dtype": kind, "shape": sizes, "data_offsets": [len(body), len(body) + len(raw)]}
+        body += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def pickled(project: Project) -> None:
+    """A checkpoint that runs code when it is loaded, as pickles can."""
+    evil = b"cposix\nsystem\n(S'touch " + str(project.folder / "owned").encode() + b"'\ntR."
+    (project.folder / "weights.pt").write_bytes(evil)
+    project.edit("deploy.yaml", "weights.safetensors", "weights.pt")
+
+
+def calibration_of_a_wrong_shape(project: Project) -> None:
+    np.savez(project.folder / "data" / "train.npz", x=np.zeros((200, 1, 8, 9), np.float32), y=np.zeros(200))
+
+
+STEP_ERRORS: dict[str, tuple[Break, str, tuple[str, ...]]] = {
+    "a factory whose module does not import": (
+        lambda p: (p.folder / "model.py").write_text("import nonexistent_thing\n"),
+        "ios/classifier.onnx",
+        ("nonexistent_thing", "model.py:1"),
+    ),
+    "a factory that is not there": (
+        edit("model:build", "model:bild"),
+        "ios/classifier.onnx",
+        ("bild",),
+    ),
+    "a factory that gives no module": (
+        lambda p: (p.folder / "model.py").write_text("def build(width):\n    return 3\n"),
+        "ios/classifier.onnx",
+        ("int", "nn.Module"),
+    ),
+    "a factory that raises": (
+        lambda p: (p.folder / "model.py").write_text(
+            "def build(width):\n    raise RuntimeError('out of cheese')\n"
+        ),
+        "ios/classifier.onnx",
+        ("out of cheese", "model.py:2"),
+    ),
+    "a checkpoint whose shapes do not fit": (
+        reshaped,
+        "ios/classifier.onnx",
+        ("weight", "shape"),
+    ),
+    "inputs that do not fit the model": (
+        edit("shape: [N, 1, 8, 8]", "shape: [N, 2, 8, 8]"),
+        "ios/classifier.onnx",
+        ("image",),
+    ),
+    "a pickle that would run code": (
+        pickled,
+        "ios/classifier.onnx",
+        ("safetensors",),
+    ),
+    "calibration data of a wrong shape": (
+        calibration_of_a_wrong_shape,
+        "edge/classifier.tflite-int8",
+        ("[1, 8, 9]", "image"),
+    ),
+}
+
+
+@pytest.mark.toolchain
+@pytest.mark.parametrize("name", STEP_ERRORS)
+def test_a_step_that_cannot_be_done(raw: Project, name: str) -> None:
+    harm, label, texts = STEP_ERRORS[name]
+    harm(raw)
+    result = raw.run("build", label)
+    output = result.stdout + result.stderr
+    assert result.code == 1, output
+    for text in texts:
+        assert text in output, output
+    assert f"1 deployables: 1 failed" in output
+    assert not (raw.folder / "owned").exists()
+    left = [p for p in (raw.folder / "artifacts").rglob("*") if p.is_file()]
+    assert [p.name for p in left if not p.name.startswith(".")] == ["report.json"]
+
+
+@pytest.mark.toolchain
+def test_an_unreachable_package_index_names_the_toolchain(raw: Project, tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9/simple"
+    result = raw.run(
+        "build",
+        "ios/classifier.onnx",
+        environment={
+            "MODELBUILD_TOOLCHAINS": str(tmp_path / "toolchains"),
+            "UV_CACHE_DIR": str(tmp_path / "uv"),
+            "UV_DEFAULT_INDEX": nowhere,
+            "UV_EXTRA_INDEX_URL": "",
+            "UV_FIND_LINKS": "",
+            "UV_HTTP_TIMEOUT": "2",
+            "UV_HTTP_RETRIES": "0",
+            "PIP_INDEX_URL": nowhere,
+            "PIP_FIND_LINKS": "",
+            "PIP_CONFIG_FILE": "/dev/null",
+        },
+    )
+    assert result.code == 5, result.stdout + result.stderr
+    assert "toolchain torch" in result.stderr
+    assert not (raw.folder / "artifacts" / "ios").exists()
+    shutil.rmtree(tmp_path / "toolchains")
+
+
+def test_a_store_that_cannot_be_made_is_an_environment_error(raw: Project) -> None:
+    raw.store.write_text("a file where the store should be")
+    result = raw.run("plan")
+    assert result.code == 5, result.stderr
+    assert "cannot open" in result.stderr
+    assert "MODELBUILD_CACHE" in result.stderr

@@ -1,0 +1,150 @@
+"""The committed recipes, from an empty store to judged artifacts, by the real converters and runtimes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.project import Project, Result
+
+pytestmark = pytest.mark.toolchain
+Builds = dict[str, tuple[Project, Result]]
+RECIPES = ("digits", "activity")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_everything_is_verified_but_core_ml_which_says_why(
+    first_builds: Builds, recipe: str
+) -> None:
+    project, result = first_builds[recipe]
+    assert result.code == 0, result.stdout + result.stderr
+    assert result.statuses() == {
+        "ios/classifier.coreml-fp16": "unverified",
+        "ios/classifier.onnx": "verified",
+        "android/classifier.tflite": "verified",
+        "android/classifier.tflite-dyn": "verified",
+        "android/classifier.onnx": "verified",
+    }
+    report = project.report()
+    coreml = report["ios/classifier.coreml-fp16"]
+    assert "Core ML" in coreml["reason"]
+    assert coreml["measurement"] is None
+    for label, entry in report.items():
+        path = project.folder / entry["path"]
+        assert path.exists(), label
+        assert all(gate["pass"] for gate in entry["gates"]), entry["gates"]
+    assert report["android/classifier.tflite"]["measurement"]["runtime"].startswith("ai-edge-litert")
+    assert report["ios/classifier.onnx"]["measurement"]["runtime"].startswith("onnxruntime")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_top1_on_the_whole_validation_set_is_within_a_point_of_the_original(
+    first_builds: Builds, recipe: str
+) -> None:
+    import numpy as np
+
+    project, _ = first_builds[recipe]
+    count = len(np.load(project.folder / "data" / "val.npz")["y"])
+    for label, entry in project.report().items():
+        if entry["status"] == "unverified":
+            continue
+        metric = entry["measurement"]["metric"]
+        assert metric["name"] == "top1"
+        assert metric["count"] == count, label
+        assert abs(metric["value"] - metric["reference"]) <= 0.01, (label, metric)
+        assert metric["reference"] > 0.9
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_names_order_and_layout_are_the_recipe_s(first_builds: Builds, recipe: str) -> None:
+    project, _ = first_builds[recipe]
+    wanted = {"digits": ("image", [1, 8, 8]), "activity": ("window", [100, 6])}[recipe]
+    for label, entry in project.report().items():
+        (given,) = entry["io"]["inputs"]
+        (made,) = entry["io"]["outputs"]
+        assert (given["name"], given["shape"][1:]) == wanted, label
+        assert given["permutation"] is None
+        assert given["dtype"] == "float32"
+        assert made["name"] == "logits"
+        assert made["permutation"] is None
+
+
+def test_routes_are_the_ones_asked_for(first_builds: Builds) -> None:
+    digits = first_builds["digits"][0].report()["android/classifier.tflite"]
+    assert digits["route"] == ["torch.capture", "onnx.export", "tflite.convert"]
+    assert sorted(digits["toolchains"]) == ["onnx-export", "tflite-onnx", "torch"]
+    activity = first_builds["activity"][0].report()["android/classifier.tflite"]
+    assert activity["route"] == ["torch.export", "tflite.convert"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_second_build_runs_nothing_starts_nothing_and_writes_nothing(
+    first_builds: Builds, recipe: str
+) -> None:
+    project, _ = first_builds[recipe]
+    before = project.snapshot()
+    result = project.build("ios", "android")
+    assert result.code == 0
+    assert result.started() == 0
+    assert result.ran() == {}
+    assert project.snapshot() == before
+    check = project.run("plan", "--check", "ios", "android")
+    assert check.code == 0, check.stdout
+    assert "Everything is up to date" in check.stdout
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_another_folder_store_and_hash_seed_give_the_same_bytes(
+    first_builds: Builds, recipe: str, tmp_path: Path
+) -> None:
+    project, _ = first_builds[recipe]
+    other = Project.copy_of(recipe, tmp_path / "some" / "where" / "else", hash_seed="4711")
+    result = other.build("ios", "android", "-j1")
+    assert result.code == 0, result.stderr
+    mine, theirs = project.deployables(), other.deployables()
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if mine[name] != theirs[name]] == []
+    needle = str(tmp_path).encode()
+    assert [name for name in theirs if needle in theirs[name]] == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_bundle_holds_what_was_built_and_every_change_is_found(
+    first_builds: Builds, recipe: str, tmp_path: Path
+) -> None:
+    project, _ = first_builds[recipe]
+    refused = project.run("bundle", "create", "ios", "--to", str(tmp_path))
+    assert refused.code == 1
+    assert "is unverified" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    for folder in ("one", "two"):
+        made = project.run("bundle", "create", "android", "--to", str(tmp_path / folder))
+        assert made.code == 0, made.stderr
+    (one,) = (tmp_path / "one").iterdir()
+    (two,) = (tmp_path / "two").iterdir()
+    assert one.name == f"{recipe}-1.0.0-android.tar.zst"
+    assert one.read_bytes() == two.read_bytes()
+    verified = project.run("bundle", "verify", str(one))
+    assert verified.code == 0, verified.stderr
+    manifest = json.loads(project.run("bundle", "inspect", str(one)).stdout)
+    artifacts = {a["label"]: a for a in manifest["artifacts"]}
+    assert set(artifacts) == {label for label in project.report() if label.startswith("android/")}
+    tflite = artifacts["android/classifier.tflite"]
+    assert {"model.py", "weights.safetensors"} <= set(tflite["sources"])
+    assert tflite["status"] == "verified"
+    assert tflite["measurement"]["outputs"]["logits"]["signal_error"] < 1e-5
+
+
+def test_static_int8_with_calibration_is_verified(digits: Project) -> None:
+    result = digits.build("edge")
+    assert result.code == 0, result.stdout + result.stderr
+    assert result.statuses() == {"edge/classifier.tflite-int8": "verified"}
+    # The float artifact and the reference were there already.
+    assert result.ran() == {
+        "data.sample": 1,
+        "tflite.quantize": 1,
+        "tflite.run": 1,
+        "verify.measure": 1,
+    }

@@ -1,0 +1,18 @@
+"""The real toolchains, for tests that are marked `toolchain`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from buildsys.engine.session import cache_root, toolchains_root
+from buildsys.planner import Catalog
+from buildsys.toolchains import Provisioner
+
+
+@cache
+def python(name: str) -> Path:
+    """The interpreter of a toolchain, which is made where it is missing."""
+    provisioner = Provisioner(toolchains_root(cache_root()), Catalog.load().toolchains)
+    provisioner.ensure(name, print)
+    return provisioner.python(name)

@@ -1,0 +1,204 @@
+"""One environment on disk: a folder that counts only once its marker is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from buildsys.toolchains.errors import FULL, ToolchainError, explain
+from buildsys.toolchains.fingerprint import (
+    Fingerprint,
+    Interpreter,
+    installed_in,
+    missing,
+    site_packages,
+)
+from buildsys.toolchains.installers import Installer
+from buildsys.toolchains.interpreters import Found
+from buildsys.toolchains.processes import Processes
+
+MARKER = "modelbuild.json"
+VERSION = 1
+
+# A CUDA build of torch does not start without these, though nothing here uses a GPU by them.
+CUDA = ("cuda-", "nvidia-")
+CUDA_SAID = (
+    "installing the CUDA libraries that this build of torch does not start without "
+    "(a CPU build, from an index that has one, does without them)"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the installer.
+
+    Attributes:
+        says: Shown to the user.
+        arguments: The installer's, after `install`.
+        requirements: Text of a requirements file to install from, put where `FILE` stands.
+    """
+
+    says: str
+    arguments: tuple[str, ...]
+    requirements: str = ""
+
+
+FILE = "{file}"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment that is wanted.
+
+    Attributes:
+        name: For errors: the toolchain's, or the requirements file.
+        folder: Where it is, or will be.
+        key: Digest of all that is asked of it; one with another key is not reused.
+        minor: Of its Python.
+        cwd: Where the installer runs; the folder above it by default.
+    """
+
+    name: str
+    folder: Path
+    key: str
+    minor: str
+    cwd: Path | None = None
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def log(self) -> Path:
+        """What the installer said the last time."""
+        return self.folder.parent / "logs" / f"{self.folder.name}.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held while it is made."""
+        return self.folder.parent / "locks" / f"{self.folder.name}.lock"
+
+    def fingerprint(self) -> Fingerprint | None:
+        """What it holds, by its marker alone; `None` where it is absent, half made or another's."""
+        try:
+            marker = json.loads((self.folder / MARKER).read_text())
+            if marker["version"] != VERSION or marker["key"] != self.key:
+                return None
+            found = Fingerprint.of(Interpreter(**marker["interpreter"]), marker["installed"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        # The Python that it stands on may have been removed since.
+        return found if self.python.exists() else None
+
+    def make(
+        self,
+        steps: tuple[Step, ...],
+        found: Found,
+        installer: Installer,
+        processes: Processes,
+        on_progress: Callable[[str], None],
+        hold: int,
+    ) -> Fingerprint:
+        """Makes it anew. The caller holds its lock.
+
+        Raises:
+            ToolchainError: The installer failed.
+            OSError: The disk would not have it.
+        """
+        maker = _Maker(self, installer, processes, on_progress, hold)
+        self._clear()
+        self.log.unlink(missing_ok=True)
+        try:
+            installed = self._fill(steps, found, maker)
+            self._mark(found.interpreter, installed, installer)
+        except (ToolchainError, OSError):
+            # Half an environment is of no use, and may be what filled the disk.
+            self._clear()
+            raise
+        return Fingerprint.of(found.interpreter, installed)
+
+    def _fill(self, steps: tuple[Step, ...], found: Found, maker: _Maker) -> tuple[str, ...]:
+        maker.run("making a virtual environment", _venv(found, self.folder))
+        for number, step in enumerate(steps):
+            maker.install(step, number)
+        site = site_packages(self.folder, self.minor)
+        cuda = missing(site, "torch", CUDA) if found.interpreter.system == "Linux" else ()
+        if cuda:
+            maker.install(Step(CUDA_SAID, cuda), len(steps))
+        return installed_in([str(site)])
+
+    def _clear(self) -> None:
+        # The marker first: a removal that is cut short must leave nothing that looks whole.
+        (self.folder / MARKER).unlink(missing_ok=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    def _mark(
+        self, interpreter: Interpreter, installed: tuple[str, ...], installer: Installer
+    ) -> None:
+        marker = {
+            "version": VERSION,
+            "name": self.name,
+            "key": self.key,
+            "interpreter": asdict(interpreter),
+            "installer": installer.name,
+            "installed": installed,
+        }
+        temporary = self.folder / f"{MARKER}.new"
+        with temporary.open("w") as file:
+            file.write(json.dumps(marker, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / MARKER)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    environment: Environment
+    installer: Installer
+    processes: Processes
+    on_progress: Callable[[str], None]
+    hold: int
+
+    def install(self, step: Step, number: int) -> None:
+        file = self.environment.folder / f"requirements-{number}.txt"
+        if step.requirements:
+            file.write_text(step.requirements)
+        arguments = tuple(str(file) if a == FILE else a for a in step.arguments)
+        self.run(step.says, self.installer.command(self.environment.python, arguments))
+
+    def run(self, says: str, command: tuple[str, ...]) -> None:
+        self.on_progress(says)
+        log = self.environment.log
+        before = log.stat().st_size if log.exists() else 0
+        status = self.processes.run(
+            command,
+            cwd=self.environment.cwd or self.environment.folder.parent,
+            environ=self.installer.environ,
+            log=log,
+            hold=self.hold,
+        )
+        if status != 0:
+            said = log.read_bytes()[before:].decode(errors="replace").partition("\n")[2]
+            message, hint = explain(said)
+            if status < 0:
+                message, hint = f"{says} was ended by signal {-status}", None
+            raise ToolchainError(self.environment.name, message, hint, log)
+
+
+def refused(name: str, error: OSError) -> ToolchainError:
+    """The error for a disk that would not take an environment."""
+    hint = "set MODELBUILD_CACHE to a folder that can be written"
+    if any(sign in str(error).lower() for sign in FULL):
+        hint = explain(str(error))[1] or hint
+    return ToolchainError(name, f"it cannot be written: {error}", hint)
+
+
+def _venv(found: Found, folder: Path) -> tuple[str, ...]:
+    # `-I`: no code of the caller's folder, no PYTHONPATH. No pip inside: the installer is outside.
+    return (str(found.program), "-I", "-m", "venv", "--without-pip", str(folder))

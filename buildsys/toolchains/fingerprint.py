@@ -1,0 +1,112 @@
+"""What is installed in an environment, and the digest of it that enters action keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from buildsys.toolchains.lockfile import normalise
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python, and the machine it was built for.
+
+    Attributes:
+        version: With its patch level, for example `3.11.7`.
+        implementation: For example `CPython`.
+        system: For example `Linux`.
+        machine: For example `x86_64`.
+    """
+
+    version: str
+    implementation: str
+    system: str
+    machine: str
+
+    @property
+    def minor(self) -> str:
+        """For example `3.11`."""
+        return ".".join(self.version.split(".")[:2])
+
+    @staticmethod
+    def host() -> Interpreter:
+        """The one that this program runs in."""
+        return Interpreter(
+            platform.python_version(),
+            platform.python_implementation(),
+            platform.system(),
+            platform.machine(),
+        )
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What an environment holds.
+
+    Attributes:
+        digest: sha256 in hex, over the interpreter and all that is installed.
+        installed: `name==version` of each package, sorted; local versions (`+cpu`) are kept.
+    """
+
+    digest: str
+    installed: tuple[str, ...]
+
+    @staticmethod
+    def of(interpreter: Interpreter, installed: Iterable[str]) -> Fingerprint:
+        """The fingerprint of these packages in this interpreter."""
+        packages = tuple(sorted(installed))
+        canonical = json.dumps(
+            {**asdict(interpreter), "installed": packages}, sort_keys=True, separators=(",", ":")
+        )
+        return Fingerprint(hashlib.sha256(canonical.encode()).hexdigest(), packages)
+
+
+def site_packages(folder: Path, minor: str) -> Path:
+    """Where an environment's packages are."""
+    return folder / "lib" / f"python{minor}" / "site-packages"
+
+
+def installed_in(paths: Iterable[str]) -> tuple[str, ...]:
+    """`name==version` of the packages in folders, as an import over them would find them."""
+    found: dict[str, str] = {}
+    for distribution in distributions(path=list(paths)):
+        name = _name(distribution)
+        if name is not None:
+            found.setdefault(name, distribution.version)
+    return tuple(sorted(f"{name}=={version}" for name, version in found.items()))
+
+
+def host_fingerprint() -> Fingerprint:
+    """The interpreter that this program runs in. Starts no process."""
+    return Fingerprint.of(Interpreter.host(), installed_in(sys.path))
+
+
+def missing(site: Path, name: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """What an installed package asks for and does not find, of names that start in `prefixes`.
+
+    Returns:
+        Requirements as the package states them; those for extras are left out.
+    """
+    there = {_name(each): each for each in distributions(path=[str(site)])}
+    asked = (there[name].requires or []) if name in there else []
+    # A name ends where its extras, its version or its marker start.
+    wanted = {r: normalise(re.split(r"[^\w.-]", r, maxsplit=1)[0]) for r in asked}
+    return tuple(
+        r
+        for r, each in wanted.items()
+        if each.startswith(prefixes) and each not in there and "extra ==" not in r
+    )
+
+
+def _name(distribution: Distribution) -> str | None:
+    # A folder that an interrupted uninstall left behind has no metadata, and so no name.
+    name = distribution.metadata["Name"]
+    return normalise(name) if name else None

@@ -1,0 +1,90 @@
+"""The single seam to other programs; tests put a fake here."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+PROBE_SECONDS = 30
+
+
+class Processes(Protocol):
+    """Starts programs."""
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environ: Mapping[str, str],
+        log: Path,
+        hold: int | None = None,
+    ) -> int:
+        """Runs a program to its end, its output appended to `log`.
+
+        Args:
+            command: The program and its arguments.
+            cwd: Where it runs.
+            environ: All of its environment variables.
+            log: Gets what it says.
+            hold: A descriptor that it inherits: a lock it holds as long as it lives.
+
+        Returns:
+            Its exit status; negative for a signal.
+        """
+        ...
+
+    def ask(self, command: Sequence[str], *, environ: Mapping[str, str]) -> str | None:
+        """A program's standard output; `None` where it is not there or fails."""
+        ...
+
+
+class LocalProcesses:
+    """Real ones."""
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environ: Mapping[str, str],
+        log: Path,
+        hold: int | None = None,
+    ) -> int:
+        """See `Processes.run`. Kills the program where this one is interrupted."""
+        with log.open("ab") as output:
+            output.write(f"$ {' '.join(command)}\n".encode())
+            output.flush()
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=() if hold is None else (hold,),
+            )
+            try:
+                return process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+
+    def ask(self, command: Sequence[str], *, environ: Mapping[str, str]) -> str | None:
+        """See `Processes.ask`."""
+        try:
+            done = subprocess.run(
+                command,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PROBE_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None

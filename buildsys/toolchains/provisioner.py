@@ -1,0 +1,233 @@
+"""Makes environments on first use, and says what is in them."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from buildsys.backends.base import Toolchain
+from buildsys.toolchains import installers, interpreters
+from buildsys.toolchains.environment import FILE, Environment, Step, refused
+from buildsys.toolchains.errors import ToolchainError
+from buildsys.toolchains.fingerprint import Fingerprint, host_fingerprint
+from buildsys.toolchains.kernel_lock import exclusive
+from buildsys.toolchains.lockfile import parse, render
+from buildsys.toolchains.processes import LocalProcesses, Processes
+
+DIGITS = 12
+HASHED = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", FILE)
+UNHASHED = ("--no-deps", "--only-binary", ":all:", "-r", FILE)
+NESTED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)", re.MULTILINE)
+
+
+def _silent(line: str) -> None:
+    """Where nobody wants to hear of progress."""
+
+
+class Provisioner:
+    """The environments below one folder, shared by all projects that use it.
+
+    Nothing is written outside of that folder, but for the installer's own cache.
+
+    Args:
+        root: Where environments are made.
+        toolchains: The declared ones, by name.
+        overrides: Lock files that a recipe puts in place of the toolchains' own, by name.
+        environ: Environment variables: pip's and uv's settings, and the path.
+        processes: How programs are started.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        toolchains: Mapping[str, Toolchain],
+        overrides: Mapping[str, Path] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        processes: Processes | None = None,
+    ) -> None:
+        self.root = root
+        self.toolchains = toolchains
+        self._overrides = overrides or {}
+        self._environ = environ
+        self._processes = processes or LocalProcesses()
+
+    def lock_digest(self, name: str) -> str:
+        """sha256, in hex, of a toolchain's lock and the minor version of its Python.
+
+        Raises:
+            ToolchainError: There is no such toolchain, or its lock file cannot be read.
+        """
+        return self._key(self._lock_text(name), self._minor(name))
+
+    def folder(self, name: str) -> Path:
+        """Where a toolchain is, or will be."""
+        return self._named(name, self.lock_digest(name))
+
+    def python(self, name: str) -> Path:
+        """A toolchain's interpreter."""
+        return self._toolchain(name).python
+
+    def installed(self, name: str) -> Fingerprint | None:
+        """What a toolchain holds; `None` where it is still to be made.
+
+        Reads one small file and starts no process.
+        """
+        return self._toolchain(name).fingerprint()
+
+    def ensure(self, name: str, on_progress: Callable[[str], None] = _silent) -> Fingerprint:
+        """Makes a toolchain where it is missing.
+
+        Of several processes that want it at once one makes it; the others wait, and say for whom.
+        An environment that a killed process left half made is never used, and made anew.
+
+        Raises:
+            ToolchainError: It cannot be made: the package index cannot be reached, no fitting
+                Python, no disk.
+        """
+        return self._ensure(self._toolchain(name), lambda: self._steps(name), on_progress)
+
+    def installed_requirements(self, file: Path) -> Fingerprint | None:
+        """As `installed`, for an environment made from a requirements file."""
+        return self._requirements(file).fingerprint()
+
+    def python_requirements(self, file: Path) -> Path:
+        """As `python`, for an environment made from a requirements file."""
+        return self._requirements(file).python
+
+    def ensure_requirements(
+        self, file: Path, on_progress: Callable[[str], None] = _silent
+    ) -> Fingerprint:
+        """As `ensure`, for the environment of a requirements file.
+
+        The file may be loose: it is resolved when the environment is made, and what was installed
+        is recorded. It is resolved again when its text (or that of a file it includes) changes.
+        """
+        step = Step(f"resolving and installing {file.name}", ("-r", str(file.absolute())))
+        return self._ensure(self._requirements(file), lambda: (step,), on_progress)
+
+    def host_fingerprint(self) -> Fingerprint:
+        """The interpreter that this program runs in. Starts no process."""
+        return host_fingerprint()
+
+    def _toolchain(self, name: str) -> Environment:
+        digest = self.lock_digest(name)
+        return Environment(name, self._named(name, digest), digest, self._minor(name))
+
+    def _requirements(self, file: Path) -> Environment:
+        try:
+            text = _with_nested(file.absolute(), set())
+        except OSError as error:
+            raise ToolchainError(
+                str(file),
+                f"the requirements file cannot be read: {error.strerror}",
+                "correct the model's `environment.requirements`",
+            ) from error
+        # A model's own packages run beside its code: on the very Python that the user has.
+        minor = ".".join(platform.python_version_tuple()[:2])
+        key = self._key(text, minor)
+        folder = self._named("requirements", key)
+        return Environment(str(file), folder, key, minor, file.absolute().parent)
+
+    def _steps(self, name: str) -> tuple[Step, ...]:
+        try:
+            pins = parse(self._lock_text(name))
+        except ValueError as error:
+            raise ToolchainError(
+                name,
+                f"its lock file is of no use: {error}",
+                f"run `modelbuild toolchain lock {name}`, or correct `toolchains.{name}.lock`",
+            ) from error
+        hashed = [pin for pin in pins if pin.hashes]
+        # In a step of their own: with one hash in a file, pip asks for one on every line.
+        free = [pin for pin in pins if not pin.hashes]
+        steps = []
+        if hashed:
+            steps.append(Step(f"installing {len(hashed)} packages", HASHED, render(hashed)))
+        if free:
+            named = ", ".join(pin.requirement for pin in free)
+            steps.append(Step(f"installing {named}", UNHASHED, render(free)))
+        return tuple(steps)
+
+    def _ensure(
+        self,
+        wanted: Environment,
+        steps: Callable[[], tuple[Step, ...]],
+        on_progress: Callable[[str], None],
+    ) -> Fingerprint:
+        found = wanted.fingerprint()
+        if found is not None:
+            return found
+        try:
+            wanted.log.parent.mkdir(parents=True, exist_ok=True)
+            wanted.lock.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(wanted.lock, lambda who: on_progress(f"waiting for {who}")) as hold:
+                # Whoever held the lock may have made it.
+                return wanted.fingerprint() or self._make(wanted, steps(), on_progress, hold)
+        except OSError as error:
+            raise refused(wanted.name, error) from error
+
+    def _make(
+        self,
+        wanted: Environment,
+        steps: tuple[Step, ...],
+        on_progress: Callable[[str], None],
+        hold: int,
+    ) -> Fingerprint:
+        try:
+            installer = installers.choose(self._environ)
+        except installers.NoInstaller as error:
+            raise ToolchainError(wanted.name, str(error), error.hint) from error
+        except configparser.Error as error:
+            raise ToolchainError(
+                wanted.name, f"pip's settings cannot be read: {error}", "see `pip config debug`"
+            ) from error
+        python = interpreters.find(wanted.minor, self._environ, self._processes)
+        if python is None:
+            raise ToolchainError(
+                wanted.name,
+                f"it needs Python {wanted.minor}, which was not found",
+                f"install it, or run `uv python install {wanted.minor}`",
+            )
+        return wanted.make(steps, python, installer, self._processes, on_progress, hold)
+
+    def _declared(self, name: str) -> Toolchain:
+        if name not in self.toolchains:
+            known = ", ".join(f"`{each}`" for each in sorted(self.toolchains))
+            raise ToolchainError(name, "no backend declares it", f"these are known: {known}")
+        return self.toolchains[name]
+
+    def _minor(self, name: str) -> str:
+        return interpreters.minor_for(self._declared(name).python, self._environ)
+
+    def _lock_text(self, name: str) -> str:
+        file = self._overrides.get(name) or self._declared(name).lock
+        try:
+            return file.read_text()
+        except OSError as error:
+            raise ToolchainError(
+                name,
+                f"its lock file {file} cannot be read: {error.strerror}",
+                f"correct `toolchains.{name}.lock`"
+                if name in self._overrides
+                else f"run `modelbuild toolchain lock {name}`",
+            ) from error
+
+    def _named(self, name: str, digest: str) -> Path:
+        return self.root / f"{name}-{digest[:DIGITS]}"
+
+    @staticmethod
+    def _key(text: str, minor: str) -> str:
+        return hashlib.sha256(f"{text}\n# python {minor}\n".encode()).hexdigest()
+
+
+def _with_nested(file: Path, seen: set[Path]) -> str:
+    """A requirements file's text, with that of the local files it includes after it."""
+    seen.add(file)
+    text = file.read_text()
+    nested = [(file.parent / name).resolve() for name in NESTED.findall(text) if "://" not in name]
+    return "\n".join([text, *(_with_nested(n, seen) for n in nested if n not in seen)])

@@ -12,7 +12,8 @@ from typing import Any
 from buildsys.engine.build import Run
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
-from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
+from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
+from buildsys.recipe import Position, Recipe
 from buildsys.store import Store, Stored
 from buildsys.verify.gates import Gate, judge
 
@@ -190,3 +191,25 @@ def describe(gate: Gate) -> str:
         return f"{gate.bound}{where}: {gate.reason}"
     text = f"{gate.bound}{where} is {gate.value:.3g}, the bound is {gate.limit:.3g}"
     return f"{text} ({gate.reason})" if gate.reason else text
+
+
+def failure_position(recipe: Recipe, action: Action, field: str | None) -> Position | None:
+    """The place in the recipe to point at for a failed step.
+
+    Args:
+        recipe: The recipe.
+        action: The step.
+        field: What the worker names, relative to the model, the dataset or the target's entry.
+    """
+    if not action.origin:
+        return None
+    if field is None:
+        return recipe.where(*action.origin)
+    keys = field.split(".")
+    section = action.origin[0]
+    if section == "targets" and keys[0] == "quantization":
+        target, index = str(action.origin[1]), int(action.origin[2])
+        entry = next(v for k, v in recipe.spec.targets.items() if k == target)[index]
+        return recipe.where("quantization", entry.quantization or "", *keys[1:])
+    base = action.origin if section == "targets" else action.origin[:2]
+    return recipe.where(*base, *keys)

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.session import Build, Plan, PlannedDeployable
-from buildsys.engine.verdicts import Status, Verdict
+from buildsys.engine.verdicts import Status, Verdict, failure_position
 from buildsys.engine.walk import State
+from buildsys.recipe import Diagnostic
 from buildsys.report.record import size_ratio
 from buildsys.verify.gates import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 
@@ -123,7 +124,7 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
     console.print(table(build, console.width))
     said: dict[str, list[str]] = {}
     for verdict in build.verdicts:
-        if verdict.reason is not None:
+        if verdict.reason is not None and verdict.failure is None:
             said.setdefault(f"{verdict.status}: {verdict.reason}", []).append(
                 verdict.deployable.label
             )
@@ -141,10 +142,12 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
     counts = f"{summary['ran']} ran, {summary['hit']} up to date"
     counts += "".join(f", {summary[k]} {k}" for k in ("failed", "blocked") if summary[k])
     statuses = [str(v.status) for v in build.verdicts]
+    count = len(statuses)
     tally = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
     console.print()
     console.print(
-        f"{len(build.verdicts)} deployables: {tally}. Actions: {counts}. {duration(seconds)}",
+        f"{count} deployable{'s' if count > 1 else ''}: {tally}. Actions: {counts}. "
+        f"{duration(seconds)}",
         soft_wrap=True,
         highlight=False,
     )
@@ -161,22 +164,31 @@ def _print_gates(console: Console, build: Build) -> None:
 
 
 def _print_failures(console: Console, build: Build) -> None:
+    """Each failure once, however many steps it stopped: what, where, the way out, the log."""
+    alike: dict[tuple[str, str | None], list[str]] = {}
     for name, failed in build.run.failures.items():
-        action = build.graph.actions[name]
+        alike.setdefault((failed.message, failed.field), []).append(name)
+    for names in alike.values():
+        actions = [build.graph.actions[name] for name in names]
+        failed = build.run.failures[names[0]]
+        rules = " and ".join(dict.fromkeys(action.rule for action in actions))
+        labels = dict.fromkeys(label for action in actions for label in action.labels)
         console.print()
-        console.print(f"{action.rule} failed for {', '.join(action.labels)}", style="bold red")
-        console.print(f"  {failed.message}", markup=False, highlight=False, soft_wrap=True)
+        position = failure_position(build.recipe, actions[0], failed.field)
+        finding = Diagnostic(f"{rules}: {failed.message}", position, failed.hint)
+        _plain(console, finding.render())
+        _plain(console, f"stopped: {', '.join(labels)}")
         if failed.hint is None and failed.log is not None:
             for line in log_tail(failed.log):
-                console.print(
-                    f"  │ {line}", markup=False, highlight=False, style="dim", soft_wrap=True
-                )
-        if failed.hint:
-            console.print(f"  hint: {failed.hint}", markup=False, highlight=False, soft_wrap=True)
+                _plain(console, f"  │ {line}")
         if failed.log is not None:
-            console.print(f"  log: {failed.log}", highlight=False, soft_wrap=True)
+            _plain(console, f"log: {failed.log}")
         if failed.rerun is not None:
-            console.print(f"  repeat this step: {failed.rerun}", highlight=False, soft_wrap=True)
+            _plain(console, f"repeat the step: {failed.rerun}")
+
+
+def _plain(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:

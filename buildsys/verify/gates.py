@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from buildsys.verify.tasks import better
+from buildsys.verify.direction import better
 
 OUTPUT_CEILINGS = ("signal_error", "max_abs", "max_rel", "mean_abs", "rmse")
 """Upper bounds, judged output by output."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.verify.fault import VerifyError
-
-Direction = Literal["higher", "lower"]
 
 
 def top1(output: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -73,18 +71,6 @@ METRICS: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], float]] = {
     "mse": mse,
     "mae": mae,
 }
-
-DIRECTIONS: Mapping[str, Direction] = {
-    "top1": "higher",
-    "top5": "higher",
-    "mse": "lower",
-    "mae": "lower",
-}
-
-
-def better(metric: str) -> Direction:
-    """Which way a metric improves. A project's own metric is a score: higher is better."""
-    return DIRECTIONS.get(metric, "higher")
 
 
 def _top(output: NDArray[Any], labels: NDArray[Any], k: int) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.project import Project, Result
 
+
 @pytest.fixture(scope="session")
 def first_builds(
     tmp_path_factory: pytest.TempPathFactory,

@@ -118,7 +118,7 @@ def test_an_option_of_one_deployable(digits: Project) -> None:
 
 def test_a_tolerance(digits: Project) -> None:
     clean = digits.deployables()
-    digits.edit("deploy.yaml", "quantized: {signal_error: 0.04", "quantized: {signal_error: 1.0e-9")
+    digits.edit("deploy.yaml", "quantized: {signal_error: 0.02", "quantized: {signal_error: 1.0e-9")
     assert digits.plan(*TARGETS)["summary"] == {
         **digits.plan(*TARGETS)["summary"],
         "run": 0,
@@ -133,7 +133,7 @@ def test_a_tolerance(digits: Project) -> None:
     assert (digits.folder / name).exists()
     assert (folder / "android" / "classifier.tflite").exists()
     assert not (folder / "android" / Path(name).name).exists()
-    digits.edit("deploy.yaml", "quantized: {signal_error: 1.0e-9", "quantized: {signal_error: 0.04")
+    digits.edit("deploy.yaml", "quantized: {signal_error: 1.0e-9", "quantized: {signal_error: 0.02")
     unchanged_after_revert(digits, clean)
 
 
@@ -150,7 +150,10 @@ def test_a_toolchain_s_lock(digits: Project) -> None:
     (digits.folder / "onnx.lock.txt").write_text("# A comment.\n" + text)
     assert digits.build(*TARGETS).started() == 0  # The same packages by another lock.
     changed = re.sub(
-        r"^flatbuffers==\S+ \\\n(?:    --hash=\S+(?: \\)?\n)+", "flatbuffers==25.9.23\n", text, flags=re.M
+        r"^flatbuffers==\S+ \\\n(?:    --hash=\S+(?: \\)?\n)+",
+        "flatbuffers==25.9.23\n",
+        text,
+        flags=re.M,
     )
     assert changed != text
     (digits.folder / "onnx.lock.txt").write_text(changed)

@@ -35,7 +35,9 @@ def test_everything_is_verified_but_core_ml_which_says_why(
         path = project.folder / entry["path"]
         assert path.exists(), label
         assert all(gate["pass"] for gate in entry["gates"]), entry["gates"]
-    assert report["android/classifier.tflite"]["measurement"]["runtime"].startswith("ai-edge-litert")
+    assert report["android/classifier.tflite"]["measurement"]["runtime"].startswith(
+        "ai-edge-litert"
+    )
     assert report["ios/classifier.onnx"]["measurement"]["runtime"].startswith("onnxruntime")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from buildsys.planner import Catalog
-from buildsys.planner.routes import NoRoute, cheapest
+from buildsys.planner.routes import NoRoute, State, cheapest
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,10 @@ def catalog() -> Catalog:
     return Catalog.load()
 
 
-def names(catalog: Catalog, *arguments: object, way: str | None = None) -> list[str]:
-    steps = cheapest(catalog, *arguments, way=way)  # type: ignore[arg-type]
+def names(
+    catalog: Catalog, source: str, method: str, goal: State, way: str | None = None
+) -> list[str]:
+    steps = cheapest(catalog, source, method, goal, way)
     return [step.rule.name for step in steps]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.store import Index, StoreError, Stored, Trace
+from buildsys.store import Index, Stored, StoreError, Trace
 
 TRACE = Trace("k", {"rule": "r", "inputs": {}}, {"o": Stored("sha256:1", 3)}, ("n",), 1.5, 7)
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from buildsys.verify.direction import better
 from buildsys.verify.fault import VerifyError
-from buildsys.verify.tasks import METRICS, better, mae, mse, top1, top5
+from buildsys.verify.tasks import METRICS, mae, mse, top1, top5
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.05, 0.05]])
 

@@ -1,0 +1,1 @@
+"""Core ML: ML programs from captured PyTorch models."""

@@ -1,0 +1,20 @@
+"""Which way a metric improves. Apart from the metrics, so that judging needs no numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Direction = Literal["higher", "lower"]
+
+DIRECTIONS: Mapping[str, Direction] = {
+    "top1": "higher",
+    "top5": "higher",
+    "mse": "lower",
+    "mae": "lower",
+}
+
+
+def better(metric: str) -> Direction:
+    """Which way a metric improves. A project's own metric is a score: higher is better."""
+    return DIRECTIONS.get(metric, "higher")

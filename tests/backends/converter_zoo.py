@@ -1,0 +1,198 @@
+"""Makes small captured models in a toolchain: `python converter_zoo.py torch|onnx FOLDER`.
+
+`torch` writes `NAME.pt` (traced), `NAME.pt2` (exported, sizes fixed), `NAME-dynamic.pt2`,
+`NAME.npz` (samples and outputs), `NAME.io.json` and `NAME.options.json`; `onnx` writes `NAME.onnx`.
+Weights are seeded and biases are not zero, so that no output is dead.
+"""
+
+# mypy: disable-error-code="misc"
+# On the host, where types are checked, there is no torch: its classes are Any.
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+SAMPLES = 16
+
+
+class Cnn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.body(image).flatten(1))
+
+
+class Lstm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 32, batch_first=True)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, window: Tensor) -> Tensor:
+        states, _ = self.lstm(window)
+        return self.head(states[:, -1])
+
+
+class Segment(nn.Module):
+    """A 4-D output of unequal sizes, and a second output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 2, 1)
+        self.third = nn.Conv2d(8, 4, 3, stride=2, padding=1)
+
+    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        features = torch.relu(self.first(photo))
+        return self.second(features), torch.sigmoid(self.third(features)).mean((2, 3))
+
+
+class Text(nn.Module):
+    """An int64 and a float input, and an int64 output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 16)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        words = self.embedding(ids) * mask.unsqueeze(-1)
+        scores = self.head(words.mean(1))
+        return scores, scores.argmax(1)
+
+
+class Bessel(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(x)
+
+
+class Unsupported(nn.Module):
+    """An operator that no mobile format has, inside a module with a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(4, 4), Bessel())
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.block(features)
+
+
+def port(name: str, shape: list[Any], dtype: str = "float32", **more: Any) -> dict[str, Any]:
+    dims = {"N": {"min": 1, "max": 64, "example": 1}} if "N" in shape else {}
+    return {
+        "name": name,
+        "shape": shape,
+        "dtype": dtype,
+        "dims": dims,
+        "range": None,
+        "layout": None,
+        **more,
+    }
+
+
+ZOO: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
+    "cnn": (Cnn, [port("image", ["N", 1, 8, 8], layout="NCHW")], ["logits"]),
+    "lstm": (Lstm, [port("window", ["N", 100, 6])], ["scores"]),
+    "segment": (Segment, [port("photo", ["N", 3, 12, 20], layout="NCHW")], ["mask", "edges"]),
+    "text": (
+        Text,
+        [port("ids", ["N", 7], "int64", range=[0, 49]), port("weight", ["N", 7])],
+        ["scores", "label"],
+    ),
+    "unsupported": (Unsupported, [port("features", ["N", 4])], ["values"]),
+}
+
+
+def example(ports: list[dict[str, Any]], count: int) -> tuple[Tensor, ...]:
+    made = []
+    for spec in ports:
+        shape = [count if size == "N" else size for size in spec["shape"]]
+        made.append(
+            torch.randint(0, spec["range"][1] + 1, shape) if spec["range"] else torch.randn(shape)
+        )
+    return tuple(made)
+
+
+def build(name: str) -> tuple[nn.Module, list[dict[str, Any]], list[str]]:
+    kind, ports, outputs = ZOO[name]
+    torch.manual_seed(3)
+    return kind().eval(), ports, outputs
+
+
+def write_torch(name: str, folder: Path) -> None:
+    model, ports, outputs = build(name)
+    traced: Any = torch.jit.trace(model, example(ports, 1), check_trace=False)
+    traced.save(str(folder / f"{name}.pt"))
+    torch.export.save(torch.export.export(model, example(ports, 1)), folder / f"{name}.pt2")
+    batch = {0: torch.export.Dim("N", min=1, max=64)}
+    dynamic = torch.export.export(
+        model, example(ports, 2), dynamic_shapes=tuple(batch for _ in ports)
+    )
+    torch.export.save(dynamic, folder / f"{name}-dynamic.pt2")
+    samples = example(ports, SAMPLES)
+    found = model(*samples)
+    results = found if isinstance(found, tuple) else (found,)
+    np.savez(
+        folder / f"{name}.npz",
+        **{f"in.{p['name']}": t.numpy() for p, t in zip(ports, samples, strict=True)},
+        **{f"out.{o}": t.numpy() for o, t in zip(outputs, results, strict=True)},
+    )
+    blank = {"artifact_name": None, "permutation": None}
+    contract = {
+        "inputs": [{k: p[k] for k in ("name", "shape", "dtype", "layout")} | blank for p in ports],
+        "outputs": [
+            {
+                "name": o,
+                "shape": ["N", *t.shape[1:]],
+                "dtype": str(t.dtype).removeprefix("torch."),
+                "layout": None,
+            }
+            | blank
+            for o, t in zip(outputs, results, strict=True)
+        ],
+    }
+    (folder / f"{name}.io.json").write_text(json.dumps(contract))
+    (folder / f"{name}.options.json").write_text(json.dumps({"ports": ports, "outputs": outputs}))
+
+
+def write_onnx(name: str, folder: Path) -> None:
+    model, ports, outputs = build(name)
+    names = [p["name"] for p in ports]
+    torch.onnx.export(
+        model,
+        example(ports, 1),
+        str(folder / f"{name}.onnx"),
+        dynamo=False,
+        opset_version=17,
+        input_names=names,
+        output_names=outputs,
+        dynamic_axes={n: {0: "N"} for n in (*names, *outputs)},
+    )
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    target = Path(sys.argv[2])
+    for model_name in ZOO:
+        if sys.argv[1] == "torch":
+            write_torch(model_name, target)
+        elif model_name != "unsupported":  # The TorchScript exporter has no such operator either.
+            write_onnx(model_name, target)

@@ -1,0 +1,19 @@
+"""Captured models, made once a session in the toolchain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.backends.coreml_tflite_harness import script
+
+MAKER = Path(__file__).parents[1] / "converter_zoo.py"
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with each model's `.pt`, `.pt2`, `.npz`, `.io.json` and `.options.json`."""
+    folder = tmp_path_factory.mktemp("zoo")
+    script("coreml", MAKER, "torch", str(folder))
+    return folder

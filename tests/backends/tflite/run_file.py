@@ -1,0 +1,34 @@
+"""Runs a file by the backend's own runtime module, in its toolchain: ARTIFACT IO SAMPLES TARGET."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+
+backends = Path(__file__).parents[3] / "buildsys" / "backends"
+host = importlib.util.spec_from_file_location(
+    "worker_host", backends.parent / "toolchains" / "worker_host.py"
+)
+assert host is not None
+assert host.loader is not None
+module = importlib.util.module_from_spec(host)
+host.loader.exec_module(module)
+module.expose(str(backends))
+
+artifact, io, samples, target = map(Path, sys.argv[1:])
+contract = importlib.import_module("modelbuild_backends.kit.contract").Contract.read(io)
+runtime = importlib.import_module("modelbuild_backends.tflite.runtime")
+session = runtime.load(artifact, contract, 2)
+data = np.load(samples)
+count = len(next(iter(data.values())))
+rows = [
+    session.run({port.name: data[f"in.{port.name}"][i : i + 1] for port in contract.inputs})
+    for i in range(count)
+]
+arrays = importlib.import_module("modelbuild_backends.kit.arrays")
+arrays.save(target, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+print(session.runtime)

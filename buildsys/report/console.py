@@ -61,7 +61,7 @@ def tightest(gates: Iterable[Gate]) -> Gate | None:
     )
 
 
-def gate_text(gate: Gate | None) -> str:
+def gate_text(gate: Gate | None, digits: int = 2) -> str:
     """A bound and its value: `signal_error 2.2e-07 ≤ 1.0e-04`."""
     if gate is None:
         return "–"
@@ -69,7 +69,7 @@ def gate_text(gate: Gate | None) -> str:
         return f"{gate.bound} {gate.reason or 'unknown'}"
     floor = gate.bound in OUTPUT_FLOORS
     sign = ("≥" if floor else "≤") if gate.passed else ("<" if floor else ">")
-    return f"{gate.bound} {gate.value:.2g} {sign} {gate.limit:.2g}"
+    return f"{gate.bound} {gate.value:.{digits}g} {sign} {gate.limit:.{digits}g}"
 
 
 def latency(verdict: Verdict) -> str:
@@ -93,7 +93,7 @@ def table(build: Build, width: int) -> Table:
     wide = width >= NARROW
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("deployable", no_wrap=True, overflow="fold")
-    grid.add_column("status", no_wrap=True)
+    grid.add_column("status", no_wrap=True, min_width=len(Status.UNVERIFIED))
     grid.add_column("size", justify="right", no_wrap=True)
     if wide:
         grid.add_column("of float", justify="right", no_wrap=True)
@@ -112,7 +112,7 @@ def table(build: Build, width: int) -> Table:
         ]
         if wide:
             row.append("–" if ratio is None else f"{ratio:.2f}")
-        row.append(gate_text(tightest(verdict.gates)))
+        row.append(gate_text(tightest(verdict.gates), digits=2 if wide else 1))
         if wide:
             row += [metric(verdict), latency(verdict), size(memory)]
         grid.add_row(*row)
@@ -125,9 +125,9 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
     said: dict[str, list[str]] = {}
     for verdict in build.verdicts:
         if verdict.reason is not None and verdict.failure is None:
-            said.setdefault(f"{verdict.status}: {verdict.reason}", []).append(
-                verdict.deployable.label
-            )
+            text = f"{verdict.status}: {verdict.reason}"
+            said.setdefault(text, []).append(verdict.deployable.label)
+    for verdict in build.verdicts:
         for note in verdict.notes:
             said.setdefault(f"note: {note}", []).append(verdict.deployable.label)
     if verbose:
@@ -135,8 +135,8 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
     if said:
         console.print()
     for text, labels in said.items():
-        console.print(f"{text}", soft_wrap=True, highlight=False, markup=False)
-        console.print(f"  [dim]{', '.join(labels)}[/dim]", soft_wrap=True, highlight=False)
+        _plain(console, text)
+        _plain(console, f"  {', '.join(labels)}", style="dim")
     _print_failures(console, build)
     summary = build.summary()
     counts = f"{summary['ran']} ran, {summary['hit']} up to date"
@@ -182,12 +182,19 @@ def _print_failures(console: Console, build: Build) -> None:
             for line in log_tail(failed.log):
                 _plain(console, f"  │ {line}")
         if failed.log is not None:
-            _plain(console, f"log: {failed.log}")
+            _path(console, f"log: {failed.log}")
         if failed.rerun is not None:
-            _plain(console, f"repeat the step: {failed.rerun}")
+            _path(console, f"repeat the step: {failed.rerun}")
 
 
-def _plain(console: Console, text: str) -> None:
+def _plain(console: Console, text: str, style: str | None = None) -> None:
+    """Text as it is: wrapped at words on a terminal, not at all in a log."""
+    wrap = console.is_terminal
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=not wrap)
+
+
+def _path(console: Console, text: str) -> None:
+    """A line with a path, which a terminal may break but we do not: it is there to be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -219,7 +226,8 @@ def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
     else:
         text = f"At least {at_least}, at most {at_most} actions will run"
         if plan.seconds is not None:
-            text += f", about {duration(plan.seconds)} of work"
+            about = "up to" if at_most > at_least else "about"
+            text += f", {about} {duration(plan.seconds)} of work"
         text += f"; {plan.count(State.HIT)} are up to date."
     console.print(text, soft_wrap=True, highlight=False)
 

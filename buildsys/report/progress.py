@@ -58,9 +58,10 @@ class Progress:
                 self._line(f"    cached  {fields['id']}", "dim")
         elif event.event == "diagnostic":
             self._running.pop(str(fields.get("id")), None)
-            style = "bold red" if fields["severity"] == "error" else "yellow"
-            where = f"{fields['id']}: " if "id" in fields else ""
-            self._line(f"  {fields['severity']}: {where}{fields['message']}", style)
+            if fields["severity"] == "error":
+                self._line(f"    failed  {fields['id']}", "bold red")  # Explained at the end.
+            else:
+                self._line(f"  {fields['severity']}: {fields['message']}", "yellow")
         elif event.event == "finished":
             self._running.clear()
         self._refresh()

@@ -1,0 +1,176 @@
+"""Reads weights without running code, and loads them into a module: all of them, or an error."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..kit.archive import broken
+from ..kit.request import Request, StepError
+
+FIELD = "source.checkpoint"
+PICKLED = (".pt", ".pth", ".bin")
+SHOWN = 3
+WRAPPERS = ("state_dict", "model_state_dict")
+CONVERT = (
+    "save only the weights, on a machine where you trust the file: "
+    "`torch.save(model.state_dict(), 'weights.pt')`, or "
+    "`safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')`"
+)
+
+
+def load_into(module: torch.nn.Module, path: Path, request: Request) -> None:
+    """Loads the checkpoint into `module`.
+
+    Raises:
+        StepError: The file is damaged, would run code, or does not fit the module.
+    """
+    weights = read(path)
+    own = module.state_dict()
+    changed = sorted(
+        f"{weights[name].dtype} to {tensor.dtype}".replace("torch.", "")
+        for name, tensor in own.items()
+        if name in weights and weights[name].dtype != tensor.dtype
+    )
+    try:
+        found = module.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise _misfit(error) from error
+    # Tied weights are stored once: what shares its memory with a loaded parameter is loaded too.
+    loaded = {own[name].data_ptr() for name in weights if name in own and own[name].numel()}
+    missing = [name for name in found.missing_keys if own[name].data_ptr() not in loaded]
+    if missing or found.unexpected_keys:
+        raise _incomplete(missing, found.unexpected_keys, list(own))
+    for change in dict.fromkeys(changed):
+        request.note(f"weights of the checkpoint were turned from {change}, as the module has them")
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by name.
+
+    Raises:
+        StepError: The file is damaged, would run code, or holds something else than tensors.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in PICKLED:
+        return _unwrapped(_read_pickle(path))
+    raise StepError(
+        f"a checkpoint `*{path.suffix}` is of an unknown kind",
+        f"known are .safetensors, {', '.join(PICKLED)}",
+        FIELD,
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise StepError(
+            "the model's environment has no `safetensors`",
+            "add it to the environment, or save the checkpoint by `torch.save`",
+            FIELD,
+        ) from error
+    try:
+        return load_file(path)  # type: ignore[no-any-return]
+    except (SafetensorError, OSError) as error:
+        message = f"the checkpoint cannot be read: {broken(path)}: {error}"
+        raise StepError(message, None, FIELD) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL (\S+)|Unsupported (?:class|global|operand) (\S+)", str(error))
+        if code is None and "Unsupported" not in str(error):
+            message = f"the checkpoint cannot be read: {broken(path)}"
+            raise StepError(message, None, FIELD) from error
+        needed = f" (`{code.group(1) or code.group(2)}`)" if code else ""
+        raise StepError(
+            f"the checkpoint is a pickle that would run code when it is read{needed}",
+            CONVERT,
+            FIELD,
+        ) from error
+    except Exception as error:
+        if "TorchScript" in str(error):
+            raise StepError(
+                "the checkpoint is a TorchScript file, not weights",
+                "name it as `torchscript:` under `source`, without a factory",
+                FIELD,
+            ) from error
+        message = f"the checkpoint cannot be read: {broken(path)}: {str(error).splitlines()[0]}"
+        raise StepError(message, None, FIELD) from error
+
+
+def _unwrapped(loaded: Any) -> dict[str, torch.Tensor]:
+    if isinstance(loaded, Mapping):
+        for wrapper in WRAPPERS:
+            if isinstance(loaded.get(wrapper), Mapping):
+                loaded = loaded[wrapper]
+                break
+    if not isinstance(loaded, Mapping):
+        raise StepError(
+            f"the checkpoint holds a `{type(loaded).__name__}`, not weights by name", CONVERT, FIELD
+        )
+    others = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    tensors = {str(n): v for n, v in loaded.items() if isinstance(v, torch.Tensor)}
+    if others or not tensors:
+        what = f"beside weights {_listed(others)}" if tensors else "no weights"
+        raise StepError(
+            f"the checkpoint holds {what}",
+            f"{CONVERT}; weights under `{'` or `'.join(WRAPPERS)}` are found",
+            FIELD,
+        )
+    return tensors
+
+
+def _misfit(error: RuntimeError) -> StepError:
+    pattern = (
+        r"size mismatch for (\S+): copying a param with shape torch\.Size\((\[.*?\])\) from "
+        r"checkpoint, the shape in current model is torch\.Size\((\[.*?\])\)"
+    )
+    found = re.findall(pattern, str(error))
+    if not found:
+        return StepError(f"the checkpoint does not fit the model: {error}", None, FIELD)
+    rows = [
+        f"`{n}` is {theirs} in the checkpoint, {ours} in the model" for n, theirs, ours in found
+    ]
+    return StepError(
+        f"the checkpoint does not fit the model: {_joined(rows)}",
+        "do the factory's `args` agree with those of the training?",
+        FIELD,
+    )
+
+
+def _incomplete(missing: list[str], unexpected: list[str], own: list[str]) -> StepError:
+    parts = []
+    if missing:
+        parts.append(f"it lacks {_listed(missing)}")
+    if unexpected:
+        parts.append(f"the model has no {_listed(unexpected)}")
+    hint = "do the factory's `args` agree with those of the training?"
+    for prefix in {name.partition(".")[0] + "." for name in unexpected}:
+        if {prefix + name for name in missing} == set(unexpected):
+            hint = f"every name begins with `{prefix}`: save the weights of the inner module"
+    if unexpected and not set(unexpected) & set(own) and len(missing) == len(own):
+        hint += "; no name at all is in common"
+    return StepError(f"the checkpoint does not fit the model: {'; '.join(parts)}", hint, FIELD)
+
+
+def _listed(names: list[str]) -> str:
+    return _joined([f"`{name}`" for name in names])
+
+
+def _joined(parts: list[str]) -> str:
+    more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
+    return ", ".join(parts[:SHOWN]) + more

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.machinery
+import importlib.util
 import json
 import os
 import sys
@@ -70,6 +71,9 @@ class Discovery:
 
     def _add(self, into: dict[str, None], path: str | bytes) -> None:
         text = os.path.realpath(os.fsdecode(path))
+        if text.endswith(".pyc") and os.path.basename(os.path.dirname(text)) == "__pycache__":
+            # Outside of the project byte code is used; what counts is the source it stands for.
+            text = importlib.util.source_from_cache(text)
         if not (text + os.sep).startswith(self._ignored):
             into[text] = None
 
@@ -173,6 +177,7 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
                 Path(sys.base_prefix),
                 Path(sysconfig.get_paths()["stdlib"]),
                 Path(spec["backends"]),
+                Path(spec.get("folder", spec["backends"])),
                 Path(spec["action"]),
                 Path(__file__).parent,
             ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -11,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import buildsys
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.contract import Contract
+from tests import toolchain
 
 ROOT = Path(buildsys.__file__).parent
+STEPS = Path(tempfile.mkdtemp(prefix="modelbuild-steps-"))
+atexit.register(shutil.rmtree, STEPS, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,10 @@ class Result:
         return str(self.error["field"])
 
 
-def interpreter(toolchain: str) -> Path:
-    """The Python of a toolchain, or a skip that names it."""
+def interpreter(name: str) -> Path:
+    """A toolchain's Python: below `$MODELBUILD_TEST_ENVS`, or else the one that builds use."""
     folder = os.environ.get("MODELBUILD_TEST_ENVS")
-    if folder is None:
-        pytest.skip("MODELBUILD_TEST_ENVS does not say where the toolchains are")
-    python = Path(folder) / toolchain / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"there is no toolchain `{toolchain}` in {folder}")
-    return python
+    return Path(folder) / name / "bin" / "python" if folder else toolchain.python(name)
 
 
 def run_worker(
@@ -106,7 +104,7 @@ def run_worker(
         threads: The request's.
     """
     python = interpreter(toolchain_name)
-    folder = Path(tempfile.mkdtemp(prefix="step-"))
+    folder = Path(tempfile.mkdtemp(dir=STEPS))
     for name in ("scratch", "out"):
         (folder / name).mkdir()
     named = outputs or {"artifact": "model", "io": "io.json"}
@@ -129,7 +127,6 @@ def run_worker(
         "HOME": str(folder / "scratch"),
         "TMPDIR": str(folder / "scratch"),
         "PYTHONHASHSEED": hash_seed,
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": str(threads),
         "SOURCE_DATE_EPOCH": "0",
     }

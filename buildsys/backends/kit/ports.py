@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def other_sizes(dim: dict[str, int], size: int) -> list[int]:
 
 
 def symbolic(
-    base: Sequence[int], base_sizes: Sizes, probes: dict[str, tuple[Sequence[int], int]]
+    base: Sequence[int], base_sizes: Sizes, probes: Mapping[str, tuple[Sequence[int], int]]
 ) -> list[int | str]:
     """An output's shape with the symbols that its axes follow.
 

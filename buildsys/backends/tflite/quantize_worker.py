@@ -230,7 +230,7 @@ def _audit(request: Request, scheme: str, before: Census, after: Census) -> None
         )
     if share < 1.0:
         request.note(
-            f"{share:.0%} of the constant numbers are {kind.lower()}: "
+            f"{int(share * 100)}% of the constant numbers are {kind.lower()}: "
             + ", ".join(f"{n:,} {t.lower()}" for t, n in sorted(after.weights.items()))
         )
 

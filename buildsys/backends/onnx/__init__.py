@@ -1,0 +1,1 @@
+"""ONNX: exports from captured models, adopts files, runs them in ONNX Runtime."""

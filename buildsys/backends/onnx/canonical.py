@@ -1,0 +1,55 @@
+"""ONNX files with equal bytes for equal models, and without the build machine's paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import Message
+
+from ..kit.request import StepError
+
+LARGEST = 2**31 - 1
+"""What one protobuf message may weigh, in bytes."""
+
+PROVENANCE = ("doc_string", "metadata_props")
+
+
+def save(model: Any, path: Path) -> None:
+    """Checks the model, infers its shapes, and writes it without provenance.
+
+    Raises:
+        StepError: It is larger than a file can be, or the checker of ONNX refuses it.
+    """
+    strip(model)
+    size = model.ByteSize()
+    if size > LARGEST:
+        raise too_large(size)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise StepError(f"the checker of ONNX refuses the model: {error}") from error
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.load(path)
+
+
+def too_large(size: int) -> StepError:
+    """The error for a model beyond protobuf's limit."""
+    return StepError(
+        f"the model weighs {size / 2**30:.2f} GiB: one ONNX file holds less than 2 GiB",
+        "weights in files of their own are not supported yet: shrink the model, or leave `onnx` out",
+        "format",
+    )
+
+
+def strip(message: Message) -> None:
+    """Clears documentation and metadata everywhere: torch writes stack traces with paths there."""
+    for name in PROVENANCE:
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for inner in value if isinstance(value, list) or hasattr(value, "add") else (value,):
+            strip(inner)

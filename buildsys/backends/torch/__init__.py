@@ -1,0 +1,1 @@
+"""PyTorch: captures models as TorchScript or ExportedProgram, and runs the originals."""

@@ -1,0 +1,173 @@
+"""Takes a TorchScript or ExportedProgram file of the user's as an artifact."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from ..kit import ports as ports_of
+from ..kit.archive import broken, kind_of
+from ..kit.request import Request, StepError
+from ..kit.survey import capture_sizes, survey
+from . import canonical, model
+from .outputs import leaves, order, to_numpy
+
+WORDS = {"torchscript": "TorchScript", "exported": "ExportedProgram"}
+
+
+def adopt(request: Request) -> None:
+    """Copies the file in canonical form and finds out its outputs' shapes.
+
+    With `dynamic` false, an ExportedProgram with varying sizes is fixed at the example's.
+
+    Raises:
+        StepError: It does not load, or its inputs and outputs are not the recipe's.
+    """
+    model.prepare(request.threads)
+    path = request.inputs["source"]
+    kind = request.options["source"]["kind"]
+    found = kind_of(path)
+    if found != kind:
+        message = f"the file is {WORDS[found]}, not {WORDS[kind]}"
+        raise StepError(message, f"name it as `{found}:` under `source`", f"source.{kind}")
+    if kind == "torchscript":
+        _adopt_torchscript(path, request)
+    else:
+        _adopt_exported(path, request)
+
+
+def load(path: Path, kind: str) -> Any:
+    """Loads a file of either kind onto the CPU.
+
+    Raises:
+        StepError: It does not load.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if kind == "torchscript":
+                return torch.jit.load(path, map_location="cpu")
+            with path.open("rb") as stream:  # torch wants the suffix `.pt2` on paths.
+                return torch.export.load(stream)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StepError(
+            f"the {WORDS[kind]} file does not load: {broken(path)}: {first}",
+            f"this is torch {torch.__version__}; a file of a newer one may need it",
+            f"source.{kind}",
+        ) from error
+
+
+def _adopt_torchscript(path: Path, request: Request) -> None:
+    module = load(path, "torchscript")
+    if getattr(module, "training", False):
+        module.eval()
+        request.note("the TorchScript file was saved in training mode; it was set to inference")
+    own = [a.name for a in module.forward.schema.arguments[1:] if not a.has_default_value()]
+    every = [a.name for a in module.forward.schema.arguments[1:]]
+    _check_inputs(own, every, request)
+    contract = survey(
+        _runner(module, request), request.options["ports"], request.options["outputs"], True
+    ).contract
+    canonical.save_torchscript(module, request.outputs["artifact"])
+    load(request.outputs["artifact"], "torchscript")
+    contract.write(request.outputs["io"])
+
+
+def _adopt_exported(path: Path, request: Request) -> None:
+    program = load(path, "exported")
+    ports = request.options["ports"]
+    dynamic = request.options.get("dynamic", True)
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    own = list(program.graph_signature.user_inputs)
+    _check_inputs(own, own, request)
+    fixed = True
+    for port, name in zip(ports, own, strict=True):
+        value = nodes[name].meta["val"]
+        _check_tensor(
+            port, [int(s) if isinstance(s, int) else str(s) for s in value.shape], value, dynamic
+        )
+        fixed = fixed and all(isinstance(size, int) for size in value.shape)
+    if not dynamic and not fixed:
+        feed = ports_of.random_feed(ports, capture_sizes(ports, False), seed=0)
+        example = model.tensors(feed, [port["name"] for port in ports])
+        program = torch.export.export(program.module(), example)
+    found = survey(_runner(program.module(), request), ports, request.options["outputs"], dynamic)
+    canonical.save_exported(program, request.outputs["artifact"])
+    load(request.outputs["artifact"], "exported")
+    found.contract.write(request.outputs["io"])
+
+
+def _check_inputs(own: Sequence[str], every: Sequence[str], request: Request) -> None:
+    declared = [port["name"] for port in request.options["ports"]]
+    if not len(own) <= len(declared) <= len(every):
+        raise StepError(
+            f"the file takes {len(every)} input{'s' * (len(every) != 1)}, the recipe declares "
+            f"{len(declared)}; the file's are {', '.join(every) or 'none'}",
+            "declare each of them under `inputs`, in this order",
+            "inputs",
+        )
+    if set(declared) <= set(every) and list(every[: len(declared)]) != declared:
+        raise StepError(
+            f"the recipe's inputs are in another order than the file's: {', '.join(every)}",
+            "put `inputs` into this order",
+            "inputs",
+        )
+
+
+def _check_tensor(
+    port: dict[str, Any], shape: list[int | str], value: torch.Tensor, dynamic: bool
+) -> None:
+    dtype = str(value.dtype).removeprefix("torch.")
+    example = {s: dim["example"] for s, dim in port["dims"].items()}
+    varying = {s for s, dim in port["dims"].items() if dynamic and dim["min"] < dim["max"]}
+    wanted = [s if s in varying else example.get(s, s) for s in port["shape"]]
+    fits = len(shape) == len(wanted) and all(
+        isinstance(have, str) or have == want for have, want in zip(shape, wanted, strict=True)
+    )
+    if dtype == port["dtype"] and fits:
+        return
+    raise StepError(
+        f"input `{port['name']}` is {dtype}{_shown(shape)} in the file, "
+        f"{port['dtype']}{_shown(port['shape'])} in the recipe",
+        "declare it as the file has it: a size that the file fixes is a number",
+        "inputs",
+    )
+
+
+def _shown(shape: Sequence[int | str]) -> str:
+    return "[" + ", ".join("?" if str(s).startswith("s") else str(s) for s in shape) + "]"
+
+
+def _runner(module: Any, request: Request) -> Any:
+    names = [port["name"] for port in request.options["ports"]]
+    outputs = request.options["outputs"]
+
+    def run(feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        try:
+            with torch.no_grad():
+                returned = module(*model.tensors(feed, names))
+        except Exception as error:
+            shapes = ", ".join(f"`{n}` {feed[n].dtype}{list(feed[n].shape)}" for n in names)
+            lines = [line for line in str(error).strip().splitlines() if line.strip()]
+            raise StepError(
+                f"the file does not take the declared inputs: {lines[-1] if lines else error}",
+                f"it was given {shapes}",
+                "inputs",
+            ) from error
+        found = leaves(returned)
+        chosen = order(found, outputs)
+        if chosen != list(range(len(outputs))) or any(len(leaf.path) > 4 for leaf in found):
+            raise StepError(
+                "the file returns nested or named outputs: converters take a flat tuple only",
+                "return a tuple in the order of `outputs`",
+                "outputs",
+            )
+        return {name: to_numpy(leaf.tensor) for name, leaf in zip(outputs, found, strict=True)}
+
+    return run

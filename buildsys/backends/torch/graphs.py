@@ -1,0 +1,264 @@
+"""Captures graphs: by tracing, by scripting, by torch.export; and compares them with the model."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from ..kit import ports as ports_of
+from ..kit.entry import described
+from ..kit.ports import Sizes
+from ..kit.request import Request, StepError
+from ..kit.survey import Survey
+from .model import Eager, tensors
+from .outputs import Flat, difference, leaves, to_numpy
+
+FIELD = "capture"
+SHOWN_LINES = 12
+SITE = os.path.dirname(os.path.dirname(os.path.realpath(torch.__file__))) + os.sep
+# torch's advice to its own developers.
+ADVICE = ("For ", "consider using", "Caused by", "The error above", "If you suspect")
+INSTEAD = {
+    "trace": "`capture: script` keeps control flow, `capture: export` refuses what it cannot keep",
+    "script": "`capture: trace` needs no annotations, but fixes control flow",
+    "export": "`torch.where` or `torch.cond` in place of `if`; or `capture: script`",
+}
+
+
+def trace(eager: Eager, survey: Survey, request: Request) -> tuple[Any, list[str]]:
+    """Traces the model on example inputs.
+
+    Returns:
+        The ScriptModule, and the places where tracing turned a tensor into a Python value.
+
+    Raises:
+        StepError: The model cannot be traced.
+    """
+    module = eager.module if eager.flat else Flat(eager.module, eager.chosen).eval()
+    example = _example(request, survey.sizes)
+    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
+        warnings.simplefilter("always")
+        try:
+            # The outputs are compared below, on other inputs than torch's own check would take.
+            traced = torch.jit.trace(module, example, check_trace=False, _store_inputs=False)
+        except Exception as error:
+            raise _failed("traced", error, request, "trace") from error
+    baked = [
+        f"{_relative(w.filename, request.project)}:{w.lineno}: {_sentence(str(w.message))}"
+        for w in caught
+        if issubclass(w.category, torch.jit.TracerWarning)
+    ]
+    return traced, list(dict.fromkeys(baked))
+
+
+def script(eager: Eager, request: Request) -> Any:
+    """Compiles the model's source, control flow included, into a ScriptModule.
+
+    Raises:
+        StepError: Its source is outside of what TorchScript understands.
+    """
+    try:
+        scripted = torch.jit.script(eager.module)
+        if eager.flat:
+            return scripted
+        return torch.jit.script(_wrapper(eager, request)(eager.module).eval())
+    except Exception as error:
+        raise _failed("scripted", error, request, "script") from error
+
+
+def _wrapper(eager: Eager, request: Request) -> Callable[[torch.nn.Module], torch.nn.Module]:
+    """A module class that picks out the outputs which were seen.
+
+    Code that flattens whatever comes cannot be compiled, and the compiler reads source from files.
+    """
+    names = [f"x{i}" for i in range(len(request.options["ports"]))]
+    path = request.scratch / "flat_outputs.py"
+    path.write_text(
+        "import torch\n\n\n"
+        "class Flat(torch.nn.Module):\n"
+        "    def __init__(self, model):\n"
+        "        super().__init__()\n"
+        "        self.model = model\n\n"
+        f"    def forward(self, {', '.join(names)}):\n"
+        f"        out = self.model({', '.join(names)})\n"
+        f"        return {', '.join(f'out{path}' for path in eager.paths)}\n"
+    )
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module.Flat  # type: ignore[no-any-return]
+
+
+def export(
+    eager: Eager, survey: Survey, request: Request, dynamic: bool
+) -> torch.export.ExportedProgram:
+    """Exports the model as an ExportedProgram, with the ports' symbols as dynamic dims.
+
+    Raises:
+        StepError: The model cannot be exported, or it fixes a size that should vary.
+    """
+    module = eager.module if eager.flat else Flat(eager.module, eager.chosen).eval()
+    example = _example(request, survey.sizes)
+    varying = ports_of.symbols(request.options["ports"]) if dynamic else {}
+    dims = {
+        symbol: torch.export.Dim(symbol, min=dim["min"], max=dim["max"])
+        for symbol, dim in varying.items()
+    }
+    shapes = [
+        {axis: dims[size] for axis, size in enumerate(port["shape"]) if size in dims}
+        for port in request.options["ports"]
+    ]
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(
+                module, example, dynamic_shapes=_by_parameter(module, example, shapes)
+            )
+    except Exception as error:
+        if "Constraints violated" in str(error) or "specialized" in str(error):
+            raise StepError(
+                f"the model fixes a size that the recipe lets vary: {_head(error, request.project)}",
+                "write the size as a number in the shape, or narrow `min` and `max`",
+                "inputs",
+            ) from error
+        raise _failed("exported", error, request, "export") from error
+
+
+def compare(
+    eager: Eager,
+    captured: Callable[..., Any],
+    survey: Survey,
+    request: Request,
+    method: str,
+    baked: list[str],
+) -> None:
+    """Runs the capture beside the model on other samples and at other sizes.
+
+    Args:
+        eager: The model.
+        captured: The capture, as it will be loaded again.
+        survey: Sizes to try.
+        request: The step's.
+        method: `trace`, `script` or `export`.
+        baked: Places that tracing warned of; with them, more samples are tried.
+
+    Raises:
+        StepError: They differ: control flow or a size was fixed by the capture.
+    """
+    ports = request.options["ports"]
+    trials = [(survey.sizes, seed) for seed in range(1, 10 if baked else 3)]
+    for symbol, other in survey.others.items():
+        least = ports_of.symbols(ports)[symbol]["min"]
+        trials += [({**survey.sizes, symbol: size}, 1) for size in dict.fromkeys((other, least))]
+    for sizes, seed in trials:
+        feed = ports_of.random_feed(ports, sizes, seed)
+        try:
+            want = eager.run(feed)
+        except StepError:
+            if any(
+                size not in (survey.sizes[s], survey.others.get(s)) for s, size in sizes.items()
+            ):
+                continue  # The least size was a guess of ours; what the survey took is no guess.
+            raise
+        at = ", ".join(f"{s}={size}" for s, size in sizes.items())
+        try:
+            got = _run(captured, feed, request)
+        except Exception as error:
+            raise _unlike(
+                method, f"fails where the model runs: {_head(error, request.project)}", at, baked
+            ) from error
+        found = difference(got, want)
+        if found is not None:
+            raise _unlike(method, f"gives something else than the model: {found}", at, baked)
+    # torch's own modules branch on shapes only; what the user's code does is worth a word.
+    own = [place for place in baked if not place.startswith("torch/")]
+    if own:
+        request.note(
+            f"tracing fixed Python values that may depend on inputs; {len(trials)} samples agreed with "
+            f"the model all the same: {'; '.join(own[:3])}"
+        )
+
+
+def _run(
+    captured: Callable[..., Any], feed: Mapping[str, NDArray[Any]], request: Request
+) -> dict[str, NDArray[Any]]:
+    names = [port["name"] for port in request.options["ports"]]
+    with torch.no_grad():
+        found = leaves(captured(*tensors(feed, names)))
+    outputs = request.options["outputs"]
+    return {name: to_numpy(leaf.tensor) for name, leaf in zip(outputs, found, strict=True)}
+
+
+def _unlike(method: str, what: str, at: str, baked: list[str]) -> StepError:
+    where = f" at {at}" if at else ""
+    if method != "trace":
+        message = f"the captured graph{where} {what}"
+        return StepError(message, f"try another `capture`: {INSTEAD[method]}", FIELD)
+    listed = "".join(f"\n  {place}" for place in baked[:SHOWN_LINES])
+    cause = f"; tracing warned of:{listed}" if baked else ""
+    return StepError(
+        f"control flow or a size was baked in by tracing: the traced graph{where} {what}{cause}",
+        INSTEAD["trace"],
+        FIELD,
+    )
+
+
+def _example(request: Request, sizes: Sizes) -> tuple[torch.Tensor, ...]:
+    ports = request.options["ports"]
+    feed = ports_of.random_feed(ports, sizes, seed=0)
+    return tensors(feed, [port["name"] for port in ports])
+
+
+def _by_parameter(
+    module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: list[dict[int, Any]]
+) -> dict[str, Any]:
+    """Dynamic dims by the name of `forward`'s parameter; those of `*args` as a tuple."""
+    signature = inspect.signature(module.forward)
+    bound = signature.bind(*range(len(example))).arguments
+    return {
+        name: tuple(shapes[i] for i in index) if isinstance(index, tuple) else shapes[index]
+        for name, index in bound.items()
+    }
+
+
+def _failed(verb: str, error: Exception, request: Request, method: str) -> StepError:
+    place = described(error, request.project).rpartition(" (")[2].rstrip(")")
+    where = f" ({place})" if place.rpartition(":")[2].isdigit() else ""
+    return StepError(
+        f"the model cannot be {verb}{where}: {_head(error, request.project)}",
+        INSTEAD[method],
+        FIELD,
+    )
+
+
+def _head(error: Exception, project: Path | None) -> str:
+    """The first lines of an error of torch's, which may run over pages."""
+    text = str(error).strip()
+    if project is not None:
+        text = text.replace(f"{os.path.realpath(project)}{os.sep}", "")
+    lines = [x.rstrip() for x in text.splitlines() if x.strip() and not x.startswith(ADVICE)]
+    return "\n".join(lines[:SHOWN_LINES]) or type(error).__name__
+
+
+def _sentence(text: str) -> str:
+    return text.partition(". ")[0].strip()
+
+
+def _relative(filename: str, project: Path | None) -> str:
+    root = os.path.realpath(project) + os.sep if project is not None else ""
+    path = os.path.realpath(filename)
+    if root and path.startswith(root):
+        return path.removeprefix(root)
+    return path.removeprefix(SITE)

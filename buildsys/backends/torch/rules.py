@@ -1,0 +1,62 @@
+"""What the planner knows about PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buildsys.backends.base import Backend, Format, Rule, Runtime, Toolchain
+
+FOLDER = Path(__file__).parent
+
+backend = Backend(
+    name="torch",
+    folder=FOLDER,
+    formats=(
+        Format(name="torchscript", suffix=".pt", runtime=Runtime("torch")),
+        Format(name="exported", suffix=".pt2", runtime=Runtime("torch")),
+    ),
+    rules=(
+        Rule(
+            name="torch.capture",
+            takes=("source:factory",),
+            gives="torchscript",
+            toolchain="model",
+            worker="worker:capture",
+            methods=("trace", "script"),
+            user_code=True,
+        ),
+        # Dearer than a trace, so that a model which says `capture: trace` is exported only where
+        # nothing else will do.
+        Rule(
+            name="torch.export",
+            takes=("source:factory",),
+            gives="exported",
+            toolchain="model",
+            worker="worker:export",
+            cost=2.0,
+            user_code=True,
+        ),
+        Rule(
+            name="torch.adopt",
+            takes=("source:torchscript",),
+            gives="torchscript",
+            toolchain="torch",
+            worker="worker:adopt",
+        ),
+        Rule(
+            name="torch.adopt",
+            takes=("source:exported",),
+            gives="exported",
+            toolchain="torch",
+            worker="worker:adopt",
+        ),
+    ),
+    toolchains=(
+        Toolchain(
+            name="torch",
+            lock=FOLDER / "lock.txt",
+            requirements=FOLDER / "lock.in",
+            about="torch and safetensors: captures models and runs the originals",
+        ),
+    ),
+)

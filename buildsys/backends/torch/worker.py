@@ -1,0 +1,67 @@
+"""The steps: capture, export, run the original, adopt a file of the user's."""
+
+from __future__ import annotations
+
+from ..kit import measure
+from ..kit import ports as ports_of
+from ..kit.request import Request
+from ..kit.survey import Survey, capture_sizes, survey
+from . import canonical, graphs, model
+from .adopt import adopt, load
+
+__all__ = ["adopt", "capture", "export", "reference"]
+
+
+def capture(request: Request) -> None:
+    """Makes a TorchScript file of the user's factory and checkpoint, by trace or script.
+
+    Raises:
+        StepError: The model cannot be made, is not inert, does not take the declared inputs, gives
+            other outputs, or its graph is not the model.
+    """
+    eager, found = _checked(request, dynamic=True)
+    method = request.options["method"]
+    baked: list[str] = []
+    if method == "script":
+        module = graphs.script(eager, request)
+    else:
+        module, baked = graphs.trace(eager, found, request)
+    path = request.outputs["artifact"]
+    canonical.save_torchscript(module, path)
+    # What is compared is what was written.
+    graphs.compare(eager, load(path, "torchscript"), found, request, method, baked)
+    found.contract.write(request.outputs["io"])
+
+
+def export(request: Request) -> None:
+    """Makes an ExportedProgram of the user's factory and checkpoint.
+
+    With `dynamic` false, sizes are fixed at the example's.
+
+    Raises:
+        StepError: As `capture`.
+    """
+    dynamic = request.options.get("dynamic", True)
+    eager, found = _checked(request, dynamic)
+    program = graphs.export(eager, found, request, dynamic)
+    path = request.outputs["artifact"]
+    canonical.save_exported(program, path)
+    graphs.compare(eager, load(path, "exported").module(), found, request, "export", [])
+    found.contract.write(request.outputs["io"])
+
+
+def reference(request: Request) -> None:
+    """Runs the original model on the samples; writes what `kit.measure.run_artifact` writes.
+
+    Raises:
+        StepError: The model cannot be made or does not take the samples.
+    """
+    measure.record(model.load(request), request)
+
+
+def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:
+    eager = model.load(request)
+    ports = request.options["ports"]
+    feed = ports_of.random_feed(ports, capture_sizes(ports, dynamic), seed=0)
+    model.inspect(eager, feed, request)
+    return eager, survey(eager.run, ports, request.options["outputs"], dynamic)

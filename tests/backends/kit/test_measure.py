@@ -1,0 +1,80 @@
+"""The generic run of an artifact, with a session in numpy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from buildsys.backends.kit import arrays, measure
+from buildsys.backends.kit.request import Request, StepError
+
+
+class Fake:
+    runtime = "numpy 1"
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self.runs += 1
+        return {"y": feed["x"].sum(axis=1)}
+
+
+def request(folder: Path, samples: Mapping[str, NDArray[Any]], **more: Path) -> Request:
+    arrays.save(folder / "in.npz", samples)
+    dims = {"N": {"min": 1, "max": 8, "example": 1}}
+    port = {"name": "x", "shape": ["N", 3], "dtype": "float32", "dims": dims, "range": None}
+    return Request(
+        inputs={"samples": folder / "in.npz", **more},
+        outputs={"samples": folder / "out.npz", "run": folder / "run.json"},
+        options={
+            "ports": [port],
+            "outputs": ["y"],
+            "dynamic": True,
+            "latency": {"warmup": 2, "runs": 7},
+        },
+        scratch=folder,
+        threads=3,
+    )
+
+
+def test_outputs_and_figures_are_written(tmp_path: Path) -> None:
+    x = np.ones((5, 3), np.float32)
+    fake = Fake()
+    measure.record(fake, request(tmp_path, {"x": x}))
+    np.testing.assert_array_equal(arrays.load(tmp_path / "out.npz")["y"], np.full(5, 3))
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["runtime"] == "numpy 1"
+    assert run["threads"] == 3
+    assert run["latency_ms"]["runs"] == 7
+    assert 0 <= run["latency_ms"]["p50"] <= run["latency_ms"]["p95"]
+    assert len(run["batch_sizes"]) == 2
+    assert run["peak_rss_bytes"] > 1 << 20
+
+
+def test_labels_of_the_evaluation_are_not_fed(tmp_path: Path) -> None:
+    x = np.ones((5, 3), np.float32)
+    made = request(tmp_path, {"x": x}, evaluation=tmp_path / "evaluation.npz")
+    arrays.save(tmp_path / "evaluation.npz", {"x": x[:2], arrays.LABELS: np.zeros(2)})
+    made.outputs["evaluation"] = tmp_path / "evaluated.npz"
+    measure.record(Fake(), made)
+    assert arrays.load(tmp_path / "evaluated.npz")["y"].shape == (2,)
+
+
+def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="lack the input `x`"):
+        measure.record(Fake(), request(tmp_path, {"z": np.ones((2, 3))}))
+
+
+def test_a_slow_artifact_is_timed_fewer_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "LATENCY_SECONDS", 0.0)
+    fake = Fake()
+    latency = measure.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=1, runs=50)
+    assert latency["runs"] == measure.FEWEST_RUNS
+    assert fake.runs == measure.FEWEST_RUNS + 1

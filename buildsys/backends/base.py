@@ -109,6 +109,8 @@ class Rule:
         options: Names of the format's options that this step reads; they enter its key.
         metadata: Whether it writes the names of project, model and release into what it makes; they
             then enter its key.
+        reproducible: Whether equal inputs give equal bytes. Where a converter prevents it, the
+            backend's README says what was tried, and the report says so of each deployable.
         user_code: Whether the model's own Python code runs in it (what it reads is discovered).
         available: Why it cannot run on this machine, or `None`. Called by the planner.
     """
@@ -125,6 +127,7 @@ class Rule:
     needs: Mapping[str, Any] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     metadata: bool = False
+    reproducible: bool = True
     user_code: bool = False
     available: Callable[[], str | None] = lambda: None
 

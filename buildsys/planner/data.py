@@ -13,6 +13,8 @@ from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
 DRAW = "buildsys.verify.samples:draw"
+IMAGES = "images"
+"""What the array of a folder of images is called."""
 SAMPLES = (Output("samples", "samples.npz"),)
 
 
@@ -64,6 +66,9 @@ def draw(
 ) -> OutputRef:
     """Draws `count` rows of a dataset for a model: the first ones, or by `seed` at random."""
     dataset = recipe.spec.datasets[dataset_name]
+    arrays = dict(dataset.inputs)
+    if dataset.preprocess is not None and len(source.ports) == 1:
+        arrays.setdefault(source.ports[0]["name"], IMAGES)
     inputs: dict[str, Input] = {"source": _rows(builder, recipe, source, dataset_name)}
     action = builder.add(
         "data.sample",
@@ -73,7 +78,7 @@ def draw(
         options={
             "ports": source.ports,
             "role": role,
-            "arrays": dict(dataset.inputs),
+            "arrays": arrays,
             "labels": dataset.labels if role == "evaluation" else None,
             "limit": dataset.limit,
             "count": count,

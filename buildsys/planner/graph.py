@@ -101,6 +101,7 @@ class Deployable:
         profile: The quantization profile's name, or `None`.
         scheme: The profile's scheme, or `None`.
         route: Names of the rules on its way.
+        reproducible: Whether every step on it gives equal bytes for equal inputs.
         artifact: The output that holds it.
         io: Its io contract.
         measurement: Its figures, or `None` where nothing runs the format here.
@@ -122,6 +123,7 @@ class Deployable:
     scheme: str | None
     options: Mapping[str, Any]
     route: tuple[str, ...]
+    reproducible: bool
     artifact: OutputRef
     io: OutputRef
     measurement: OutputRef | None

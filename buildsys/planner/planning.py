@@ -129,6 +129,7 @@ class Planning:
                 scheme=scheme,
                 options=self._format_options(entry),
                 route=tuple(step.rule.name for step in steps),
+                reproducible=all(step.rule.reproducible for step in steps),
                 artifact=artifact,
                 io=io,
                 measurement=measurement,

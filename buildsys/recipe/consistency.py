@@ -79,7 +79,10 @@ def _unlabelled_metrics(recipe: Recipe) -> Iterator[Diagnostic]:
         evaluate = model.evaluate
         if evaluate is None or evaluate.metric is None:
             continue
-        if recipe.spec.datasets[evaluate.dataset].labels is None:
+        dataset = recipe.spec.datasets[evaluate.dataset]
+        # A folder of images has its sub-folders for labels, a function can return them.
+        file = isinstance(dataset.source, str) and not recipe.resolve(dataset.source).is_dir()
+        if file and dataset.labels is None:
             yield Diagnostic(
                 f"the metric `{evaluate.metric}` needs labels, and the dataset "
                 f"`{evaluate.dataset}` has none",

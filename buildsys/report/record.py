@@ -50,6 +50,7 @@ def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
         "measurement": measurement,
         "io": verdict.io,
         "route": list(asked.route),
+        "reproducible": asked.reproducible,
         "toolchains": dict(verdict.locks),
         "log": str(verdict.log) if verdict.failure and verdict.log else None,
     }

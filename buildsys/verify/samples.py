@@ -33,10 +33,12 @@ def draw(request: Request) -> None:
     for port in options["ports"]:
         name = names.get(port["name"], port["name"])
         drawn[port["name"]] = fitted(_named(rows, name, port["name"]), port)
-    if options["labels"] is not None:
-        drawn[LABELS] = _named(rows, options["labels"], "labels")
-    elif LABELS in rows and options["role"] == "evaluation":
-        drawn[LABELS] = rows[LABELS]
+    if options["role"] == "evaluation":
+        # A folder of images and a function bring labels of their own; a recipe may name an array.
+        if options["labels"] is not None:
+            drawn[LABELS] = _named(rows, options["labels"], "labels")
+        elif LABELS in rows:
+            drawn[LABELS] = rows[LABELS]
     arrays.save(request.outputs["samples"], _take(drawn, options))
 
 

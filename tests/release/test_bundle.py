@@ -60,9 +60,7 @@ def test_equal_builds_give_equal_archives(bundle: Path, space: Space, tmp_path: 
 
 def test_what_is_unverified_is_refused_unless_told(space: Space, tmp_path: Path) -> None:
     build = space.build("ios")
-    with pytest.raises(
-        BundleError, match="is unverified: nothing runs a fake package"
-    ):
+    with pytest.raises(BundleError, match="is unverified: nothing runs a fake package"):
         create(build, "ios", tmp_path / "out", "1.0")
     assert not (tmp_path / "out").exists()
     told = create(build, "ios", tmp_path / "out", "1.0", allow_unverified=True)

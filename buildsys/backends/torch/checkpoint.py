@@ -108,7 +108,8 @@ def _read_pickle(path: Path) -> Any:
                 "name it as `torchscript:` under `source`, without a factory",
                 FIELD,
             ) from error
-        message = f"the checkpoint cannot be read: {broken(path)}: {str(error).splitlines()[0]}"
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"the checkpoint cannot be read: {broken(path)}: {said}"
         raise StepError(message, None, FIELD) from error
 
 
@@ -159,11 +160,11 @@ def _incomplete(missing: list[str], unexpected: list[str], own: list[str]) -> St
     if unexpected:
         parts.append(f"the model has no {_listed(unexpected)}")
     hint = "do the factory's `args` agree with those of the training?"
-    for prefix in {name.partition(".")[0] + "." for name in unexpected}:
-        if {prefix + name for name in missing} == set(unexpected):
+    prefixes = {name.partition(".")[0] + "." for name in unexpected}
+    if len(prefixes) == 1 and missing:
+        (prefix,) = prefixes
+        if {name.removeprefix(prefix) for name in unexpected} <= set(own):
             hint = f"every name begins with `{prefix}`: save the weights of the inner module"
-    if unexpected and not set(unexpected) & set(own) and len(missing) == len(own):
-        hint += "; no name at all is in common"
     return StepError(f"the checkpoint does not fit the model: {'; '.join(parts)}", hint, FIELD)
 
 

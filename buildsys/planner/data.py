@@ -7,7 +7,6 @@ from typing import Any
 
 from buildsys.backends.base import Output
 from buildsys.planner.builder import GraphBuilder, host_worker, rule_worker
-from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import FileInput, Input, OutputRef
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
@@ -134,17 +133,13 @@ def _rows(
 
 
 def metric(
-    builder: GraphBuilder,
-    catalog: Catalog,
-    source: ModelSource,
-    inputs: dict[str, Input],
-    label: str,
+    builder: GraphBuilder, source: ModelSource, inputs: dict[str, Input], label: str
 ) -> OutputRef:
     """The user's own metric over the evaluation's outputs of the artifact and of the original."""
     names = ("got_evaluation", "reference_evaluation", "evaluation")
     action = builder.add(
         "data.metric",
-        rule_worker(catalog.backend("data"), function="worker:metric"),
+        rule_worker(builder.catalog.backend("data"), function="worker:metric"),
         environment=source.environment,
         inputs={name: inputs[name] for name in names},
         options={"python": source.metric_function},

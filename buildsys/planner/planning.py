@@ -6,19 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from buildsys.backends import base
-from buildsys.planner import data
-from buildsys.planner.builder import GraphBuilder, host_worker, kit_worker, rule_worker
+from buildsys.planner.builder import GraphBuilder
 from buildsys.planner.catalog import Catalog
-from buildsys.planner.graph import ActionGraph, Deployable, Input, OutputRef
-from buildsys.planner.routes import NoRoute, Step, cheapest
+from buildsys.planner.conversion import Artifact, Goal, follow
+from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
+from buildsys.planner.measuring import measure
+from buildsys.planner.routes import NoRoute, cheapest
 from buildsys.planner.selectors import select
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
 from buildsys.verify.defaults import default_bounds
 
-ARTIFACT, IO = "artifact", "io"
-LATENCY = {"warmup": 5, "runs": 50}
 SIZE_BOUNDS, LATENCY_BOUNDS = {"size_ratio"}, {"latency_ratio"}
 
 
@@ -97,27 +95,31 @@ class Planning:
             NoRoute: Nothing leads to its format.
         """
         source = self._sources[entry.model]
-        declared = self._catalog.formats[entry.item.format]
-        profile = (
-            self._recipe.spec.quantization[entry.item.quantization]
-            if entry.item.quantization
-            else None
+        item = entry.item
+        declared = self._catalog.formats[item.format]
+        scheme = (
+            self._recipe.spec.quantization[item.quantization].scheme if item.quantization else None
         )
-        scheme = profile.scheme if profile else None
-        steps = self._route(entry, source, scheme)
-        artifact, io = self._follow(self._builder, entry, source, steps)
+        steps = cheapest(
+            self._catalog, source.state, source.method, (item.format, scheme), item.route
+        )
+        options = declared.options.model_validate(item.options).model_dump(mode="json")
+        goal = Goal(item.format, options, entry.label, entry.place, item.quantization)
+        made = follow(self._builder, self._recipe, source, steps, goal)
+        figures = measure(self._builder, self._recipe, source, item.format, made, entry.label)
         acceptance, bounds = self._bounds(entry, scheme)
-        measurement = self._measure(entry, source, declared, artifact, io)
-        baseline, baseline_run = self._baseline(entry, source, declared, scheme, bounds)
-        stem = "-".join(p for p in (entry.model, entry.item.quantization, entry.item.name) if p)
-        needed = {
-            name
-            for ref in (artifact, measurement, baseline if bounds else None, baseline_run)
-            for name in self.graph.below(ref)
-        }
+        baseline, baseline_run = self._baseline(entry, source, goal, scheme, bounds)
+        wanted = (
+            made.artifact,
+            figures,
+            baseline if SIZE_BOUNDS & set(bounds) else None,
+            baseline_run,
+        )
+        needed = {name for ref in wanted for name in self.graph.below(ref)}
         for name in needed:
             if entry.label not in self.graph.actions[name].labels:
                 self.graph.actions[name].labels.append(entry.label)
+        stem = "-".join(part for part in (entry.model, item.quantization, item.name) if part)
         self.graph.deployables.append(
             Deployable(
                 label=entry.label,
@@ -125,15 +127,15 @@ class Planning:
                 model=entry.model,
                 format=declared.name,
                 filename=stem + declared.suffix,
-                profile=entry.item.quantization,
+                profile=item.quantization,
                 scheme=scheme,
-                options=self._format_options(entry),
+                options=options,
                 route=tuple(step.rule.name for step in steps),
                 reproducible=all(step.rule.reproducible for step in steps),
-                artifact=artifact,
-                io=io,
-                measurement=measurement,
-                unverified=None if measurement else declared.unverified,
+                artifact=made.artifact,
+                io=made.io,
+                measurement=figures,
+                unverified=None if figures else declared.unverified,
                 baseline=baseline,
                 baseline_run=baseline_run,
                 acceptance=acceptance,
@@ -149,255 +151,29 @@ class Planning:
         acceptance = self._recipe.spec.acceptance[entry.item.accept]
         return entry.item.accept, acceptance.model_dump(exclude_none=True)
 
-    def _route(self, entry: Entry, source: ModelSource, scheme: str | None) -> tuple[Step, ...]:
-        goal = (entry.item.format, scheme)
-        return cheapest(self._catalog, source.state, source.method, goal, entry.item.route)
-
-    def _format_options(self, entry: Entry) -> dict[str, Any]:
-        """The entry's options with the format's defaults filled in."""
-        declared = self._catalog.formats[entry.item.format]
-        return declared.options.model_validate(entry.item.options).model_dump(mode="json")
-
-    def _follow(
-        self, builder: GraphBuilder, entry: Entry, source: ModelSource, steps: tuple[Step, ...]
-    ) -> tuple[OutputRef, OutputRef]:
-        """Adds the actions of a route; gives the artifact and its contract."""
-        inputs: dict[str, Input] = dict(source.files)
-        needs = [dict(step.rule.needs) for step in steps[1:]] + [{}]
-        action = ""
-        for number, step in enumerate(steps):
-            rule = step.rule
-            options: dict[str, Any] = {"ports": source.ports, "outputs": source.outputs}
-            options |= needs[number]
-            declared = self._catalog.formats[rule.gives]
-            # An intermediate is made with its format's defaults, as a deployable without options
-            # is: then the two are one step.
-            given = (
-                self._format_options(entry)
-                if declared.name == entry.item.format
-                else declared.options().model_dump(mode="json")
-            )
-            if number == 0:
-                options["source"] = source.declaration
-                if rule.methods:
-                    options["method"] = source.method
-            else:
-                options["scheme"] = step.scheme
-            options["format"] = {k: v for k, v in given.items() if k in rule.options}
-            if rule.metadata:
-                options["metadata"] = {
-                    "project": self._recipe.spec.project,
-                    "model": entry.model,
-                    "version": self._recipe.spec.release or "",
-                }
-            if rule.quantizes:
-                inputs |= self._calibration(builder, entry, source, options)
-            action = builder.add(
-                rule.name,
-                rule_worker(step.backend, rule),
-                environment=source.environment if rule.toolchain == "model" else rule.toolchain,
-                inputs=inputs,
-                options=options,
-                outputs=(
-                    base.Output(ARTIFACT, "model" + declared.suffix, declared.kind),
-                    base.Output(IO, "io.json"),
-                ),
-                user_code=rule.user_code,
-                origin=source.place if number == 0 else entry.place,
-                slot=entry.label if rule.gives == entry.item.format else entry.model,
-                unavailable=rule.available(),
-            )
-            inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
-        return OutputRef(action, ARTIFACT), OutputRef(action, IO)
-
-    def _calibration(
-        self, builder: GraphBuilder, entry: Entry, source: ModelSource, options: dict[str, Any]
-    ) -> dict[str, Input]:
-        profile = self._recipe.spec.quantization[entry.item.quantization]
-        settings = profile.model_dump(mode="json", exclude={"calibration"})
-        options["quantization"] = {k: v for k, v in settings.items() if v is not None}
-        if profile.calibration is None:
-            return {}
-        ref = data.draw(
-            builder,
-            self._recipe,
-            source,
-            profile.calibration.dataset,
-            role="calibration",
-            count=profile.calibration.count,
-            seed=profile.calibration.seed,
-            origin=("quantization", entry.item.quantization, "calibration"),
-        )
-        return {"calibration": ref}
-
-    def _reference(
-        self, source: ModelSource
-    ) -> tuple[OutputRef, OutputRef, OutputRef | None, OutputRef | None]:
-        """Samples and the original model's outputs, and the same for the evaluation's data."""
-        samples, evaluation = data.samples(self._builder, self._recipe, source)
-        inputs: dict[str, Input] = dict(source.files)
-        inputs["samples"] = samples
-        outputs = [base.Output("samples", "samples.npz"), base.Output("run", "run.json")]
-        if evaluation is not None:
-            inputs["evaluation"] = evaluation
-            outputs.append(base.Output("evaluation", "evaluation.npz"))
-        if source.state == "source:factory":
-            backend = self._catalog.backend_of("torchscript")
-            action = self._builder.add(
-                "torch.reference",
-                rule_worker(backend, function="worker:reference"),
-                environment=source.environment,
-                inputs=inputs,
-                options={
-                    "ports": source.ports,
-                    "outputs": source.outputs,
-                    "source": source.declaration,
-                    "latency": LATENCY,
-                },
-                outputs=tuple(outputs),
-                user_code=True,
-                origin=source.place,
-                slot=source.name,
-            )
-        else:
-            # The original is the file itself, in its own runtime.
-            kind = source.state.removeprefix("source:")
-            steps = cheapest(self._catalog, source.state, source.method, (kind, None))
-            artifact, io = self._follow_source(source, steps)
-            action = self._run(
-                source, self._catalog.formats[kind], artifact, io, samples, evaluation, source.name
-            )
-        reference_evaluation = OutputRef(action, "evaluation") if evaluation else None
-        return samples, OutputRef(action, "samples"), evaluation, reference_evaluation
-
-    def _follow_source(
-        self, source: ModelSource, steps: tuple[Step, ...]
-    ) -> tuple[OutputRef, OutputRef]:
-        (step,) = steps
-        declared = self._catalog.formats[step.rule.gives]
-        action = self._builder.add(
-            step.rule.name,
-            rule_worker(step.backend, step.rule),
-            environment=source.environment
-            if step.rule.toolchain == "model"
-            else step.rule.toolchain,
-            inputs=dict(source.files),
-            options={
-                "ports": source.ports,
-                "outputs": source.outputs,
-                "source": source.declaration,
-                "format": {},
-            },
-            outputs=(
-                base.Output(ARTIFACT, "model" + declared.suffix, declared.kind),
-                base.Output(IO, "io.json"),
-            ),
-            origin=source.place,
-            slot=source.name,
-        )
-        return OutputRef(action, ARTIFACT), OutputRef(action, IO)
-
-    def _run(
-        self,
-        source: ModelSource,
-        declared: base.Format,
-        artifact: OutputRef,
-        io: OutputRef,
-        samples: OutputRef,
-        evaluation: OutputRef | None,
-        slot: str,
-    ) -> str:
-        """Adds the action that runs an artifact on the samples and the evaluation's data."""
-        runtime = declared.runtime
-        if runtime is None:
-            raise ValueError(f"{declared.name} has no runtime")
-        inputs: dict[str, Input] = {ARTIFACT: artifact, IO: io, "samples": samples}
-        outputs = [base.Output("samples", "samples.npz"), base.Output("run", "run.json")]
-        if evaluation is not None:
-            inputs["evaluation"] = evaluation
-            outputs.append(base.Output("evaluation", "evaluation.npz"))
-        backend = self._catalog.backend_of(declared.name)
-        return self._builder.add(
-            f"{declared.name}.run",
-            kit_worker(backend, "measure:run_artifact"),
-            environment=runtime.toolchain,
-            inputs=inputs,
-            options={
-                "ports": source.ports,
-                "outputs": source.outputs,
-                "dynamic": declared.dynamic,
-                "runtime_module": f"{backend.name}.{runtime.module}",
-                "latency": LATENCY,
-            },
-            outputs=tuple(outputs),
-            slot=slot,
-        )
-
-    def _measure(
-        self,
-        entry: Entry,
-        source: ModelSource,
-        declared: base.Format,
-        artifact: OutputRef,
-        io: OutputRef,
-    ) -> OutputRef | None:
-        if declared.runtime is None:
-            return None
-        samples, reference, evaluation, reference_evaluation = self._reference(source)
-        run = self._run(source, declared, artifact, io, samples, evaluation, entry.label)
-        inputs: dict[str, Input] = {
-            "got": OutputRef(run, "samples"),
-            "reference": reference,
-            "run": OutputRef(run, "run"),
-        }
-        metric: str | None = None
-        if evaluation is not None and reference_evaluation is not None:
-            inputs["got_evaluation"] = OutputRef(run, "evaluation")
-            inputs["reference_evaluation"] = reference_evaluation
-            inputs["evaluation"] = evaluation
-            metric = source.metric
-            if source.metric_function is not None:
-                inputs["metric"] = data.metric(
-                    self._builder, self._catalog, source, inputs, entry.label
-                )
-        action = self._builder.add(
-            "verify.measure",
-            host_worker("buildsys.verify.measurement:measure"),
-            environment=None,
-            inputs=inputs,
-            options={"outputs": source.outputs, "metric": metric},
-            outputs=(base.Output("measurement", "measurement.json"),),
-            origin=("models", source.name, "samples"),
-            slot=entry.label,
-        )
-        return OutputRef(action, "measurement")
-
     def _baseline(
         self,
         entry: Entry,
         source: ModelSource,
-        declared: base.Format,
+        goal: Goal,
         scheme: str | None,
         bounds: Mapping[str, float],
     ) -> tuple[OutputRef | None, OutputRef | None]:
-        """The unquantized artifact that ratios are taken against.
+        """The unquantized artifact that ratios are taken against, and its figures.
 
         It is built for a bound that needs it; else it is named only where it is built anyway.
         """
         if scheme is None:
             return None, None
         steps = cheapest(
-            self._catalog,
-            source.state,
-            source.method,
-            (entry.item.format, None),
-            entry.item.route,
+            self._catalog, source.state, source.method, (goal.format, None), entry.item.route
         )
         wanted = bool((SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds))
         builder = self._builder if wanted else self._builder.sketch()
-        artifact, io = self._follow(builder, entry, source, steps)
-        if not wanted and artifact.action not in self.graph.actions:
+        made: Artifact = follow(builder, self._recipe, source, steps, goal)
+        if not wanted and made.artifact.action not in self.graph.actions:
             return None, None
         if not LATENCY_BOUNDS & set(bounds):
-            return artifact, None
-        return artifact, self._measure(entry, source, declared, artifact, io)
+            return made.artifact, None
+        figures = measure(self._builder, self._recipe, source, goal.format, made, entry.label)
+        return made.artifact, figures

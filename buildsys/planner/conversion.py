@@ -1,0 +1,123 @@
+"""The actions along a route: from a model's source to an artifact of some format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from buildsys.backends import base
+from buildsys.planner import data
+from buildsys.planner.builder import GraphBuilder, rule_worker
+from buildsys.planner.graph import Input, OutputRef
+from buildsys.planner.routes import Step
+from buildsys.planner.source import ModelSource
+from buildsys.recipe import Recipe
+
+ARTIFACT, IO = "artifact", "io"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a route ends in: an artifact and its io contract."""
+
+    artifact: OutputRef
+    io: OutputRef
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a route is taken for.
+
+    Attributes:
+        format: The format that it ends in.
+        options: That format's options, all of them.
+        slot: Names the steps that make that format: a label, or the model for its own source.
+        place: Where the recipe asks for it.
+        profile: The quantization profile's name, or `None`.
+    """
+
+    format: str
+    options: Mapping[str, Any]
+    slot: str
+    place: tuple[str | int, ...]
+    profile: str | None = None
+
+
+def follow(
+    builder: GraphBuilder, recipe: Recipe, source: ModelSource, steps: tuple[Step, ...], goal: Goal
+) -> Artifact:
+    """Adds the actions of a route, or finds those that are there already."""
+    inputs: dict[str, Input] = dict(source.files)
+    imposed = [dict(step.rule.needs) for step in steps[1:]] + [{}]
+    action = ""
+    for number, step in enumerate(steps):
+        rule = step.rule
+        declared = builder.catalog.formats[rule.gives]
+        last = rule.gives == goal.format
+        # An intermediate is made with its format's defaults, as a deployable without options is:
+        # then the two are one step.
+        given = goal.options if last else declared.options().model_dump(mode="json")
+        options: dict[str, Any] = {
+            "ports": source.ports,
+            "outputs": source.outputs,
+            "format": {name: given[name] for name in rule.options},
+            **imposed[number],
+        }
+        if number == 0:
+            options["source"] = source.declaration
+            if rule.methods:
+                options["method"] = source.method
+        else:
+            options["scheme"] = step.scheme
+        if rule.metadata:
+            options["metadata"] = {
+                "project": recipe.spec.project,
+                "model": source.name,
+                "version": recipe.spec.release or "",
+            }
+        if rule.quantizes and goal.profile is not None:
+            inputs |= _quantization(builder, recipe, source, goal.profile, options)
+        action = builder.add(
+            rule.name,
+            rule_worker(step.backend, rule),
+            environment=source.environment if rule.toolchain == "model" else rule.toolchain,
+            inputs=inputs,
+            options=options,
+            outputs=(
+                base.Output(ARTIFACT, "model" + declared.suffix, declared.kind),
+                base.Output(IO, "io.json"),
+            ),
+            user_code=rule.user_code,
+            origin=source.place if number == 0 else goal.place,
+            slot=goal.slot if last else source.name,
+            unavailable=rule.available(),
+        )
+        inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
+    return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO))
+
+
+def _quantization(
+    builder: GraphBuilder,
+    recipe: Recipe,
+    source: ModelSource,
+    name: str,
+    options: dict[str, Any],
+) -> dict[str, Input]:
+    """Puts a profile's settings into a step's options; gives its calibration data, if it has any."""
+    profile = recipe.spec.quantization[name]
+    settings = profile.model_dump(mode="json", exclude={"calibration"}, exclude_none=True)
+    options["quantization"] = settings
+    if profile.calibration is None:
+        return {}
+    calibration = data.draw(
+        builder,
+        recipe,
+        source,
+        profile.calibration.dataset,
+        role="calibration",
+        count=profile.calibration.count,
+        seed=profile.calibration.seed,
+        origin=("quantization", name, "calibration"),
+    )
+    return {"calibration": calibration}

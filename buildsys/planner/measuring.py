@@ -1,0 +1,149 @@
+"""The actions that run an artifact and the original model, and turn their outputs into figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from buildsys.backends import base
+from buildsys.planner import data
+from buildsys.planner.builder import GraphBuilder, host_worker, kit_worker, rule_worker
+from buildsys.planner.conversion import ARTIFACT, IO, Artifact, Goal, follow
+from buildsys.planner.graph import Input, OutputRef
+from buildsys.planner.routes import cheapest
+from buildsys.planner.source import ModelSource
+from buildsys.recipe import Recipe
+
+LATENCY = {"warmup": 5, "runs": 50}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What artifacts are compared with.
+
+    Attributes:
+        samples: The inputs.
+        outputs: The original's outputs for them.
+        evaluation: The evaluation's data, or `None` without an evaluation.
+        evaluated: The original's outputs for that.
+    """
+
+    samples: OutputRef
+    outputs: OutputRef
+    evaluation: OutputRef | None
+    evaluated: OutputRef | None
+
+
+def measure(
+    builder: GraphBuilder,
+    recipe: Recipe,
+    source: ModelSource,
+    format_name: str,
+    made: Artifact,
+    label: str,
+) -> OutputRef | None:
+    """Adds what measures an artifact; gives its figures, or `None` where nothing runs the format."""
+    if builder.catalog.formats[format_name].runtime is None:
+        return None
+    reference = _reference(builder, recipe, source)
+    run = _run(builder, source, format_name, made, reference.samples, reference.evaluation, label)
+    inputs: dict[str, Input] = {
+        "got": OutputRef(run, "samples"),
+        "reference": reference.outputs,
+        "run": OutputRef(run, "run"),
+    }
+    metric: str | None = None
+    if reference.evaluation is not None and reference.evaluated is not None:
+        inputs["got_evaluation"] = OutputRef(run, "evaluation")
+        inputs["reference_evaluation"] = reference.evaluated
+        inputs["evaluation"] = reference.evaluation
+        metric = source.metric
+        if source.metric_function is not None:
+            inputs["metric"] = data.metric(builder, source, inputs, label)
+    action = builder.add(
+        "verify.measure",
+        host_worker("buildsys.verify.measurement:measure"),
+        environment=None,
+        inputs=inputs,
+        options={"outputs": source.outputs, "metric": metric},
+        outputs=(base.Output("measurement", "measurement.json"),),
+        origin=("models", source.name, "samples"),
+        slot=label,
+    )
+    return OutputRef(action, "measurement")
+
+
+def _reference(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> Reference:
+    """Runs the original itself, not its capture: an error of capturing would be on both sides."""
+    samples, evaluation = data.samples(builder, recipe, source)
+    if source.state == "source:factory":
+        inputs, outputs = _runs_on(samples, evaluation)
+        action = builder.add(
+            "torch.reference",
+            rule_worker(builder.catalog.backend_of("torchscript"), function="worker:reference"),
+            environment=source.environment,
+            inputs=source.files | inputs,
+            options={
+                "ports": source.ports,
+                "outputs": source.outputs,
+                "source": source.declaration,
+                "latency": LATENCY,
+            },
+            outputs=outputs,
+            user_code=True,
+            origin=source.place,
+            slot=source.name,
+        )
+    else:
+        # The original is the file itself, in its own runtime.
+        kind = source.state.removeprefix("source:")
+        steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
+        defaults = builder.catalog.formats[kind].options().model_dump(mode="json")
+        goal = Goal(kind, defaults, source.name, source.place)
+        original = follow(builder, recipe, source, steps, goal)
+        action = _run(builder, source, kind, original, samples, evaluation, source.name)
+    evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
+    return Reference(samples, OutputRef(action, "samples"), evaluation, evaluated)
+
+
+def _runs_on(
+    samples: OutputRef, evaluation: OutputRef | None
+) -> tuple[dict[str, Input], tuple[base.Output, ...]]:
+    """Inputs and outputs of every step that runs something on the samples."""
+    inputs: dict[str, Input] = {"samples": samples}
+    outputs = [base.Output("samples", "samples.npz"), base.Output("run", "run.json")]
+    if evaluation is not None:
+        inputs["evaluation"] = evaluation
+        outputs.append(base.Output("evaluation", "evaluation.npz"))
+    return inputs, tuple(outputs)
+
+
+def _run(
+    builder: GraphBuilder,
+    source: ModelSource,
+    format_name: str,
+    made: Artifact,
+    samples: OutputRef,
+    evaluation: OutputRef | None,
+    slot: str,
+) -> str:
+    """Adds the action that runs an artifact on the samples and the evaluation's data."""
+    declared = builder.catalog.formats[format_name]
+    if declared.runtime is None:
+        raise ValueError(f"{format_name} has no runtime")
+    backend = builder.catalog.backend_of(format_name)
+    inputs, outputs = _runs_on(samples, evaluation)
+    return builder.add(
+        f"{format_name}.run",
+        kit_worker(backend, "measure:run_artifact"),
+        environment=declared.runtime.toolchain,
+        inputs={ARTIFACT: made.artifact, IO: made.io, **inputs},
+        options={
+            "ports": source.ports,
+            "outputs": source.outputs,
+            "dynamic": declared.dynamic,
+            "runtime_module": f"{backend.name}.{declared.runtime.module}",
+            "latency": LATENCY,
+        },
+        outputs=outputs,
+        slot=slot,
+    )

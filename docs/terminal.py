@@ -1,6 +1,6 @@
 """Draws `docs/terminal.svg`: what `modelbuild build ios android` shows for `recipes/digits`.
 
-    python docs/terminal.py
+python docs/terminal.py
 """
 
 from __future__ import annotations

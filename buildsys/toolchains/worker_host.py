@@ -186,7 +186,15 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
     module_name, _, function_name = spec["worker"].partition(":")
     try:
         inside = "" if module_name.startswith("kit.") else f"{spec['backend']}."
-        module = importlib.import_module(f"{PACKAGE}.{inside}{module_name}")
+        try:
+            module = importlib.import_module(f"{PACKAGE}.{inside}{module_name}")
+        except ModuleNotFoundError as error:
+            # A worker imports nothing but what its toolchain is made of.
+            raise request_module.StepError(
+                f"the environment of this step has no module `{error.name}`",
+                "install it there, or choose `environment: builtin`",
+                "environment",
+            ) from error
         getattr(module, function_name)(request)
     except request_module.StepError as error:
         return {

@@ -78,3 +78,24 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     metric = project.report()["android/classifier.onnx"]["measurement"]["metric"]
     assert metric["count"] == 100
     assert metric["value"] > 0.95
+
+
+def test_a_model_in_an_environment_of_its_own(tmp_path: Path) -> None:
+    """From a requirements file; and in the host's, which has no torch and says so."""
+    project = Project.copy_of("digits", tmp_path)
+    (project.folder / "requirements.txt").write_text(
+        "torch==2.13.0\nnumpy==2.4.6\nsafetensors==0.8.0\n"
+    )
+    project.edit(
+        "deploy.yaml",
+        "capture: trace",
+        "capture: trace\n    environment: {requirements: requirements.txt}",
+    )
+    result = project.build("android/classifier.onnx")
+    assert result.code == 0, result.stdout + result.stderr
+    assert project.build("android/classifier.onnx").started() == 0
+    project.edit("deploy.yaml", "{requirements: requirements.txt}", "host")
+    result = project.run("build", "android/classifier.onnx")
+    assert result.code == 1
+    assert "the environment of this step has no module `torch`" in result.stdout
+    assert "choose `environment: builtin`" in result.stdout

@@ -46,7 +46,7 @@ def test_a_crash_names_the_signal(space: Space) -> None:
     build = space.build()
     assert build.exit == 1
     messages = [f.message for f in build.run.failures.values()]
-    assert "torch.capture was killed by SIGABRT" in messages
+    assert "killed by SIGABRT" in messages
 
 
 def test_an_output_that_was_not_written_is_a_failure(space: Space) -> None:
@@ -64,7 +64,7 @@ def test_a_worker_that_hangs_is_killed(space: Space) -> None:
         build = session.build(["ios/m.coreml"], settings=Settings(jobs=1, timeout=2))
     assert time.monotonic() - started < 30
     (failed,) = build.run.failures.values()
-    assert failed.message == "torch.capture was killed after 2 s"
+    assert failed.message == "killed after 2 s"
 
 
 def test_keep_going_builds_what_does_not_depend_on_the_failure(space: Space) -> None:

@@ -34,14 +34,17 @@ def adopt(request: Request) -> None:
     ):
         _check_input(own, port, wanted)
     _check_names("outputs", graph.outputs(model), names)
-    path = request.outputs["artifact"]
-    canonical.save(model, path)
     # The shapes of outputs are optional in a file: they are seen rather than read.
     declared = Contract(
         input_ports(ports, dynamic=True), [Port(o.name, [], o.dtype) for o in graph.outputs(model)]
     )
-    session = runtime.load(path, declared, request.threads)
-    survey(session.run, ports, names, dynamic=True).contract.write(request.outputs["io"])
+    session = runtime.load(request.inputs["source"], declared, request.threads)
+    contract = survey(session.run, ports, names, dynamic=True).contract
+    if any(not o.type.tensor_type.HasField("shape") for o in model.graph.output):
+        graph.declare_outputs(model, contract)
+    canonical.save(model, request.outputs["artifact"])
+    runtime.load(request.outputs["artifact"], contract, request.threads)
+    contract.write(request.outputs["io"])
 
 
 def _load(path: Path) -> Any:

@@ -226,16 +226,16 @@ class LocalExecutor:
         for declared in action.outputs:
             path = outputs[declared.name]
             if not path.exists():
-                return f"{action.rule} ended well but did not write {declared.filename}"
+                return f"ended well but did not write {declared.filename}"
             if (declared.kind == "tree") != path.is_dir():
-                return f"{action.rule} wrote {declared.filename} as something else than declared"
+                return f"wrote {declared.filename} as something else than declared"
             sizes = (
                 [f.stat().st_size for _, f in tree_files(path)]
                 if path.is_dir()
                 else [path.stat().st_size]
             )
             if not any(sizes):
-                return f"{action.rule} ended well but left {declared.filename} empty"
+                return f"ended well but left {declared.filename} empty"
         return {name: self._store.put(path) for name, path in outputs.items()}
 
     def _failure(
@@ -253,15 +253,15 @@ class LocalExecutor:
         if error:
             return Failed(error["message"], error["hint"], error["field"], log, rerun, seconds)
         if timed_out:
-            message = f"{job.action.rule} was killed after {job.timeout:.0f} s"
+            message = f"killed after {job.timeout:.0f} s"
             return Failed(message, "raise `--timeout`", None, log, rerun, seconds)
         if code < 0:
             name = signal.Signals(-code).name
-            message = f"{job.action.rule} was killed by {name}"
+            message = f"killed by {name}"
             hint = "the machine may be out of memory: try `-j1`" if name == "SIGKILL" else None
             return Failed(message, hint, None, log, rerun, seconds)
         crash = result.get("crash") or f"the worker ended with status {code} and no result"
-        return Failed(f"{job.action.rule} failed: {crash}", None, None, log, rerun, seconds)
+        return Failed(crash, None, None, log, rerun, seconds)
 
     @staticmethod
     def _write_rerun(folder: Path, command: list[str], environment: dict[str, str]) -> None:

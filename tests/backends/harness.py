@@ -73,9 +73,8 @@ class Result:
 
 
 def interpreter(name: str) -> Path:
-    """A toolchain's Python: below `$MODELBUILD_TEST_ENVS`, or else the one that builds use."""
-    folder = os.environ.get("MODELBUILD_TEST_ENVS")
-    return Path(folder) / name / "bin" / "python" if folder else toolchain.python(name)
+    """The Python of a toolchain, which is made where it is missing."""
+    return toolchain.python(name)
 
 
 def run_worker(

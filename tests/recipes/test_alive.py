@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -81,10 +80,7 @@ def alive(
 
 
 def torch_python(request: pytest.FixtureRequest) -> Path:
-    """The Python that has torch: one that a developer points to, or the toolchain's."""
-    environments = os.environ.get("MODELBUILD_TEST_ENVS")
-    if environments:
-        return Path(environments) / "torch" / "bin" / "python"
+    """The toolchain's Python, which has torch."""
     return Path(request.getfixturevalue("toolchain_python")("torch"))
 
 

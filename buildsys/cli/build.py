@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +19,8 @@ from buildsys.cli.common import (
     recipe_option,
     selector_argument,
 )
+
+COUNTS = ("hit", "ran", "failed", "blocked")
 
 
 @click.command("build")
@@ -72,7 +77,6 @@ def command(
     from buildsys.report.record import write_report
 
     started = time.monotonic()
-    recipe = open_file(file)
     settings = Settings(jobs=jobs, keep_going=keep_going, timeout=timeout)
     progress = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
 
@@ -81,17 +85,39 @@ def command(
             click.echo(json.dumps(event.to_json(), ensure_ascii=False))
         progress(event)
 
-    with Session(recipe) as session, progress:
-        build = session.build(
-            selectors,
-            settings=settings,
-            out=out.absolute() if out else None,
-            strict=strict,
-            listener=tell,
-        )
-        write_report(build)
+    with ending(as_json) as end:
+        recipe = open_file(file)
+        with Session(recipe) as session, progress:
+            build = session.build(
+                selectors,
+                settings=settings,
+                out=out.absolute() if out else None,
+                strict=strict,
+                listener=tell,
+            )
+            write_report(build)
+        end.update(exit=build.exit, summary=build.summary())
     if not as_json and (not quiet or build.exit):
         print_build(console(color), build, time.monotonic() - started, verbose=verbose)
     if build.run.environment_error is not None:
         raise build.run.environment_error
     return build.exit
+
+
+@contextmanager
+def ending(as_json: bool) -> Iterator[dict[str, Any]]:
+    """Tells the last event of `--json`, however the build ends."""
+    from buildsys.cli import errors
+
+    end: dict[str, Any] = {"exit": errors.BUG, "summary": dict.fromkeys(COUNTS, 0)}
+    try:
+        yield end
+    except KeyboardInterrupt:
+        end["exit"] = errors.INTERRUPTED
+        raise
+    except Exception as error:
+        end["exit"] = errors.status(error) or errors.BUG
+        raise
+    finally:
+        if as_json:
+            click.echo(json.dumps({"event": "finished", **end}))

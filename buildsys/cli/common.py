@@ -15,7 +15,7 @@ from buildsys.recipe import Recipe, find
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 RECIPE_NAME = "deploy.yaml"
-MACHINE_WIDTH = 140
+MACHINE_WIDTH = 200
 
 
 def recipe_option(function: Command) -> Command:

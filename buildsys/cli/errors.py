@@ -11,7 +11,21 @@ from buildsys.release.bundle import BundleError
 from buildsys.store import StoreError
 from buildsys.toolchains import ToolchainError
 
-FAILED, RECIPE, NO_MATCH, ENVIRONMENT = 1, 2, 4, 5
+FAILED, RECIPE, REFUSED, NO_MATCH, ENVIRONMENT = 1, 2, 3, 4, 5
+BUG, INTERRUPTED = 70, 130
+
+
+def status(error: Exception) -> int | None:
+    """An error's exit status; `None` for one that is a bug of ours."""
+    if isinstance(error, BundleError):
+        return REFUSED if error.judged else FAILED
+    if isinstance(error, RecipeError):
+        return RECIPE
+    if isinstance(error, NoMatch):
+        return NO_MATCH
+    if isinstance(error, ToolchainError | StoreError | CatalogError):
+        return ENVIRONMENT
+    return None
 
 
 def show(error: Exception) -> int | None:
@@ -20,25 +34,15 @@ def show(error: Exception) -> int | None:
         count = len(error.diagnostics)
         say(error.render())
         say(f"\n{count} error{'s' if count > 1 else ''} in the recipe; nothing was built")
-        return RECIPE
-    if isinstance(error, ToolchainError):
+    elif isinstance(error, ToolchainError):
         say_error(f"toolchain {error.toolchain}: {error.message}", error.hint)
         if error.log is not None:
             say(f"log: {error.log}")
-        return ENVIRONMENT
-    if isinstance(error, NoMatch):
+    elif isinstance(error, NoMatch | StoreError | BundleError):
         say_error(error.message, error.hint)
-        return NO_MATCH
-    if isinstance(error, StoreError):
-        say_error(error.message, error.hint)
-        return ENVIRONMENT
-    if isinstance(error, BundleError):
-        say_error(error.message, error.hint)
-        return FAILED
-    if isinstance(error, CatalogError):
+    elif isinstance(error, CatalogError):
         say_error(str(error), None)
-        return ENVIRONMENT
-    return None
+    return status(error)
 
 
 def say_error(message: str, hint: str | None) -> None:

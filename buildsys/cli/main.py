@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import signal
 import sys
 import traceback
 from typing import Any
@@ -55,6 +56,8 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the documented status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # As Ctrl-C: workers are killed first.
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -87,7 +90,7 @@ def run(arguments: list[str]) -> int:
             "hint: please report it with the lines above.",
             err=True,
         )
-        return 70
+        return errors.BUG
 
 
 def interrupted() -> int:

@@ -23,10 +23,12 @@ from buildsys.engine import keys
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Event, Listener
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, Outcome
+from buildsys.engine.keys import Manifest
 from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner.graph import Action, ActionGraph, FileInput
 from buildsys.store import CorruptObject, StoreError, Trace
 from buildsys.toolchains import ToolchainError
+from buildsys.toolchains.worker_host import MODULES
 
 ATTEMPTS = 3
 
@@ -234,6 +236,7 @@ class Coordinator:
         parallel = max(1, min(self._settings.jobs, os.cpu_count() or 1))
         return Job(
             action=action,
+            manifest=standing.manifest,
             key=standing.key or standing.static or keys.digest(standing.manifest),
             inputs=inputs,
             python=self._environments.python(action.environment) if action.environment else None,
@@ -249,6 +252,9 @@ class Coordinator:
                 self._no_toolchain(message.action, message.outcome)
             elif isinstance(message.outcome, BaseException):
                 raise message.outcome
+            elif not self._has(message.action):
+                error = ToolchainError(message.action, "it was made, and is not there", None)
+                self._no_toolchain(message.action, error)
             return
         action = self._in_flight.pop(message.action).action
         outcome = message.outcome
@@ -275,18 +281,26 @@ class Coordinator:
         return self._attempts[action.id] < ATTEMPTS
 
     def _again(self, action: Action, error: CorruptObject) -> None:
-        """A stored input was bad: whatever made it is a miss now, and so is the action itself."""
+        """A stored input was bad: whatever made it is a miss now, and so is the action itself.
+
+        What was built on top of it meanwhile is looked at again as well. The maker may give other
+        bytes this time, and an artifact must never ship with another one's figures.
+        """
         if (action.id, error.digest) in self._damaged:
             raise StoreError(str(error), "the disk may be failing")
         self._damaged.add((action.id, error.digest))
         self._tell("warning", f"a stored file was damaged and is made again ({error})", action)
-        for name in action.upstream():
-            standing = self._run.standings.pop(name, None)
-            if standing is not None:
-                self._waiting = {name: self._graph.actions[name], **self._waiting}
-        self._waiting[action.id] = action
-        order = list(self._graph.actions)
-        self._waiting = dict(sorted(self._waiting.items(), key=lambda item: order.index(item[0])))
+        reopened = {name for name in action.upstream() if name in self._run.standings}
+        for other in self._graph.actions.values():
+            if reopened & set(other.upstream()):
+                reopened.add(other.id)
+        for name in reopened:
+            self._run.standings.pop(name, None)
+        reopened = {n for n in reopened if n not in self._in_flight} | {action.id}
+        wait = (
+            (reopened | self._waiting.keys()) - self._run.failures.keys() - self._run.skipped.keys()
+        )
+        self._waiting = {n: a for n, a in self._graph.actions.items() if n in wait}
 
     def _finish_hit(self, action: Action, standing: Standing) -> None:
         del self._waiting[action.id]
@@ -296,10 +310,10 @@ class Coordinator:
         )
 
     def _finish(self, action: Action, job: Job, outcome: Done) -> None:
-        record = self._walk.standing(action, self._run.standings).manifest
-        record = {name: value for name, value in record.items() if name != "discovered"}
-        if {n: d for n, (_, d) in job.inputs.items()} != record.get("inputs"):
-            self._again_after_change(action, "one of its input files")
+        record = {name: v for name, v in job.manifest.items() if name != "discovered"}
+        edited = self._edited(action, record)
+        if edited is not None:
+            self._again_after_change(action, edited)
             return
         static = None
         if action.user_code:
@@ -320,7 +334,10 @@ class Coordinator:
             static,
             keys.canonical(outcome.discovered).decode() if action.user_code else None,
         )
-        self._run.standings[action.id] = Standing(State.HIT, record, key, static, trace)
+        if all(name in self._run.standings for name in action.upstream()):
+            self._run.standings[action.id] = Standing(State.HIT, record, key, static, trace)
+        else:
+            self._waiting[action.id] = action  # Something above it is being made again.
         self._run.executed.append(action.id)
         self._run.logs[action.id] = outcome.log
         self._listener(
@@ -335,6 +352,16 @@ class Coordinator:
             )
         )
 
+    def _edited(self, action: Action, record: Manifest) -> str | None:
+        """A file of the user's that is not now what the key says."""
+        for name, given in action.inputs.items():
+            if (
+                isinstance(given, FileInput)
+                and self._walk.memo.of(given.path) != record["inputs"][name]
+            ):
+                return given.path.name
+        return None
+
     def _moved(self, outcome: Done) -> str | None:
         """A file that the model's code read and that is not now what it was then."""
         for path, digest in outcome.discovered.items():
@@ -342,7 +369,8 @@ class Coordinator:
                 return path
             with contextlib.suppress(OSError):
                 status = (self._project / path).stat()
-                if path[-1] != "/" and status.st_mtime_ns > outcome.started_ns:
+                changed = max(status.st_mtime_ns, status.st_ctime_ns)
+                if changed > outcome.started_ns and not path.endswith(("/", MODULES)):
                     return path
         return None
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.keys import Change
-from buildsys.engine.walk import Standing, State, Walk
+from buildsys.engine.walk import LOST, Standing, State, Walk
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.recipe import Recipe
+from buildsys.toolchains.worker_host import ABSENT
 
 SHORT = 6
 
@@ -65,8 +66,8 @@ class Explainer:
             c for c in found if not (c.field.startswith("inputs.") and self._made(action, c.field))
         ]
         reasons = [Reason(self._words(action, change), change) for change in own]
-        if not found and standing.state is State.RUN:
-            return [Reason("its stored output is gone")]
+        if not found and standing.reason == LOST:
+            return [Reason(LOST)]
         return reasons
 
     @staticmethod
@@ -105,14 +106,14 @@ class Explainer:
 
 def verb(change: Change) -> str:
     """What happened to a file."""
-    if change.before is None:
+    if change.before in (None, ABSENT):
         return "is new"
-    return "is gone" if change.after is None else "changed"
+    return "is gone" if change.after in (None, ABSENT) else "changed"
 
 
 def short(digest: Any) -> str:
     """A digest's first characters."""
-    if digest is None:
+    if digest in (None, ABSENT):
         return "none"
     text = str(digest)
     name, _, hexadecimal = text.rpartition(":")

@@ -7,9 +7,11 @@ trace and compared to say why an action is stale, so the explanation cannot disa
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from buildsys.planner.graph import Action
@@ -65,9 +67,17 @@ def manifest(
     }
     if action.environment is not None:
         record["toolchain"] = {"name": _environment_name(action), "fingerprint": fingerprint}
+    else:
+        record["toolchain"] = {"name": "coordinator", "fingerprint": f"numpy {_numpy_version()}"}
     if discovered is not None:
         record["discovered"] = dict(discovered)
     return record
+
+
+@cache
+def _numpy_version() -> str:
+    # From the metadata: importing numpy would cost a plan more than all else.
+    return importlib.metadata.version("numpy")
 
 
 def _environment_name(action: Action) -> str:

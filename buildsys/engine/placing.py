@@ -7,27 +7,37 @@ was put there is remembered in `artifacts/.placed.json`, so nothing of the user'
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.graph import Deployable
 from buildsys.store import Memo, Store
 from buildsys.store.content import writing
+from buildsys.toolchains.kernel_lock import exclusive
 
 REJECTED = ".rejected"
 RECORD = ".placed.json"
 
 
 class Placing:
-    """The folder of artifacts of one recipe."""
+    """The folder of artifacts.
 
-    def __init__(self, folder: Path, store: Store, memo: Memo) -> None:
+    Args:
+        folder: Where artifacts go.
+        owner: The recipe's file name: two recipes may share a folder.
+        store: Where artifacts come from.
+        memo: Digests of what lies there.
+    """
+
+    def __init__(self, folder: Path, owner: str, store: Store, memo: Memo) -> None:
         self.folder = folder
+        self._owner = owner
         self._store = store
         self._memo = memo
 
@@ -38,44 +48,100 @@ class Placing:
             return self.folder / name
         return self.folder / REJECTED / name if status is Status.REJECTED else None
 
-    def place(self, verdicts: Iterable[Verdict], labels: Iterable[str]) -> None:
+    def place(
+        self,
+        verdicts: Sequence[Verdict],
+        labels: Iterable[str],
+        on_wait: Callable[[str], None],
+    ) -> None:
         """Makes the folder agree with the verdicts; writes nothing where it does already.
 
         Args:
             verdicts: What the build came to.
             labels: Every label of the recipe: what is remembered under another one is removed.
+            on_wait: Is told who else is placing artifacts there.
 
         Raises:
             CorruptObject: A stored artifact is damaged.
             StoreError: The folder cannot be written.
         """
-        placed = self._read()
-        wanted: dict[str, str | None] = {label: placed.get(label) for label in labels}
+        labels = list(labels)
+        with writing(self.folder):
+            if self._agrees(verdicts, labels):
+                return
+            locks = self._store.root / "locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            name = hashlib.sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
+            with exclusive(locks / f"placing-{name}", on_wait):
+                self._place(verdicts, labels)
+
+    def _after(self, verdicts: Sequence[Verdict], labels: list[str]) -> dict[str, str]:
+        """The record as it is to be: label to path."""
+        placed = self._read().get(self._owner, {})
+        wanted = {label: placed[label] for label in labels if label in placed}
         for verdict in verdicts:
             path = self.path(verdict.deployable, verdict.status)
             if path is not None and verdict.artifact is not None:
-                self._restore(verdict.artifact.digest, path)
-                wanted[verdict.deployable.label] = path.relative_to(self.folder).as_posix()
+                wanted[verdict.deployable.label] = self._name(path)
             else:
-                wanted[verdict.deployable.label] = None
-        keep = {name for name in wanted.values() if name is not None}
-        with writing(self.folder):
-            for name in placed.values():
-                if name not in keep:
-                    self._remove(self.folder / name)
-            self._write({label: name for label, name in sorted(wanted.items()) if name})
+                wanted.pop(verdict.deployable.label, None)
+        return dict(sorted(wanted.items()))
+
+    def _strays(self, verdicts: Sequence[Verdict], keep: set[str]) -> list[Path]:
+        """Artifacts that must not lie there, whatever the record says."""
+        paths = [
+            self.path(verdict.deployable, status)
+            for verdict in verdicts
+            for status in (Status.VERIFIED, Status.REJECTED)
+        ]
+        return [path for path in paths if path and self._name(path) not in keep]
+
+    def _agrees(self, verdicts: Sequence[Verdict], labels: list[str]) -> bool:
+        after = self._after(verdicts, labels)
+        everything = self._read()
+        if everything.get(self._owner, {}) != after:
+            return False
+        keep = {name for record in everything.values() for name in record.values()}
+        if any(path.exists() or path.is_symlink() for path in self._strays(verdicts, keep)):
+            return False
+        return all(
+            verdict.artifact is None
+            or self._memo.placed(self.folder / after[verdict.deployable.label])
+            == verdict.artifact.digest
+            for verdict in verdicts
+            if verdict.deployable.label in after
+        )
+
+    def _place(self, verdicts: Sequence[Verdict], labels: list[str]) -> None:
+        everything = self._read()
+        placed, after = everything.get(self._owner, {}), self._after(verdicts, labels)
+        others = {n for owner, r in everything.items() if owner != self._owner for n in r.values()}
+        keep = set(after.values()) | others
+        # A killed build leaves nothing that the next one does not know of: the record comes first.
+        self._write(everything | {self._owner: placed | after})
+        old = [self.folder / name for name in placed.values() if name not in keep]
+        for path in [*self._strays(verdicts, keep), *old]:
+            self._remove(path)
+        for verdict in verdicts:
+            target = self.path(verdict.deployable, verdict.status)
+            if target is not None and verdict.artifact is not None:
+                self._restore(verdict.artifact.digest, target)
+        self._write(everything | {self._owner: after})
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
     def _restore(self, digest: str, path: Path) -> None:
-        if self._memo.of(path) == digest:
+        if self._memo.placed(path) == digest:
             return
-        with writing(self.folder):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent)) / path.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(".new-*"):  # By a build that was killed: the lock is ours.
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent)) / path.name
         try:
             self._store.restore(digest, fresh)
-            with writing(self.folder):
-                self._swap(fresh, path)
-            self._memo.of(path)  # Known from now on: the next build need not hash it.
+            self._swap(fresh, path)
+            self._memo.placed(path)  # Known from now on: the next build need not hash it.
         finally:
             shutil.rmtree(fresh.parent, ignore_errors=True)
 
@@ -88,20 +154,23 @@ class Placing:
             path.unlink()
         fresh.rename(path)
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> dict[str, dict[str, str]]:
+        """What was placed: recipe to label to path; nothing that lies outside of the folder."""
         try:
             record = json.loads((self.folder / RECORD).read_text())
-        except (OSError, ValueError):
+            rows = [(o, label, n) for o, names in record.items() for label, n in names.items()]
+        except (OSError, ValueError, AttributeError):
             return {}
         inside = self.folder.resolve()
-        return {
-            str(label): str(name)
-            for label, name in record.items()
-            if (inside / str(name)).resolve().is_relative_to(inside)
-        }
+        found: dict[str, dict[str, str]] = {}
+        for owner, label, name in rows:
+            if (inside / str(name)).resolve().is_relative_to(inside):
+                found.setdefault(str(owner), {})[str(label)] = str(name)
+        return found
 
-    def _write(self, record: dict[str, str]) -> None:
-        write_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
+    def _write(self, record: dict[str, dict[str, str]]) -> None:
+        if record != self._read():
+            write_text(self.folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
     def _remove(self, path: Path) -> None:
         if path.is_dir() and not path.is_symlink():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +22,13 @@ from buildsys.engine.verdicts import Judge, Status, Verdict
 from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
 from buildsys.recipe import Recipe, load
-from buildsys.store import CorruptObject, Index, Memo, Store, StoreError
+from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
 from buildsys.toolchains import Provisioner
 
 CACHE_VARIABLE = "MODELBUILD_CACHE"
 TOOLCHAINS_VARIABLE = "MODELBUILD_TOOLCHAINS"
+LEFTOVERS_SECONDS = 7 * 86_400
+"""How long the folders of failed steps, and what killed builds left, are kept."""
 
 
 def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -154,9 +157,12 @@ class Session:
         self._salt = salt
 
     def __enter__(self) -> Session:
+        self._open()
+        return self
+
+    def _open(self) -> None:
         self.index = Index(self.root)
         self.memo = Memo(self.index)
-        return self
 
     def __exit__(
         self,
@@ -188,6 +194,13 @@ class Session:
 
     def plan(self, selectors: Iterable[str] = ()) -> Plan:
         """What a build would do. Runs nothing; only digests of files are memoised."""
+        try:
+            return self._plan(selectors)
+        except DamagedIndex:
+            self._open()  # It was set aside: what it knew is found out again.
+            return self._plan(selectors)
+
+    def _plan(self, selectors: Iterable[str]) -> Plan:
         graph = self.graph(selectors)
         walk = self._walk(graph)
         standings = walk.states()
@@ -255,8 +268,28 @@ class Session:
             StoreError: The store or the artifacts' folder cannot be written.
         """
         listener(Event("version", {"version": VERSION}))
+        arguments = (list(selectors), settings or Settings(), out, strict, listener)
+        try:
+            return self._build(*arguments)
+        except DamagedIndex as error:
+            message = f"the store's index was damaged and is made anew ({error})"
+            listener(Event("diagnostic", {"severity": "warning", "message": message}))
+            self._open()
+            return self._build(*arguments)
+
+    def _build(
+        self,
+        selectors: Iterable[str],
+        settings: Settings,
+        out: Path | None,
+        strict: bool,
+        listener: Listener,
+    ) -> Build:
+        self.store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
         graph = self.graph(selectors)
-        placing = Placing(out or self.recipe.folder / "artifacts", self.store, self.memo)
+        placing = Placing(
+            out or self.recipe.folder / "artifacts", self.recipe.path.name, self.store, self.memo
+        )
         executor = LocalExecutor(self.store)
         executed: list[str] = []
         damaged: set[str] = set()
@@ -266,14 +299,23 @@ class Session:
                 self.environments,
                 executor,
                 self.recipe.folder,
-                settings or Settings(),
+                settings,
                 listener,
             )
             run = coordinator.run()
             executed += run.executed
             try:
                 verdicts = Judge(graph, run, self.store, self.environments).verdicts()
-                placing.place(verdicts, graph.labels)
+                placing.place(
+                    verdicts,
+                    graph.labels,
+                    lambda holder: listener(
+                        Event(
+                            "diagnostic",
+                            {"severity": "warning", "message": f"waiting for {holder}"},
+                        )
+                    ),
+                )
                 break
             except CorruptObject as error:
                 # It was taken out, so its maker is a miss now. Twice the same means a bad disk.
@@ -315,7 +357,6 @@ class Session:
                     },
                 )
             )
-        listener(Event("finished", {"exit": build.exit, "summary": build.summary()}))
 
 
 def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> int:

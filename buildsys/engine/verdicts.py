@@ -97,6 +97,20 @@ class Judge:
         baseline = self._stored(deployable.baseline)
         gates: tuple[Gate, ...] = ()
         status, reason = Status.UNVERIFIED, deployable.unverified
+        if measurement is None and artifact is not None:
+            # Not run; but a bound on the size needs no run.
+            bounds = {n: v for n, v in deployable.bounds.items() if n == "size_ratio"}
+            gates = judge(
+                None,
+                bounds,
+                bytes=artifact.size,
+                baseline_bytes=baseline.size if baseline else None,
+                latency_ratio=None,
+            )
+            failed = [gate for gate in gates if not gate.passed]
+            if failed:
+                status = Status.REJECTED
+                reason = "; ".join(describe(gate) for gate in failed)
         if measurement is not None and artifact is not None:
             gates = judge(
                 measurement,
@@ -206,6 +220,8 @@ def failure_position(recipe: Recipe, action: Action, field: str | None) -> Posit
     if field is None:
         return recipe.where(*action.origin)
     keys = field.split(".")
+    if keys[0] == "count" and action.asked:
+        return recipe.where(*action.asked, *keys)
     section = action.origin[0]
     if section == "targets" and keys[0] == "quantization":
         target, index = str(action.origin[1]), int(action.origin[2])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-import hashlib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildsys.engine import keys
@@ -14,6 +12,10 @@ from buildsys.engine.environments import Environments
 from buildsys.engine.keys import Change, Manifest
 from buildsys.planner.graph import Action, ActionGraph, FileInput, OutputRef
 from buildsys.store import Index, Memo, Store, Trace
+from buildsys.toolchains import worker_host
+
+LOST = "its stored output is gone"
+TWIN = "another action may turn out to be the same"
 
 
 class State(enum.Enum):
@@ -78,8 +80,17 @@ class Walk:
     def states(self) -> dict[str, Standing]:
         """The state of every action, in topological order."""
         found: dict[str, Standing] = {}
+        sure: set[str] = set()
         for action in self.graph.actions.values():
-            found[action.id] = self.standing(action, found)
+            standing = self.standing(action, found)
+            if standing.state is State.RUN:
+                # Of two actions that may turn out to be one (equal bytes in), only the first is sure.
+                shape = keys.shape(action, self.implementation(action))
+                twin = standing.key if standing.key is not None else shape
+                if twin in sure or (standing.reason is not None and shape in sure):
+                    standing = replace(standing, state=State.MAYBE, reason=standing.reason or TWIN)
+                sure |= {twin, shape}
+            found[action.id] = standing
         return found
 
     def standing(self, action: Action, above: Mapping[str, Standing]) -> Standing:
@@ -116,6 +127,9 @@ class Walk:
             self._store.has(o.digest, o.size) for o in trace.outputs.values()
         ):
             return Standing(State.HIT, record, key, static, trace)
+        if trace is not None:
+            # Another action may put the same bytes back before this one's turn comes.
+            return Standing(State.MAYBE, record, key, static, reason=LOST)
         return Standing(State.RUN, record, key, static)
 
     def _blocked(self, action: Action, above: Mapping[str, Standing]) -> str | None:
@@ -155,10 +169,10 @@ class Walk:
         sources = action.worker.sources
         if sources not in self._implementations:
             rows = []
-            for folder in sources:
-                for file in sorted(folder.glob("**/*.py")):
+            for source in sources:
+                for file in sorted(source.glob("**/*.py")) if source.is_dir() else [source]:
                     if file.name != "rules.py":
-                        name = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+                        name = file.relative_to(source.parent).as_posix()
                         rows.append([name, self.memo.digest(file)])
             self._implementations[sources] = keys.digest(rows)
         return self._implementations[sources]
@@ -167,16 +181,11 @@ class Walk:
         """Whether the files that were read are on the disk as they were."""
         return all(self.discovered_digest(path) == digest for path, digest in found.items())
 
-    def discovered_digest(self, path: str) -> str | None:
-        """The digest now of something that a model's code read: a file, or a folder's listing."""
-        full = self._project / path
-        if not path.endswith("/"):
-            return self.memo.digest(full)
-        try:
-            names = sorted(name for name in os.listdir(full) if name != "__pycache__")
-        except OSError:
-            return None
-        return "list:" + hashlib.sha256("\0".join(names).encode()).hexdigest()
+    def discovered_digest(self, path: str) -> str:
+        """The digest now of something that a model's code read; files go by the memo."""
+        if path.endswith(("/", "/" + worker_host.MODULES)):
+            return worker_host.discovered_digest(str(self._project), path)
+        return self.memo.digest(self._project / path) or worker_host.ABSENT
 
     def why(self, action: Action, standing: Standing) -> list[Change] | None:
         """The fields that changed since the action was last built here; `None` when it never was."""
@@ -189,7 +198,7 @@ class Walk:
             found = {path: self.discovered_digest(path) for path in before["discovered"]}
             now["discovered"] = found
         # What is not known yet is not a change.
-        if standing.reason is not None:
+        if standing.reason is not None and standing.key is None:
             unknown = set(before["inputs"]) - set(now["inputs"])
             now["inputs"] = now["inputs"] | {n: before["inputs"][n] for n in unknown}
             if now.get("toolchain", {}).get("fingerprint") is None:

@@ -11,8 +11,10 @@ from typing import Any
 from buildsys.backends.base import Backend, Output, Rule
 from buildsys.planner.catalog import BUILT_IN, Catalog
 from buildsys.planner.graph import Action, ActionGraph, Input, Worker, structure
+from buildsys.toolchains import worker_host
 
 KIT = BUILT_IN / "kit"
+WORKER_HOST = Path(worker_host.__file__)
 
 
 class GraphBuilder:
@@ -43,6 +45,7 @@ class GraphBuilder:
         slot: str,
         user_code: bool = False,
         origin: tuple[str | int, ...] = (),
+        asked: tuple[str | int, ...] = (),
         unavailable: str | None = None,
     ) -> str:
         """Adds an action, or finds the one that is the same step; gives its id."""
@@ -70,6 +73,7 @@ class GraphBuilder:
             outputs=outputs,
             user_code=user_code,
             origin=origin,
+            asked=asked,
             slots=[self._slot(name)],
             unavailable=unavailable,
         )
@@ -85,12 +89,13 @@ def rule_worker(backend: Backend, rule: Rule | None = None, function: str | None
     name = rule.worker if rule is not None else function
     if name is None:
         raise ValueError("a worker needs a rule or a function")
-    return Worker(name, backend.name, backend.folder, (backend.folder, KIT))
+    return Worker(name, backend.name, backend.folder, (backend.folder, KIT, WORKER_HOST))
 
 
 def kit_worker(backend: Backend, function: str) -> Worker:
     """A function of the kit that uses a backend's runtime."""
-    return Worker(f"kit.{function}", backend.name, backend.folder, (backend.folder, KIT))
+    sources = (backend.folder, KIT, WORKER_HOST)
+    return Worker(f"kit.{function}", backend.name, backend.folder, sources)
 
 
 def host_worker(function: str) -> Worker:
@@ -98,4 +103,4 @@ def host_worker(function: str) -> Worker:
     spec = importlib.util.find_spec(function.partition(":")[0])
     if spec is None or spec.origin is None:
         raise ValueError(f"no module for {function}")
-    return Worker(function, None, None, (Path(spec.origin).parent,))
+    return Worker(function, None, None, (Path(spec.origin).parent, KIT))

@@ -84,7 +84,8 @@ def draw(
             "seed": seed,
         },
         outputs=SAMPLES,
-        origin=origin,
+        origin=("datasets", dataset_name, "source"),
+        asked=origin,
         slot=f"{source.name}:{role}",
     )
     return OutputRef(action, "samples")

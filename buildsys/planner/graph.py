@@ -68,6 +68,7 @@ class Action:
         outputs: What it must write.
         user_code: Whether the model's own code runs, so that what it reads is discovered.
         origin: The place in the recipe to point at when the step fails.
+        asked: Another place in the recipe, for the fields that `origin` does not have (`count`).
         slots: The places in graphs of this project that it fills; keys of history.
         labels: The deployables that need it.
         unavailable: Why this machine cannot do it, or `None`.
@@ -82,6 +83,7 @@ class Action:
     outputs: tuple[Output, ...]
     user_code: bool = False
     origin: tuple[str | int, ...] = ()
+    asked: tuple[str | int, ...] = ()
     slots: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     unavailable: str | None = None

@@ -44,7 +44,7 @@ def measure(
     """Adds what measures an artifact; gives its figures, or `None` where nothing runs the format."""
     if builder.catalog.formats[format_name].runtime is None:
         return None
-    reference = _reference(builder, recipe, source)
+    reference = reference_of(builder, recipe, source)
     run = _run(builder, source, format_name, made, reference.samples, reference.evaluation, label)
     inputs: dict[str, Input] = {
         "got": OutputRef(run, "samples"),
@@ -72,7 +72,27 @@ def measure(
     return OutputRef(action, "measurement")
 
 
-def _reference(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> Reference:
+def check_original(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> OutputRef:
+    """Adds the check that the original runs, gives numbers, and answers to its inputs.
+
+    It stands in for a measurement where nothing runs the artifact: what a dead or a broken model is
+    converted to must not go out as merely unverified.
+    """
+    reference = reference_of(builder, recipe, source)
+    action = builder.add(
+        "verify.original",
+        host_worker("buildsys.verify.measurement:check_original"),
+        environment=None,
+        inputs={"reference": reference.outputs},
+        options={"outputs": source.outputs},
+        outputs=(base.Output("original", "original.json"),),
+        origin=("models", source.name, "samples"),
+        slot=source.name,
+    )
+    return OutputRef(action, "original")
+
+
+def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> Reference:
     """Runs the original itself, not its capture: an error of capturing would be on both sides."""
     samples, evaluation = data.samples(builder, recipe, source)
     if source.state == "source:factory":

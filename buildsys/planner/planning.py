@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.planner.builder import GraphBuilder
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
-from buildsys.planner.measuring import measure
+from buildsys.planner.measuring import check_original, measure
 from buildsys.planner.routes import NoRoute, cheapest
 from buildsys.planner.selectors import select
 from buildsys.planner.source import ModelSource
@@ -34,6 +34,11 @@ class Entry:
     def place(self) -> tuple[str | int, ...]:
         """Where the entry stands in the recipe."""
         return ("targets", self.target, self.index)
+
+    def filename(self, catalog: Catalog) -> str:
+        """The artifact's name below `artifacts/<target>/`."""
+        parts = (self.model, self.item.quantization, self.item.name)
+        return "-".join(p for p in parts if p) + catalog.formats[self.item.format].suffix
 
 
 def entries(recipe: Recipe) -> list[Entry]:
@@ -68,6 +73,7 @@ def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) 
             failures.append(Diagnostic(error.message, recipe.where(*place), hint=error.hint))
     if failures:
         raise RecipeError(tuple(failures))
+    planning.name_baselines()
     planning.graph.labels = tuple(labels)
     return planning.graph
 
@@ -107,11 +113,13 @@ class Planning:
         goal = Goal(item.format, options, entry.label, entry.place, item.quantization)
         made = follow(self._builder, self._recipe, source, steps, goal)
         figures = measure(self._builder, self._recipe, source, item.format, made, entry.label)
+        original = check_original(self._builder, self._recipe, source) if figures is None else None
         acceptance, bounds = self._bounds(entry, scheme)
-        baseline, baseline_run = self._baseline(entry, source, goal, scheme, bounds)
+        baseline, baseline_run = self._baseline(entry, goal, scheme, bounds)
         wanted = (
             made.artifact,
             figures,
+            original,
             baseline if SIZE_BOUNDS & set(bounds) else None,
             baseline_run,
         )
@@ -119,14 +127,13 @@ class Planning:
         for name in needed:
             if entry.label not in self.graph.actions[name].labels:
                 self.graph.actions[name].labels.append(entry.label)
-        stem = "-".join(part for part in (entry.model, item.quantization, item.name) if part)
         self.graph.deployables.append(
             Deployable(
                 label=entry.label,
                 target=entry.target,
                 model=entry.model,
                 format=declared.name,
-                filename=stem + declared.suffix,
+                filename=entry.filename(self._catalog),
                 profile=item.quantization,
                 scheme=scheme,
                 options=options,
@@ -145,6 +152,28 @@ class Planning:
             )
         )
 
+    def name_baselines(self) -> None:
+        """Names the unquantized artifacts that the finished graph builds anyway, for the report."""
+        for number, deployable in enumerate(self.graph.deployables):
+            if deployable.baseline is None and deployable.scheme is not None:
+                found = self._found_baseline(deployable)
+                self.graph.deployables[number] = replace(deployable, baseline=found)
+
+    def _found_baseline(self, deployable: Deployable) -> OutputRef | None:
+        entry = next(e for e in entries(self._recipe) if e.label == deployable.label)
+        made = self._unquantized(self._builder.sketch(), entry, dict(deployable.options))
+        return made.artifact if made.artifact.action in self.graph.actions else None
+
+    def _unquantized(
+        self, builder: GraphBuilder, entry: Entry, options: dict[str, Any]
+    ) -> Artifact:
+        source, item = self._sources[entry.model], entry.item
+        goal = Goal(item.format, options, entry.label, entry.place)
+        steps = cheapest(
+            self._catalog, source.state, source.method, (item.format, None), item.route
+        )
+        return follow(builder, self._recipe, source, steps, goal)
+
     def _bounds(self, entry: Entry, scheme: str | None) -> tuple[str, Mapping[str, float]]:
         if entry.item.accept is None:
             return "default", default_bounds(scheme)
@@ -152,28 +181,14 @@ class Planning:
         return entry.item.accept, acceptance.model_dump(exclude_none=True)
 
     def _baseline(
-        self,
-        entry: Entry,
-        source: ModelSource,
-        goal: Goal,
-        scheme: str | None,
-        bounds: Mapping[str, float],
+        self, entry: Entry, goal: Goal, scheme: str | None, bounds: Mapping[str, float]
     ) -> tuple[OutputRef | None, OutputRef | None]:
-        """The unquantized artifact that ratios are taken against, and its figures.
-
-        It is built for a bound that needs it; else it is named only where it is built anyway.
-        """
-        if scheme is None:
+        """The unquantized artifact that a bound is taken against, and its figures; built for it."""
+        if scheme is None or not (SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds):
             return None, None
-        steps = cheapest(
-            self._catalog, source.state, source.method, (goal.format, None), entry.item.route
-        )
-        wanted = bool((SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds))
-        builder = self._builder if wanted else self._builder.sketch()
-        made: Artifact = follow(builder, self._recipe, source, steps, goal)
-        if not wanted and made.artifact.action not in self.graph.actions:
-            return None, None
+        made = self._unquantized(self._builder, entry, dict(goal.options))
         if not LATENCY_BOUNDS & set(bounds):
             return made.artifact, None
+        source = self._sources[entry.model]
         figures = measure(self._builder, self._recipe, source, goal.format, made, entry.label)
         return made.artifact, figures

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.catalog import Catalog
+from buildsys.planner.planning import Entry, entries
 from buildsys.planner.routes import ways
 from buildsys.recipe import Diagnostic, Recipe
 
@@ -24,6 +25,7 @@ def check(catalog: Catalog) -> Callable[[Recipe], list[Diagnostic]]:
         for target, items in recipe.spec.targets.items():
             for index, item in enumerate(items):
                 found += _entry(recipe, catalog, ("targets", target, index), item)
+        found += _equal_files(recipe, catalog)
         for name in recipe.spec.toolchains:
             if name not in catalog.toolchains:
                 found.append(
@@ -36,6 +38,27 @@ def check(catalog: Catalog) -> Callable[[Recipe], list[Diagnostic]]:
         return found
 
     return run
+
+
+def _equal_files(recipe: Recipe, catalog: Catalog) -> list[Diagnostic]:
+    """Labels differ, files may not: `m-half` without a profile and `m` with the profile `half`."""
+    seen: dict[tuple[str, str], Entry] = {}
+    found = []
+    for entry in entries(recipe):
+        if entry.item.format not in catalog.formats:
+            continue
+        file = (entry.target, entry.filename(catalog))
+        if file in seen:
+            found.append(
+                Diagnostic(
+                    f"`{entry.label}` and `{seen[file].label}` would be one file, `{'/'.join(file)}`",
+                    recipe.where(*entry.place),
+                    "give one of them a `name`, or rename the model or the profile",
+                    (recipe.where(*seen[file].place).noted("the first one"),),
+                )
+            )
+        seen.setdefault(file, entry)
+    return found
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ import zstandard
 from buildsys.engine.session import Build
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.release.manifest import manifest
-from buildsys.store.content import tree_files, writing
+from buildsys.store.content import FILE, tree_digest, tree_files, tree_manifest, writing
 
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 LEVEL = 10
@@ -31,12 +31,17 @@ LINE = re.compile(r"^([0-9a-f]{64})  (.+)$")
 
 
 class BundleError(Exception):
-    """A bundle cannot be made, or is not what it says."""
+    """A bundle cannot be made, or is not what it says.
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    Attributes:
+        judged: Whether it is an artifact's verdict that forbids it (exit status 3, else 1).
+    """
+
+    def __init__(self, message: str, hint: str | None = None, *, judged: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.judged = judged
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ def create(
     for verdict in verdicts:
         label = verdict.deployable.label
         found = _read_artifact(build.paths[label])
+        if verdict.artifact is None or _digest_of(found) != verdict.artifact.digest:
+            raise BundleError(
+                f"{build.paths[label]} was changed after it was judged",
+                "build again, and leave `artifacts/` alone meanwhile",
+            )
         contents |= found
         files[label] = sorted(found)
     record = manifest(build, target, release, files)
@@ -90,11 +100,13 @@ def _refuse(verdicts: Iterable[Verdict], allow_unverified: bool) -> None:
     for verdict in verdicts:
         label = verdict.deployable.label
         if not verdict.status.shipped:
-            raise BundleError(f"{label} is {verdict.status}: {verdict.reason}")
+            message = f"{label} is {verdict.status}: {verdict.reason}"
+            raise BundleError(message, judged=verdict.status is Status.REJECTED)
         if verdict.status is Status.UNVERIFIED and not allow_unverified:
             raise BundleError(
                 f"{label} is unverified: {verdict.reason}",
                 "`--allow-unverified` bundles it all the same, marked as such in the manifest",
+                judged=True,
             )
 
 
@@ -102,6 +114,15 @@ def _read_artifact(path: Path) -> dict[str, bytes]:
     if not path.is_dir():
         return {path.name: path.read_bytes()}
     return {f"{path.name}/{name}": file.read_bytes() for name, file in tree_files(path)}
+
+
+def _digest_of(files: dict[str, bytes], listed: dict[str, str] | None = None) -> str:
+    """The digest, in the store's terms, of an artifact's files as a bundle has them."""
+    sums = listed or {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    if len(files) == 1 and "/" not in next(iter(files)):
+        return FILE + sums[next(iter(files))]
+    rows = [(n.partition("/")[2], FILE + sums[n], len(data)) for n, data in files.items()]
+    return tree_digest(tree_manifest(rows))
 
 
 def _write(path: Path, root: str, contents: dict[str, bytes]) -> None:
@@ -154,11 +175,19 @@ def read(path: Path) -> Bundle:
     try:
         record: dict[str, Any] = json.loads(contents[MANIFEST])
         listed = {file for artifact in record["artifacts"] for file in artifact["files"]}
+        wrong = [
+            artifact["label"]
+            for artifact in record["artifacts"]
+            if set(artifact["files"]) <= contents.keys()
+            and _digest_of({n: contents[n] for n in artifact["files"]}, sums) != artifact["digest"]
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"the manifest of {path.name} cannot be read: {error}") from error
     if listed != sums.keys() - {MANIFEST}:
         name = sorted(listed ^ (sums.keys() - {MANIFEST}))[0]
         raise BundleError(f"{name}: the manifest and the files of {path.name} disagree")
+    if wrong:
+        raise BundleError(f"{wrong[0]} in {path.name} is not the artifact that the manifest judged")
     return Bundle(path, hashlib.sha256(contents[SUMS]).hexdigest(), record, sums)
 
 

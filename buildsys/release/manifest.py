@@ -76,10 +76,13 @@ def sources(build: Build, verdict: Verdict) -> dict[str, str]:
         for input_name, given in build.graph.actions[name].inputs.items():
             if isinstance(given, FileInput):
                 found[_relative(given.path, folder)] = trace.manifest["inputs"][input_name]
-        found |= trace.manifest.get("discovered", {})
+        for path, digest in trace.manifest.get("discovered", {}).items():
+            if digest.startswith("sha256:"):
+                found[_relative(folder / path, folder)] = digest
     return dict(sorted(found.items()))
 
 
 def _relative(path: Path, folder: Path) -> str:
     # A path of the build machine is nobody's business but its own: outside files go by name.
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    inside = path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts
+    return path.relative_to(folder).as_posix() if inside else path.name

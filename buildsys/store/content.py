@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
-import stat
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,13 +77,22 @@ def hash_file(path: Path) -> str:
         return FILE + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tree_files(folder: Path) -> list[tuple[str, Path]]:
-    """All files below a folder as (posix path, path), sorted by path. Links are refused."""
+def tree_files(folder: Path, *, links: bool = False) -> list[tuple[str, Path]]:
+    """All files below a folder as (posix path, path), sorted by path.
+
+    Args:
+        folder: The folder.
+        links: Whether links to files are followed, as for a user's own data. Links to folders, and
+            every link in an artifact, are refused.
+
+    Raises:
+        StoreError: There is a link that is refused.
+    """
     rows = []
     for root, directories, names in os.walk(folder):
-        for name in (*directories, *names):
+        for name in directories if links else (*directories, *names):
             if Path(root, name).is_symlink():
-                raise StoreError(f"{Path(root, name)} is a link: artifacts hold files only")
+                raise StoreError(f"{Path(root, name)} is a link", "put the files themselves there")
         rows += [(Path(root, n).relative_to(folder).as_posix(), Path(root, n)) for n in names]
     return sorted(rows)
 
@@ -126,7 +135,7 @@ class Store:
                 rows = json.loads(self.path(digest).read_bytes())
                 return all(self._fits(d, s) for _, d, s in rows)
             return self._fits(digest, size)
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return False
 
     def _fits(self, digest: str, size: int) -> bool:
@@ -216,7 +225,10 @@ class Store:
         Raises:
             CorruptObject: The manifest is missing, altered, or names a path outside the folder.
         """
-        rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(self.read(digest))]
+        try:
+            rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(self.read(digest))]
+        except (ValueError, TypeError) as error:
+            raise CorruptObject(digest, "is no list of files") from error
         for name, _, _ in rows:
             parts = PurePosixPath(name).parts
             if not parts or name.startswith("/") or ".." in parts:
@@ -270,10 +282,13 @@ class Store:
         with suppress(FileNotFoundError):
             self.path(digest).unlink()
 
-    def sweep_temporary(self, older_than: float) -> None:
-        """Removes temporary files that a killed process left, by modification time (POSIX seconds)."""
-        for file in self._files.glob(".put-*"):
-            with suppress(FileNotFoundError):
-                information = file.stat()
-                if stat.S_ISREG(information.st_mode) and information.st_mtime < older_than:
-                    file.unlink()
+    def sweep(self, older_than: float) -> None:
+        """Removes what killed builds and failed steps left, by modification time (POSIX seconds)."""
+        for path in (*self._files.glob(".put-*"), *(self.root / "work").glob("*")):
+            with suppress(OSError):
+                if path.lstat().st_mtime >= older_than:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()

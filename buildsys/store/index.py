@@ -56,6 +56,14 @@ class Trace:
     peak_rss: int
 
 
+class DamagedIndex(Exception):
+    """The file is not what SQLite wrote. It has been set aside: open the index anew."""
+
+
+REFUSALS = ("locked", "full", "readonly", "read-only", "disk i/o", "unable to open")
+"""Parts of SQLite's messages that speak of the disk, not of the file's content."""
+
+
 class Index:
     """The index file `index.sqlite` below `root`."""
 
@@ -78,9 +86,7 @@ class Index:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             # Not a database any more. The index is derived: what it knew is found out again.
-            for suffix in ("", "-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    self._path.with_name(self._path.name + suffix).unlink()
+            self._discard()
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -110,7 +116,26 @@ class Index:
 
     def _rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         self.statements += 1
-        return self._connection.execute(sql, parameters).fetchall()
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: sqlite3.DatabaseError) -> StoreError | DamagedIndex:
+        """What an error of SQLite means; a file that is damaged is set aside."""
+        if any(part in str(error).lower() for part in REFUSALS):
+            return StoreError(
+                f"cannot use {self._path}: {error}",
+                "free some disk space, or point MODELBUILD_CACHE at a folder that can be written",
+            )
+        self._connection.close()
+        self._discard()
+        return DamagedIndex(str(error))
+
+    def _discard(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + suffix).unlink()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -120,14 +145,12 @@ class Index:
             try:
                 yield
             except BaseException:
-                self._connection.execute("rollback")
+                with suppress(sqlite3.DatabaseError):
+                    self._connection.execute("rollback")
                 raise
             self._connection.execute("commit")
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"cannot write {self._path}: {error}",
-                "free some disk space, or point MODELBUILD_CACHE at a folder that can be written",
-            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._refusal(error) from error
 
     def _write(self, sql: str, parameters: tuple[Any, ...]) -> None:
         self.statements += 1

@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from buildsys.store.content import hash_file, tree_digest, tree_files, tree_manifest
+from buildsys.store.content import StoreError, hash_file, tree_digest, tree_files, tree_manifest
 from buildsys.store.index import Index
 
 FINE_NS = 50_000_000
@@ -69,12 +69,22 @@ class Memo:
             self._racy.discard(name)
         return digest
 
-    def tree(self, folder: Path) -> str | None:
-        """The `tree:…` digest of a folder, or `None` when it is not a folder of plain files."""
-        if not folder.is_dir() or folder.is_symlink():
+    def tree(self, folder: Path, *, links: bool = False) -> str | None:
+        """The `tree:…` digest of a folder, or `None` when it is not a folder of plain files.
+
+        Raises:
+            StoreError: With `links`, a link to a folder.
+        """
+        if not folder.is_dir():
+            return None
+        try:
+            files = tree_files(folder, links=links)
+        except StoreError:
+            if links:
+                raise
             return None
         rows = []
-        for name, file in tree_files(folder):
+        for name, file in files:
             digest = self.digest(file)
             if digest is None:
                 return None
@@ -82,7 +92,13 @@ class Memo:
         return tree_digest(tree_manifest(rows))
 
     def of(self, path: Path) -> str | None:
-        """The digest of whatever lies at `path`, in the store's terms."""
+        """The digest of a user's file or folder, in the store's terms."""
+        return self.tree(path, links=True) if path.is_dir() else self.digest(path)
+
+    def placed(self, path: Path) -> str | None:
+        """The digest of an artifact that was put at `path`; `None` where a link is in its place."""
+        if path.is_symlink():
+            return None
         return self.tree(path) if path.is_dir() else self.digest(path)
 
     def save(self) -> None:

@@ -8,47 +8,71 @@ write one: any other end is a crash, which the engine reports with the log.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
 import json
 import os
+import site
 import sys
 import sysconfig
 import traceback
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "modelbuild_backends"
 
 
-class Discovery:
-    """Records which files and folder listings the model's own code reads.
+ABSENT = "absent"
+"""Stands for the digest of a file that was looked for and is not there."""
+MODULES = "*.py"
+"""Ends the path of a record on which modules a folder offers."""
 
-    `sys.addaudithook` sees every `open` of the interpreter, imports included (byte code is kept out
-    of the way, so that sources are what is opened). What native libraries open themselves is not
-    seen; `safetensors` is, because it is wrapped below.
+
+class Discovery:
+    """Records what the model's own code reads: files, folder listings, and which modules there are.
+
+    `sys.addaudithook` sees every `open` of the interpreter. Digests are taken at the first open, so
+    that they are of what was read. What native libraries open by themselves is not seen; the usual
+    ones are wrapped.
+
+    Args:
+        project: The recipe's folder.
+        ignored: Folders whose files do not count: they are in the key by other ways, or nobody's.
     """
 
-    def __init__(self, ignored: Iterable[Path]) -> None:
-        folders = (str(p.resolve()) + os.sep for p in ignored)
-        self._ignored = (*folders, "/proc/", "/sys/", "/dev/")
-        self._opened: dict[str, None] = {}
-        self._listed: dict[str, None] = {}
+    def __init__(self, project: Path, ignored: Iterable[Path]) -> None:
+        self._root = os.path.abspath(project)
+        folders = {os.path.abspath(p) + os.sep for p in ignored}
+        folders |= {os.path.realpath(p) + os.sep for p in ignored}
+        inside = self._root + os.sep
+        # A prefix that holds the project itself (`/usr`, an environment in its folder) must not
+        # hide the project's files; one below the project (`.venv`) hides its own.
+        self._within = tuple(f for f in folders if f.startswith(inside) and f != inside)
+        self._outside = (*folders, "/proc/", "/sys/", "/dev/", "/etc/")
+        self._found: dict[str, str] = {}
         self._active = False
 
     def start(self) -> None:
         """Begins to record."""
         self._active = True
         sys.addaudithook(self._audit)
-        self._wrap_safetensors()
 
     def stop(self) -> None:
         """Stops recording; an audit hook itself cannot be removed."""
         self._active = False
+
+    def ignores(self, path: str) -> bool:
+        """Whether a path does not count."""
+        if (path + os.sep).startswith(self._root + os.sep):
+            return (path + os.sep).startswith(self._within)
+        return (path + os.sep).startswith(self._outside) or (
+            os.path.realpath(path) + os.sep
+        ).startswith(self._outside)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._active:
@@ -57,65 +81,114 @@ class Discovery:
             path, _, flags = arguments
             writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
             if isinstance(path, str | bytes) and not (flags or 0) & writes:
-                self._add(self._opened, path)
+                self.read(path)
         elif event in ("os.listdir", "os.scandir"):
             path = arguments[0] if arguments and arguments[0] is not None else "."
             if isinstance(path, str | bytes) and not self._importing():
-                self._add(self._listed, path)
+                self._record(os.path.abspath(os.fsdecode(path)), "", listing_digest)
 
     @staticmethod
     def _importing() -> bool:
         """Whether the import system, not the user's code, asks for the listing."""
-        frame = sys._getframe(2)
-        return "importlib" in frame.f_code.co_filename
+        return "<frozen importlib" in sys._getframe(2).f_code.co_filename
 
-    def _add(self, into: dict[str, None], path: str | bytes) -> None:
-        text = os.path.realpath(os.fsdecode(path))
+    def read(self, path: str | bytes) -> None:
+        """Records a file that is about to be read, or that is looked for in vain."""
+        text = os.path.abspath(os.fsdecode(path))
         if text.endswith(".pyc") and os.path.basename(os.path.dirname(text)) == "__pycache__":
             # Outside of the project byte code is used; what counts is the source it stands for.
             text = importlib.util.source_from_cache(text)
-        if not (text + os.sep).startswith(self._ignored):
-            into[text] = None
+        if not os.path.isdir(text):
+            self._record(text, None, file_digest)
 
-    def _wrap_safetensors(self) -> None:
-        try:
-            import safetensors
-        except ImportError:
+    def modules(self, folder: str) -> None:
+        """Records which modules a folder of the project offers: another one may shadow what is used."""
+        self._record(os.path.abspath(folder), MODULES, modules_digest)
+
+    def _record(self, path: str, suffix: str | None, digest: Callable[[str], str]) -> None:
+        if self.ignores(path):
             return
-        original = safetensors.safe_open
+        # A link is known by its own name: it may lead elsewhere the next time.
+        name = os.path.relpath(path, self._root)
+        name = name if suffix is None else f"{name}/{suffix}"
+        if name in self._found:
+            return
+        self._active = False
+        try:
+            self._found[name] = digest(path)
+        finally:
+            self._active = True
 
-        def safe_open(filename: Any, *args: Any, **kwargs: Any) -> Any:
-            self._add(self._opened, os.fspath(filename))
-            return original(filename, *args, **kwargs)
+    def wrap(self) -> None:
+        """Makes loaders that read in native code tell of it."""
+        for module_name, function_name in (
+            ("safetensors", "safe_open"),
+            ("safetensors.torch", "safe_open"),
+            ("torch.jit", "load"),
+            ("torch.export", "load"),
+        ):
+            module = sys.modules.get(module_name)
+            if module is None and module_name == "safetensors":
+                with contextlib.suppress(ImportError):
+                    module = importlib.import_module(module_name)
+            if module is not None:
+                self._wrap(module, function_name)
 
-        safetensors.safe_open = safe_open
-        module = sys.modules.get("safetensors.torch")
-        if module is not None:
-            module.safe_open = safe_open  # type: ignore[attr-defined]
+    def _wrap(self, module: types.ModuleType, name: str) -> None:
+        original = getattr(module, name)
 
-    def report(self, project: Path) -> list[dict[str, str]]:
-        """What was read, with digests; paths below `project` are relative to it."""
-        root = str(project.resolve())
-        rows = []
-        for path in self._opened:
-            if os.path.isfile(path):
-                with open(path, "rb") as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                rows.append({"path": self._relative(path, root), "digest": "sha256:" + digest})
-        for path in self._listed:
-            if os.path.isdir(path):
-                digest = hashlib.sha256("\0".join(listing(path)).encode()).hexdigest()
-                rows.append({"path": self._relative(path, root) + "/", "digest": "list:" + digest})
-        return sorted(rows, key=lambda row: row["path"])
+        def telling(source: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._active and isinstance(source, str | bytes | os.PathLike):
+                self.read(os.fspath(source))
+            return original(source, *args, **kwargs)
 
-    @staticmethod
-    def _relative(path: str, root: str) -> str:
-        return os.path.relpath(path, root) if path.startswith(root + os.sep) else path
+        setattr(module, name, telling)
+
+    def report(self) -> list[dict[str, str]]:
+        """What was read, with digests; paths are relative to the project."""
+        return [{"path": name, "digest": digest} for name, digest in sorted(self._found.items())]
 
 
-def listing(path: str) -> list[str]:
-    """A folder's names, without the byte code folders that Python itself makes."""
-    return sorted(name for name in os.listdir(path) if name != "__pycache__")
+def file_digest(path: str) -> str:
+    """A file's digest, or `absent`."""
+    try:
+        with open(path, "rb") as stream:
+            return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ABSENT
+
+
+def listing_digest(path: str) -> str:
+    """The digest of a folder's names: without hidden ones, byte code, and what a build puts there."""
+    try:
+        names = sorted(os.listdir(path))
+    except OSError:
+        return ABSENT
+    kept = [n for n in names if n[0] != "." and n not in ("__pycache__", "artifacts")]
+    return "list:" + hashlib.sha256("\0".join(kept).encode()).hexdigest()
+
+
+def modules_digest(path: str) -> str:
+    """The digest of the names of a folder's modules and packages."""
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError:
+        return ABSENT
+    suffixes = tuple(importlib.machinery.SOURCE_SUFFIXES + importlib.machinery.EXTENSION_SUFFIXES)
+    kept = [
+        entry.name
+        for entry in entries
+        if entry.name.endswith(suffixes) or os.path.isfile(os.path.join(entry.path, "__init__.py"))
+    ]
+    return "modules:" + hashlib.sha256("\0".join(kept).encode()).hexdigest()
+
+
+def discovered_digest(project: str, name: str) -> str:
+    """The digest now of what a record names; asked by the engine, of the same functions."""
+    path = os.path.join(project, name)
+    if name.endswith("/" + MODULES):
+        return modules_digest(os.path.dirname(path))
+    return listing_digest(path) if name.endswith("/") else file_digest(path)
 
 
 class SourceOnly(importlib.machinery.SourceFileLoader):
@@ -127,17 +200,22 @@ class SourceOnly(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.get_data(path), path)
 
 
-def import_sources(project: Path) -> None:
-    """Makes imports from below `project` go by sources only, and read them where they are seen."""
+def import_sources(project: Path, discovery: Discovery) -> None:
+    """Makes imports from the project go by sources only, and tells which folders were looked into."""
     make = importlib.machinery.FileFinder.path_hook(
-        (SourceOnly, importlib.machinery.SOURCE_SUFFIXES)
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        (SourceOnly, importlib.machinery.SOURCE_SUFFIXES),
     )
-    root = str(project.resolve()) + os.sep
+    root = os.path.abspath(project)
 
     def hook(path: str) -> importlib.machinery.FileFinder:
-        if not (os.path.realpath(path) + os.sep).startswith(root):
+        folder = os.path.abspath(path)
+        below = (folder + os.sep).startswith(root + os.sep)
+        if not below or discovery.ignores(folder):
             raise ImportError(path)
-        return make(path)  # type: ignore[return-value]
+        finder = make(path)  # Refuses what is no folder.
+        discovery.modules(folder)
+        return finder  # type: ignore[return-value]
 
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache.clear()
@@ -168,21 +246,22 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
     )
     discovery = None
     if request.project is not None:
-        sys.path.insert(0, str(request.project))
-        os.chdir(request.project)
-        import_sources(request.project)
+        installed = sysconfig.get_paths()
         discovery = Discovery(
+            request.project,
             [
-                Path(sys.prefix),
-                Path(sys.base_prefix),
-                Path(sysconfig.get_paths()["stdlib"]),
+                *(Path(installed[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+                *(Path(folder) for folder in site.getsitepackages()),
                 Path(spec["backends"]),
                 Path(spec.get("folder", spec["backends"])),
                 Path(spec["action"]),
                 Path(__file__).parent,
-            ]
+            ],
         )
         discovery.start()
+        sys.path.insert(0, str(request.project))
+        os.chdir(request.project)
+        import_sources(request.project, discovery)
     module_name, _, function_name = spec["worker"].partition(":")
     try:
         inside = "" if module_name.startswith("kit.") else f"{spec['backend']}."
@@ -195,6 +274,8 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
                 "install it there, or choose `environment: builtin`",
                 "environment",
             ) from error
+        if discovery is not None:
+            discovery.wrap()
         getattr(module, function_name)(request)
     except request_module.StepError as error:
         return {
@@ -204,7 +285,7 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
     finally:
         if discovery is not None:
             discovery.stop()
-    found = discovery.report(request.project) if discovery and request.project else []
+    found = discovery.report() if discovery is not None else []
     return {"ok": True, "notes": request.notes, "discovered": found}
 
 
@@ -214,6 +295,9 @@ def main() -> None:
     spec = json.loads(path.read_text())
     try:
         result = perform(spec)
+    except SystemExit as error:
+        traceback.print_exc()
+        result = {"ok": False, "crash": f"the model's code called sys.exit({error.code!r})"}
     except Exception:
         traceback.print_exc()
         result = {"ok": False, "crash": traceback.format_exc(limit=-1).strip().splitlines()[-1]}

@@ -38,6 +38,26 @@ def measure(request: Request) -> None:
     request.outputs["measurement"].write_text(text + "\n", encoding="utf-8")
 
 
+def check_original(request: Request) -> None:
+    """Checks that the original's outputs allow a judgement; for artifacts that nothing runs here.
+
+    Inputs: `reference`. Options: `outputs`. Writes `original` (`original.json`).
+
+    Raises:
+        StepError: They are NaN, do not vary over the samples, or are not the recipe's.
+    """
+    reference = arrays.load(request.inputs["reference"])
+    names: list[str] = request.options["outputs"]
+    _check_names("the original model", reference, names)
+    try:
+        for name in names:
+            compare(reference[name], reference[name], name)
+    except VerifyError as error:
+        raise StepError(error.message, error.hint, error.field) from error
+    record = {"outputs": names, "samples": len(reference[names[0]])}
+    request.outputs["original"].write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
 def _record(request: Request) -> dict[str, Any]:
     got, reference = arrays.load(request.inputs["got"]), arrays.load(request.inputs["reference"])
     names: list[str] = request.options["outputs"]

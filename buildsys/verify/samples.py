@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -32,37 +34,45 @@ def draw(request: Request) -> None:
     names = options["arrays"]
     for port in options["ports"]:
         name = names.get(port["name"], port["name"])
-        drawn[port["name"]] = fitted(_named(rows, name, port["name"]), port)
+        drawn[port["name"]] = fitted(
+            _named(rows, name, f"the input `{port['name']}`", "inputs"), port
+        )
     if options["role"] == "evaluation":
         # A folder of images and a function bring labels of their own; a recipe may name an array.
         if options["labels"] is not None:
-            drawn[LABELS] = _named(rows, options["labels"], "labels")
+            drawn[LABELS] = _named(rows, options["labels"], "the labels", "labels")
         elif LABELS in rows:
             drawn[LABELS] = rows[LABELS]
     arrays.save(request.outputs["samples"], _take(drawn, options))
 
 
 def _read(request: Request) -> Arrays:
-    path = request.inputs["source"]
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        message = "the dataset is not an .npz or .npy file of plain arrays"
+        return _arrays(request)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        message = "the dataset is not a whole .npz or .npy file of plain arrays"
         raise StepError(message, f"numpy says: {error}", "source") from error
-    if isinstance(loaded, np.ndarray):
-        return dict.fromkeys(request.options["arrays"].values(), loaded) or {
-            port["name"]: loaded for port in request.options["ports"]
-        }
-    with loaded as archive:
-        return {name: archive[name] for name in archive.files}
 
 
-def _named(rows: Arrays, name: str, what: str) -> NDArray[np.generic]:
+def _arrays(request: Request) -> Arrays:
+    with request.inputs["source"].open("rb") as stream:
+        loaded: Any = np.load(stream, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            with loaded as archive:
+                return {name: archive[name] for name in archive.files}
+    names = request.options["arrays"]
+    wanted = [names.get(port["name"], port["name"]) for port in request.options["ports"]]
+    return dict.fromkeys(wanted, loaded)
+
+
+def _named(rows: Arrays, name: str, what: str, field: str) -> NDArray[np.generic]:
+    if name in rows and (rows[name].ndim == 0 or rows[name].dtype.kind not in "biuf"):
+        kind = "no rows" if rows[name].ndim == 0 else f"elements of type {rows[name].dtype}"
+        raise StepError(f"the array `{name}` of the dataset has {kind}, not rows of numbers")
     if name not in rows:
         known = ", ".join(sorted(rows)) or "no arrays"
-        raise StepError(
-            f"the dataset has no array `{name}` for {what}", f"it holds {known}", "inputs"
-        )
+        message = f"the dataset has no array `{name}` for {what}"
+        raise StepError(message, f"it holds {known}", field)
     return rows[name]
 
 

@@ -88,6 +88,7 @@ def run_worker(
     project: Path | None = None,
     hash_seed: str = "0",
     threads: int = 2,
+    left_behind: str | None = None,
 ) -> Result:
     """Runs `worker` (`module:function`) of `backend` in a folder of its own.
 
@@ -101,11 +102,14 @@ def run_worker(
         project: The recipe's folder, where the model's own code runs.
         hash_seed: `PYTHONHASHSEED` of the process.
         threads: The request's.
+        left_behind: A folder in the scratch folder, as an earlier run of the step may leave it.
     """
     python = interpreter(toolchain_name)
     folder = Path(tempfile.mkdtemp(dir=STEPS))
     for name in ("scratch", "out"):
         (folder / name).mkdir()
+    if left_behind is not None:
+        (folder / "scratch" / left_behind).mkdir(parents=True)
     named = outputs or {"artifact": "model", "io": "io.json"}
     made = {name: folder / "out" / filename for name, filename in named.items()}
     spec = {

@@ -41,7 +41,7 @@ def test_a_first_plan_calls_everything_new(raw: Project) -> None:
         "+ ios/classifier.coreml-fp16   new",
         "+ ios/classifier.onnx          new",
         "",
-        "At least 8, at most 8 actions will run; 0 are up to date.",
+        "At least 9, at most 9 actions will run; 0 are up to date.",
     ]
 
 

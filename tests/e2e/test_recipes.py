@@ -118,7 +118,7 @@ def test_a_bundle_holds_what_was_built_and_every_change_is_found(
 ) -> None:
     project, _ = first_builds[recipe]
     refused = project.run("bundle", "create", "ios", "--to", str(tmp_path))
-    assert refused.code == 1
+    assert refused.code == 3
     assert "is unverified" in refused.stderr
     assert list(tmp_path.iterdir()) == []
     for folder in ("one", "two"):

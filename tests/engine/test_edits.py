@@ -23,6 +23,7 @@ ALL = {
     "tflite.quantize": 1,
     "tflite.run": 2,
     "verify.measure": 3,
+    "verify.original": 1,
 }
 
 
@@ -101,6 +102,7 @@ EDITS: dict[str, tuple[Edit, dict[str, int], str | None]] = {
             "onnx.run": 1,
             "tflite.run": 2,
             "verify.measure": 3,
+            "verify.original": 1,
         },
         "val.npz changed",
     ),

@@ -218,3 +218,108 @@ def test_a_full_disk_leaves_nothing_half_written(space: Space, tmp_path: Path) -
         else True
     )
     assert space.build().exit == 0
+
+
+def test_what_is_made_again_is_measured_again(space: Space) -> None:
+    """A maker that gives other bytes the second time: its artifact ships with its own figures."""
+    space.edit("deploy.yaml", ", checkpoint: weights.safetensors", "")
+    space.build("ios/m.onnx")
+    (trace,) = [
+        f for f in (space.store / "files").rglob("*") if f.is_file() and b"2.3" in f.read_bytes()
+    ]
+    trace.chmod(0o644)
+    data = trace.read_bytes()
+    trace.write_bytes(data.replace(b"2.3", b"2.4"))
+    space.edit("model.py", "scale * value", "1 * value")  # Another capture of the same bytes.
+    build = space.build("ios/m.onnx", "android/m.tflite", jobs=1)
+    assert build.exit == 0
+    assert b"2.3" in space.artifacts()["ios/m.plain"]
+
+
+def test_every_kind_of_broken_dataset_is_a_failed_step(space: Space) -> None:
+    import numpy as np
+
+    path = space.project / "val.npz"
+    whole = path.read_bytes()
+    x, y = np.zeros((16, 3), np.float32), np.zeros(16)
+    np.savez(path, x=x, y=np.array([object()] * 16, dtype=object))
+    objects = path.read_bytes()
+    np.savez(path, x=np.array(["a"] * 16), y=y)
+    strings = path.read_bytes()
+    np.savez(path, x=x, y=np.float32(3))
+    scalar = path.read_bytes()
+    for data in (whole[: len(whole) // 2], b"", b"PK\x03\x04", objects, strings, scalar):
+        path.write_bytes(data)
+        build = space.build(keep_going=True)
+        assert build.exit == 1
+        samples = [f for n, f in build.run.failures.items() if "data.sample" in n]
+        assert samples
+        assert all("dataset" in failed.message for failed in samples), samples
+
+
+def test_damage_inside_the_index_is_found_and_made_good(space: Space) -> None:
+    import random
+
+    space.build()
+    clean = space.artifacts()
+    index = space.store / "index.sqlite"
+    whole = index.read_bytes()
+    generator = random.Random(7)
+    for _ in range(8):
+        start = generator.randrange(0, len(whole), 4096)
+        data = bytearray(whole)
+        data[start : start + 4096] = generator.randbytes(4096)
+        for suffix in ("-wal", "-shm"):
+            index.with_name(index.name + suffix).unlink(missing_ok=True)
+        index.write_bytes(data)
+        assert space.build().exit == 0
+        assert space.artifacts() == clean
+
+
+def test_twins_are_planned_as_what_they_may_turn_out_to_be(space: Space) -> None:
+    from buildsys.engine.walk import State
+
+    text = (space.project / "deploy.yaml").read_text()
+    model = text.split("models:\n")[1].split("quant")[0]
+    space.edit("deploy.yaml", "models:\n", "models:\n" + model.replace("  m:", "  twin:"))
+    plan = space.plan()
+    build = space.build()
+    executed = set(build.run.executed)
+    sure = {n for n, s in plan.standings.items() if s.state is State.RUN}
+    maybe = {n for n, s in plan.standings.items() if s.state is State.MAYBE}
+    assert sure <= executed <= sure | maybe
+
+
+def test_a_killed_build_leaves_no_worker_behind(space: Space) -> None:
+    """By SIGTERM, as a CI service ends a job."""
+    import signal
+    import sys
+
+    failing(space, "hang")
+    code = (
+        "import sys, signal\n"
+        "from pathlib import Path\n"
+        "from tests.space import Space\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "Space(Path(sys.argv[1]), Path(sys.argv[2])).build('ios/m.coreml', jobs=2)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(space.project), str(space.store)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    marker = str(space.store / "work")
+
+    def workers() -> list[str]:
+        listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
+        return [line for line in listed.stdout.splitlines() if marker in line]
+
+    for _ in range(100):
+        if workers():
+            break
+        time.sleep(0.1)
+    assert workers()
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
+    time.sleep(0.2)
+    assert workers() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +48,8 @@ def convert(request: Request) -> None:
     inputs = {port.name: alias(request, "input", port.name) for port in source.inputs}
     outputs = {port.name: alias(request, "output", port.name) for port in source.outputs}
     work = request.scratch / "onnx2tf"
+    # A step that is run again in its folder finds what it left.
+    shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     fixed, simple = work / "fixed.onnx", work / "model.onnx"
     onnx_copy.write(

@@ -49,6 +49,7 @@ def save_torchscript(module: Any, path: Path) -> None:
 
 def save_exported(program: torch.export.ExportedProgram, path: Path) -> None:
     """Writes an ExportedProgram without the provenance of its nodes."""
+    _drop_detach(program)
     for part in program.graph_module.modules():
         if isinstance(part, torch.fx.GraphModule):
             for node in part.graph.nodes:
@@ -57,3 +58,21 @@ def save_exported(program: torch.export.ExportedProgram, path: Path) -> None:
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     path.write_bytes(buffer.getvalue())
+
+
+def _drop_detach(program: torch.export.ExportedProgram) -> None:
+    """Takes out `detach_`, which each `torch.tensor(...)` within `forward` leaves behind.
+
+    Without gradients it does nothing, and after loading it is refused on a view of a constant.
+    """
+    for part in program.graph_module.modules():
+        if not isinstance(part, torch.fx.GraphModule):
+            continue
+        for node in list(part.graph.nodes):
+            if node.target is torch.ops.aten.detach_.default:
+                source = node.args[0]
+                if part is program.graph_module:
+                    program.graph_signature.replace_all_uses(node.name, source.name)
+                node.replace_all_uses_with(source)
+                part.graph.erase_node(node)
+        part.recompile()

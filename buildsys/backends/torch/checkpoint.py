@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,9 +93,9 @@ def _read_pickle(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)|Unsupported (?:class|global|operand) (\S+)", str(error))
-        if code is None and "Unsupported" not in str(error):
-            message = f"the checkpoint cannot be read: {broken(path)}"
+        code = re.search(r"GLOBAL (\S+)|Unsupported (?:class|global) (\S+)", str(error))
+        if code is None and not _is_pickle(path):
+            message = f"the checkpoint is not a checkpoint that torch can read: {broken(path)}"
             raise StepError(message, None, FIELD) from error
         needed = f" (`{code.group(1) or code.group(2)}`)" if code else ""
         raise StepError(
@@ -111,6 +113,19 @@ def _read_pickle(path: Path) -> Any:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"the checkpoint cannot be read: {broken(path)}: {said}"
         raise StepError(message, None, FIELD) from error
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether the file, or the record of a zip file that torch would unpickle, is a whole pickle."""
+    try:
+        data = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inner = [name for name in archive.namelist() if name.endswith("data.pkl")]
+                data = archive.read(inner[0]) if inner else b""
+        return sum(1 for _ in pickletools.genops(data)) > 0
+    except Exception:  # What it raises on other bytes is as various as the bytes.
+        return False
 
 
 def _unwrapped(loaded: Any) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
 import os
 import sys
 import warnings
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -24,13 +26,16 @@ from .outputs import Flat, difference, leaves, to_numpy
 
 FIELD = "capture"
 SHOWN_LINES = 12
+# What is fed when a capture is compared with the model: a declared `max` may be beyond any machine.
+LARGEST = 4096
+MOST_BYTES = 64 * 2**20
 SITE = os.path.dirname(os.path.dirname(os.path.realpath(torch.__file__))) + os.sep
 # torch's advice to its own developers.
 ADVICE = ("For ", "consider using", "Caused by", "The error above", "If you suspect")
 INSTEAD = {
     "trace": "`capture: script` keeps control flow, `capture: export` refuses what it cannot keep",
     "script": "`capture: trace` needs no annotations, but fixes control flow",
-    "export": "`torch.where` or `torch.cond` in place of `if`; or `capture: script`",
+    "export": "`torch.where` or `torch.cond` in place of `if`",
 }
 
 
@@ -43,7 +48,7 @@ def trace(eager: Eager, survey: Survey, request: Request) -> tuple[Any, list[str
     Raises:
         StepError: The model cannot be traced.
     """
-    module = eager.module if eager.flat else Flat(eager.module, eager.chosen).eval()
+    module = _positional(eager)
     example = _example(request, survey.sizes)
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
@@ -68,7 +73,7 @@ def script(eager: Eager, request: Request) -> Any:
     """
     try:
         scripted = torch.jit.script(eager.module)
-        if eager.flat:
+        if eager.flat and eager.parameters is None:
             return scripted
         return torch.jit.script(_wrapper(eager, request)(eager.module).eval())
     except Exception as error:
@@ -76,11 +81,15 @@ def script(eager: Eager, request: Request) -> Any:
 
 
 def _wrapper(eager: Eager, request: Request) -> Callable[[torch.nn.Module], torch.nn.Module]:
-    """A module class that picks out the outputs which were seen.
+    """A module class that takes the recipe's order and picks out the outputs which were seen.
 
     Code that flattens whatever comes cannot be compiled, and the compiler reads source from files.
     """
     names = [f"x{i}" for i in range(len(request.options["ports"]))]
+    passed = names
+    if eager.parameters is not None:
+        passed = [f"{p}={name}" for p, name in zip(eager.parameters, names, strict=True)]
+    returned = [f"out{path}" for path in eager.paths]
     path = request.scratch / "flat_outputs.py"
     path.write_text(
         "import torch\n\n\n"
@@ -89,8 +98,8 @@ def _wrapper(eager: Eager, request: Request) -> Callable[[torch.nn.Module], torc
         "        super().__init__()\n"
         "        self.model = model\n\n"
         f"    def forward(self, {', '.join(names)}):\n"
-        f"        out = self.model({', '.join(names)})\n"
-        f"        return {', '.join(f'out{path}' for path in eager.paths)}\n"
+        f"        out = self.model({', '.join(passed)})\n"
+        f"        return {', '.join(returned) if not eager.flat else 'out'}\n"
     )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
@@ -109,7 +118,7 @@ def export(
     Raises:
         StepError: The model cannot be exported, or it fixes a size that should vary.
     """
-    module = eager.module if eager.flat else Flat(eager.module, eager.chosen).eval()
+    module = _positional(eager)
     example = _example(request, survey.sizes)
     varying = ports_of.symbols(request.options["ports"]) if dynamic else {}
     dims = {
@@ -160,8 +169,8 @@ def compare(
     ports = request.options["ports"]
     trials = [(survey.sizes, seed) for seed in range(1, 10 if baked else 3)]
     for symbol, other in survey.others.items():
-        least = ports_of.symbols(ports)[symbol]["min"]
-        trials += [({**survey.sizes, symbol: size}, 1) for size in dict.fromkeys((other, least))]
+        wider = _spread(symbol, survey.sizes, request)
+        trials += [({**survey.sizes, symbol: n}, 1) for n in dict.fromkeys((other, *wider))]
     for sizes, seed in trials:
         feed = ports_of.random_feed(ports, sizes, seed)
         try:
@@ -170,7 +179,7 @@ def compare(
             if any(
                 size not in (survey.sizes[s], survey.others.get(s)) for s, size in sizes.items()
             ):
-                continue  # The least size was a guess of ours; what the survey took is no guess.
+                continue  # These sizes are guesses of ours; what the survey took is no guess.
             raise
         at = ", ".join(f"{s}={size}" for s, size in sizes.items())
         try:
@@ -191,6 +200,38 @@ def compare(
         )
 
 
+def _spread(symbol: str, sizes: Sizes, request: Request) -> list[int]:
+    """Declared sizes to compare at: the least, the largest, and some between.
+
+    Control flow such as `if x.shape[0] > 3` shows far from the captured sizes only.
+    """
+    ports = request.options["ports"]
+    dim = ports_of.symbols(ports)[symbol]
+    most = min(dim["max"], LARGEST)
+    wanted = [n for n in (dim["min"], most // 4, most // 2, most) if dim["min"] <= n]
+    fitting = [n for n in wanted if _fed_bytes(ports, {**sizes, symbol: n}) <= MOST_BYTES]
+    if dim["max"] not in fitting:
+        compared = f"up to {max(fitting)}" if fitting else "near the example only"
+        request.note(
+            f"`{symbol}` may be up to {dim['max']}: the capture was compared with the model at sizes "
+            f"{compared}"
+        )
+    return fitting
+
+
+def _fed_bytes(ports: list[dict[str, Any]], sizes: Sizes) -> int:
+    return sum(
+        math.prod(ports_of.concrete(port["shape"], sizes)) * np.dtype(port["dtype"]).itemsize
+        for port in ports
+    )
+
+
+def _positional(eager: Eager) -> torch.nn.Module:
+    """The model with inputs and outputs by position, in the recipe's order."""
+    module = eager.takes_recipe_order()
+    return module if eager.flat else Flat(module, eager.chosen).eval()
+
+
 def _run(
     captured: Callable[..., Any], feed: Mapping[str, NDArray[Any]], request: Request
 ) -> dict[str, NDArray[Any]]:
@@ -205,7 +246,7 @@ def _unlike(method: str, what: str, at: str, baked: list[str]) -> StepError:
     where = f" at {at}" if at else ""
     if method != "trace":
         message = f"the captured graph{where} {what}"
-        return StepError(message, f"try another `capture`: {INSTEAD[method]}", FIELD)
+        return StepError(message, INSTEAD[method], FIELD)
     listed = "".join(f"\n  {place}" for place in baked[:SHOWN_LINES])
     cause = f"; tracing warned of:{listed}" if baked else ""
     return StepError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +15,16 @@ from numpy.typing import NDArray
 
 from ..kit import entry
 from ..kit.request import Request, StepError
-from . import checkpoint
+from . import binding, checkpoint
 from .outputs import is_flat, leaves, order, to_numpy
 
 FACTORY = "source.factory"
+TORCH = os.path.dirname(torch.__file__) + os.sep
+# What torch says of tensors of a wrong shape, type or value.
+MISFIT = re.compile(
+    r"shape|size|dim|channel|broadcast|element|dtype|scalar type|expected|index|input|mat1|match",
+    re.IGNORECASE,
+)
 
 
 class Eager:
@@ -23,6 +32,8 @@ class Eager:
 
     Attributes:
         module: The user's module, in eval mode.
+        parameters: The parameter of `forward` that each of the recipe's inputs is passed to by name,
+            or `None` where they are passed by position.
         runtime: What runs it, in words.
         chosen: Which tensor of what it returns is which of the recipe's outputs; known after a run.
         flat: Whether it returns a tensor or a plain tuple of them in the recipe's order.
@@ -31,13 +42,21 @@ class Eager:
 
     def __init__(self, module: torch.nn.Module, request: Request) -> None:
         self.module = module
+        self.parameters = binding.bind(module, request)
         self.runtime = f"torch {torch.__version__}"
         self.chosen: list[int] = []
         self.flat = True
         self.paths: list[str] = []
+        self._called = self.takes_recipe_order()
         self._inputs = [port["name"] for port in request.options["ports"]]
         self._outputs: list[str] = request.options["outputs"]
         self._project = request.project
+
+    def takes_recipe_order(self) -> torch.nn.Module:
+        """The module, or a wrapper of it, which takes the inputs by position in the recipe's order."""
+        if self.parameters is None:
+            return self.module
+        return binding.ByName(self.module, self.parameters)
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs the model on arrays.
@@ -47,15 +66,20 @@ class Eager:
         """
         try:
             with torch.no_grad():
-                returned = self.module(*tensors(feed, self._inputs))
+                returned = self._called(*tensors(feed, self._inputs))
         except Exception as error:
             shapes = ", ".join(
                 f"`{name}` {feed[name].dtype}{list(feed[name].shape)}" for name in self._inputs
             )
+            told = entry.described(error, self._project)
+            if _is_misfit(error):
+                raise StepError(
+                    f"inputs do not fit the model: {told}",
+                    f"it was given {shapes}, in this order; see `inputs`",
+                    "inputs",
+                ) from error
             raise StepError(
-                f"inputs do not fit the model: {entry.described(error, self._project)}",
-                f"it was given {shapes}, in this order; see `inputs`",
-                "inputs",
+                f"`forward` raised {told}", f"it was given {shapes}", FACTORY
             ) from error
         found = leaves(returned)
         self.chosen = order(found, self._outputs)
@@ -70,6 +94,20 @@ class Eager:
 def tensors(feed: Mapping[str, NDArray[Any]], names: list[str]) -> tuple[torch.Tensor, ...]:
     """The inputs as tensors in the model's order; copies, since a model may write into them."""
     return tuple(torch.from_numpy(np.array(feed[name], order="C")) for name in names)
+
+
+def _is_misfit(error: Exception) -> bool:
+    """Whether torch refused a tensor, as opposed to the user's own code failing or refusing."""
+    if not isinstance(error, RuntimeError | IndexError | ValueError | AssertionError):
+        return False
+    if isinstance(error, NotImplementedError) or not MISFIT.search(str(error)):
+        return False
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if last.filename.startswith(TORCH):
+        return True
+    # Torch's compiled operators leave no frame: the last one is the line that called them.
+    refused = (last.line or "").startswith(("raise", "assert"))
+    return not refused and isinstance(error, RuntimeError | IndexError)
 
 
 def prepare(threads: int) -> None:

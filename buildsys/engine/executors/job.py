@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from buildsys.planner.graph import Action
 from buildsys.store import Stored
@@ -16,6 +17,7 @@ class Job:
 
     Attributes:
         action: The node.
+        manifest: What its key is made of, as far as it was known when it was started.
         key: What its folder and log are named by: the action key, or the static one where the
             model's own code runs.
         inputs: Input name to (path of a user's file or `None`, digest). A path is copied and
@@ -27,6 +29,7 @@ class Job:
     """
 
     action: Action
+    manifest: Mapping[str, Any]
     key: str
     inputs: Mapping[str, tuple[Path | None, str]]
     python: Path | None

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class LocalExecutor:
             outcome = (
                 self._host_step(job, folder) if job.python is None else self._step(job, folder)
             )
-            keep = isinstance(outcome, Failed) and outcome.rerun is not None
+            keep = isinstance(outcome, Failed) and outcome.log is not None
             return outcome
         finally:
             if not keep:
@@ -84,12 +85,15 @@ class LocalExecutor:
             if path is None:
                 self._store.restore(digest, target, writable=False)
                 continue
-            with writing(folder):
-                (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
-            if self._digest(target) != digest:
-                return Failed(
-                    f"{path.name} changed while the build was looking at it", changed=True
-                )
+            try:
+                with writing(folder):
+                    (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+                same = self._digest(target) == digest
+            except (FileNotFoundError, shutil.Error):
+                same = False
+            if not same:
+                message = f"{path.name} changed while the build was looking at it"
+                return Failed(message, changed=True)
         return None
 
     @staticmethod
@@ -121,6 +125,10 @@ class LocalExecutor:
             getattr(importlib.import_module(module_name), function_name)(request)
         except StepError as error:
             return Failed(error.message, error.hint, error.field)
+        except Exception as error:
+            log = folder / "log.txt"
+            log.write_text(traceback.format_exc())
+            return Failed(f"{type(error).__name__}: {error}", log=log)
         seconds = (time.time_ns() - started) / 1e9
         stored = self._store_outputs(job.action, outputs)
         if isinstance(stored, str):

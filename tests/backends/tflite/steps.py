@@ -27,7 +27,14 @@ def options(zoo: Path, model: str) -> dict[str, Any]:
     }
 
 
-def convert(zoo: Path, model: str, route: str, hash_seed: str = "0", **more: Any) -> Result:
+def convert(
+    zoo: Path,
+    model: str,
+    route: str,
+    hash_seed: str = "0",
+    left_behind: str | None = None,
+    **more: Any,
+) -> Result:
     suffix = ".pt2" if route == "direct" else ".onnx"
     given = {"artifact": zoo / f"{model}{suffix}", "io": zoo / f"{model}.io.json"}
     return run_worker(
@@ -38,6 +45,7 @@ def convert(zoo: Path, model: str, route: str, hash_seed: str = "0", **more: Any
         outputs=FILES,
         options=options(zoo, model) | more,
         hash_seed=hash_seed,
+        left_behind=left_behind,
     )
 
 

@@ -108,6 +108,11 @@ def test_onnx_names_what_it_lacks_and_the_other_route(zoo: Path, tmp_path: Path)
     assert "route: direct" in done.hint
 
 
+def test_onnx_runs_again_in_the_folder_of_an_earlier_run(zoo: Path) -> None:
+    again = convert(zoo, "cnn", "onnx", left_behind="onnx2tf/out")
+    assert again.bytes == convert(zoo, "cnn", "onnx").bytes
+
+
 def test_the_onnx_input_is_left_as_it_was(zoo: Path) -> None:
     before = digest(zoo / "cnn.onnx")
     convert(zoo, "cnn", "onnx")

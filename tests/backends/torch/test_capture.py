@@ -105,6 +105,8 @@ def test_control_flow_is_kept_by_a_script_and_refused_by_an_export(tmp_path: Pat
     refused = capture(project, ROW, ["y"], "export")
     assert refused.field == "capture"
     assert "cannot be exported (model.py:11)" in refused.message
+    # What needs an exported program is not helped by a script, which may have been asked for.
+    assert "capture: script" not in refused.hint
 
 
 SIZE_BAKED_IN = """
@@ -125,6 +127,63 @@ def test_a_size_baked_in_by_a_trace_is_found(tmp_path: Path) -> None:
     assert "N=3" in got.message
 
 
+BRANCH_ON_SIZE = """
+class Net(nn.Module):
+    def forward(self, x):
+        if x.shape[0] > 3:
+            return x * 2
+        return x
+def build():
+    return Net()
+"""
+
+
+def test_a_branch_on_a_size_far_from_the_captured_one_is_found(tmp_path: Path) -> None:
+    project = zoo.write(tmp_path, text=BRANCH_ON_SIZE)
+    got = capture(project, ROW, ["y"])
+    assert got.field == "capture"
+    assert "baked in by tracing: the traced graph at N=16 gives something else" in got.message
+    assert capture(project, ROW, ["y"], "script").error is None
+
+
+def test_a_size_too_large_to_be_compared_is_said(tmp_path: Path) -> None:
+    text = BRANCH_ON_SIZE.replace("> 3", "> 10000")
+    ports = [port("x", ["N", 6], N=(1, 100000, 1))]
+    got = capture(zoo.write(tmp_path, text=text), ports, ["y"])
+    assert got.error is None
+    assert got.notes[0].startswith("`N` may be up to 100000: ")
+    assert got.notes[0].endswith("at sizes up to 4096")
+
+
+def test_a_tensor_made_in_forward_leaves_nothing_that_a_loaded_file_refuses(tmp_path: Path) -> None:
+    text = """
+class Net(nn.Module):
+    def forward(self, x):
+        return x * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), torch.tensor([7.0])
+def build():
+    return Net()
+"""
+    # The second output is the constant itself: it must keep its name in the signature.
+    ports = [port("x", ["N", 6])]
+    made = capture(zoo.write(tmp_path, text=text), ports, ["y", "z"], "export", dynamic=False)
+    assert b"detach_" not in made.bytes
+    done = run_worker(
+        "tflite-direct",
+        "tflite",
+        "direct_worker:convert",
+        inputs={"artifact": made.artifact, "io": made.outputs["io"]},
+        outputs={"artifact": "model.tflite", "io": "io.json"},
+        options={
+            "ports": ports,
+            "outputs": ["y", "z"],
+            "format": {},
+            "scheme": None,
+            "metadata": {"project": "p", "model": "m", "version": "1"},
+        },
+    )
+    assert [p.shape for p in done.io.outputs] == [[1, 6], [1]]
+
+
 def test_a_size_that_the_model_does_not_take(tmp_path: Path) -> None:
     text = """
 class Net(nn.Module):
@@ -143,12 +202,23 @@ def build():
     [
         ("F.dropout(x, 0.5)", "source.factory", "random at inference"),
         ("x @ torch.ones(7, 3)", "inputs", "inputs do not fit the model: RuntimeError: mat1"),
+        ("undefined(x)", "source.factory", "`forward` raised NameError: name 'undefined'"),
+        (
+            "torch.special.no_such(x)",
+            "source.factory",
+            "`forward` raised AttributeError: module 'torch.special' has no attribute",
+        ),
+        ("self.boom(x)", "source.factory", "`forward` raised ValueError: boom (model.py:7)"),
+        ("F.embedding(x.abs().long() + 9, torch.ones(3, 2))", "inputs", "index out of range"),
+        ("nn.BatchNorm1d(6).eval()(x[0])", "inputs", "ValueError: expected 2D or 3D input"),
         ("3", "outputs", "returns no tensor: what it returns is of type `int`"),
     ],
 )
 def test_what_a_forward_may_not_do(tmp_path: Path, forward: str, field: str, message: str) -> None:
     text = f"""
 class Net(nn.Module):
+    def boom(self, x):
+        raise ValueError("boom")
     def forward(self, x):
         return {forward}
 def build():

@@ -80,6 +80,7 @@ for name in ("good.safetensors", "wrapped.pt"):
     open("cut-" + name, "wb").write(data[: len(data) // 2])
 open("pointer.safetensors", "w").write("version https://git-lfs.github.com/spec/v1\\n")
 open("empty.pt", "w")
+open("garbage.pt", "w").write("garbage\\n")
 """
     subprocess.run([interpreter("torch"), "-c", script], cwd=folder, check=True)
     return folder
@@ -120,6 +121,7 @@ def test_a_change_of_precision_is_said(checkpoints: Path) -> None:
         ("cut-good.safetensors", ["cannot be read", "damaged"], "None"),
         ("cut-wrapped.pt", ["cannot be read", "damaged"], "None"),
         ("pointer.safetensors", ["git lfs pull"], "None"),
+        ("garbage.pt", ["not a checkpoint that torch can read", "of another kind"], "None"),
         ("empty.pt", ["it is empty"], "None"),
         ("model.py", ["`*.py` is of an unknown kind"], ".safetensors"),
     ],

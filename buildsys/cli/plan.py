@@ -71,6 +71,7 @@ def record(plan: Plan) -> dict[str, Any]:
                 "route": list(planned.deployable.route),
                 "reasons": [reason.text for reason in planned.reasons],
                 "blocked": planned.blocked,
+                "rejected": planned.rejected,
             }
             for planned in plan.deployables
         ],

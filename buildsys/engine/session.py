@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -52,12 +52,15 @@ class PlannedDeployable:
         sign: `+` new, `~` stale, `=` up to date, `?` maybe, `!` blocked.
         reasons: What changed.
         blocked: Why it cannot be made here.
+        rejected: For one that is up to date: the bound that does not hold. A build would run nothing
+            and reject it again.
     """
 
     deployable: Deployable
     sign: str
     reasons: tuple[Reason, ...]
     blocked: str | None
+    rejected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,11 @@ class Session:
             if standings[name].state in (State.RUN, State.MAYBE)
         }
         planned = [self._planned(d, standings, explainer) for d in graph.deployables]
+        judge = Judge(graph, Run(standings), self.store, self.environments)
+        planned = [
+            replace(p, rejected=judge.rejection(p.deployable)) if p.sign == "=" else p
+            for p in planned
+        ]
         with suppress(StoreError):  # A store that cannot be written can still be planned against.
             self.memo.save()
         return Plan(graph, standings, reasons, planned, self._estimate(graph, standings))

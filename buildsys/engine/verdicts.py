@@ -14,7 +14,7 @@ from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
-from buildsys.store import Store, Stored
+from buildsys.store import CorruptObject, Store, Stored
 from buildsys.verify.gates import Gate, judge
 
 
@@ -87,6 +87,14 @@ class Judge:
             CorruptObject: A stored figure is damaged; it has been taken out, so build again.
         """
         return [self._verdict(deployable) for deployable in self._graph.deployables]
+
+    def rejection(self, deployable: Deployable) -> str | None:
+        """Why a deployable that is up to date does not ship; `None` where it does."""
+        try:
+            verdict = self._verdict(deployable)
+        except CorruptObject:
+            return None  # A build will find it, and make it again.
+        return verdict.reason if verdict.status is Status.REJECTED else None
 
     def _verdict(self, deployable: Deployable) -> Verdict:
         stopped = self._stopped(deployable)

@@ -238,6 +238,8 @@ def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
         return ["new"]
     if sign == "!":
         return [planned.blocked or "blocked"]
+    if sign == "=" and planned.rejected is not None:
+        return [f"up to date, and rejected: {planned.rejected}"]
     if sign == "=":
         return ["up to date"] if verbose else []
     texts = [reason.text for reason in planned.reasons] or ["an input will be made anew"]

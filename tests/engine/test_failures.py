@@ -114,6 +114,10 @@ def test_a_wrong_artifact_is_rejected_and_quarantined_and_siblings_are_kept(spac
     assert "signal_error of y is" in verdict.reason
     again = space.build()
     assert (again.exit, again.run.executed) == (3, [])
+    planned = {p.deployable.label: p for p in space.plan().deployables}
+    assert planned["ios/m.onnx"].sign == "="
+    assert planned["ios/m.onnx"].rejected == verdict.reason
+    assert planned["android/m.tflite"].rejected is None
 
 
 def test_a_tolerance_is_judged_again_without_any_action(space: Space) -> None:
@@ -311,7 +315,9 @@ def test_a_killed_build_leaves_no_worker_behind(space: Space) -> None:
     marker = str(space.store / "work")
 
     def workers() -> list[str]:
-        listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
+        )
         return [line for line in listed.stdout.splitlines() if marker in line]
 
     for _ in range(100):

@@ -51,7 +51,6 @@ class Verdict:
         locks: Digest of the lock by toolchain on its route.
         log: The log of the step that failed, or of the one that made the artifact.
         failure: The failed step.
-        failed_action: Its id.
     """
 
     deployable: Deployable
@@ -66,7 +65,6 @@ class Verdict:
     locks: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     failure: Failed | None = None
-    failed_action: str | None = None
 
 
 class Judge:
@@ -157,7 +155,6 @@ class Judge:
                     f"{rule}: {failure.message}",
                     log=failure.log,
                     failure=failure,
-                    failed_action=name,
                 )
         for name in deployable.actions:
             if name in self._run.skipped:

@@ -10,7 +10,7 @@ from pathlib import Path
 from buildsys.engine import keys
 from buildsys.engine.environments import Environments
 from buildsys.engine.keys import Change, Manifest
-from buildsys.planner.graph import Action, ActionGraph, FileInput, OutputRef
+from buildsys.planner.graph import Action, ActionGraph, FileInput
 from buildsys.store import Index, Memo, Store, Trace
 from buildsys.toolchains import worker_host
 
@@ -204,8 +204,3 @@ class Walk:
             if now.get("toolchain", {}).get("fingerprint") is None:
                 now["toolchain"] = before.get("toolchain")
         return keys.changes(before, now)
-
-
-def refs(action: Action) -> list[OutputRef]:
-    """The outputs of other actions that an action takes."""
-    return [given for given in action.inputs.values() if isinstance(given, OutputRef)]

@@ -102,6 +102,7 @@ class Deployable:
         filename: Its name below `artifacts/<target>/`.
         profile: The quantization profile's name, or `None`.
         scheme: The profile's scheme, or `None`.
+        precision: What the scheme makes of weights and activations, in words.
         route: Names of the rules on its way.
         reproducible: Whether every step on it gives equal bytes for equal inputs.
         artifact: The output that holds it.
@@ -123,6 +124,7 @@ class Deployable:
     filename: str
     profile: str | None
     scheme: str | None
+    precision: str
     options: Mapping[str, Any]
     route: tuple[str, ...]
     reproducible: bool

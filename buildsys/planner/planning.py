@@ -17,6 +17,7 @@ from buildsys.planner.source import ModelSource
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
 from buildsys.verify.defaults import default_bounds
 
+UNQUANTIZED = "weights and arithmetic in the model's own precision"
 SIZE_BOUNDS, LATENCY_BOUNDS = {"size_ratio"}, {"latency_ratio"}
 
 
@@ -136,6 +137,9 @@ class Planning:
                 filename=entry.filename(self._catalog),
                 profile=item.quantization,
                 scheme=scheme,
+                precision=next(
+                    (s.exact_types for s in declared.schemes if s.name == scheme), UNQUANTIZED
+                ),
                 options=options,
                 route=tuple(step.rule.name for step in steps),
                 reproducible=all(step.rule.reproducible for step in steps),

@@ -47,6 +47,7 @@ def _artifact(build: Build, verdict: Verdict, files: list[str]) -> dict[str, Any
         "format": asked.format,
         "quantization": asked.profile,
         "scheme": asked.scheme,
+        "precision": asked.precision,
         "options": dict(asked.options),
         "files": files,
         "digest": verdict.artifact.digest if verdict.artifact else None,

@@ -36,6 +36,7 @@ def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
         "format": asked.format,
         "quantization": asked.profile,
         "scheme": asked.scheme,
+        "precision": asked.precision,
         "options": dict(asked.options),
         "path": shown_path(path, build) if path else None,
         "sha256": verdict.artifact.digest.partition(":")[2] if verdict.artifact else None,

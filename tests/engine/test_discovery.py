@@ -139,3 +139,17 @@ def test_an_environment_inside_the_project_does_not_hide_it(code: Space) -> None
         assert captured(code) == 1
     finally:
         patch.undo()
+
+
+def test_a_file_that_changed_and_changed_back_is_not_trusted(code: Space) -> None:
+    """Its digest is what it was; what was read of it in between is not."""
+    code.write("scale.txt", "1")
+    scaled_by(
+        code,
+        "path = HERE / 'scale.txt'\npath.read_text()\npath.write_text('5')\n"
+        "scale = float(path.read_text())\npath.write_text('1')",
+    )
+    build = code.build("ios/m.onnx", jobs=1)
+    assert build.exit == 1
+    messages = [failed.message for failed in build.run.failures.values()]
+    assert any("scale.txt changed while torch.capture ran" in m for m in messages), messages

@@ -26,6 +26,7 @@ STYLES = {
 }
 SIGNS = {"+": "green", "~": "yellow", "=": "dim", "?": "cyan", "!": "magenta"}
 NARROW = 110
+REFUSED = 3
 
 
 def size(count: int | None) -> str:
@@ -152,6 +153,8 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
         highlight=False,
     )
     console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
+    if build.exit == REFUSED and str(Status.REJECTED) not in statuses:
+        console.print("error: `--strict`, and not everything is verified", highlight=False)
 
 
 def _print_gates(console: Console, build: Build) -> None:

@@ -150,3 +150,10 @@ def test_static_int8_with_calibration_is_verified(digits: Project) -> None:
         "tflite.run": 1,
         "verify.measure": 1,
     }
+
+
+def test_strict_makes_unverified_an_error_and_says_so(first_builds: Builds) -> None:
+    project, _ = first_builds["digits"]
+    result = project.run("build", "ios", "--strict")
+    assert result.code == 3
+    assert "error: `--strict`, and not everything is verified" in result.stdout

@@ -29,6 +29,7 @@ PACKAGE = "modelbuild_backends"
 
 ABSENT = "absent"
 """Stands for the digest of a file that was looked for and is not there."""
+METADATA = os.path.join("importlib", "metadata", "__init__.py")
 MODULES = "*.py"
 """Ends the path of a record on which modules a folder offers."""
 
@@ -89,8 +90,12 @@ class Discovery:
 
     @staticmethod
     def _importing() -> bool:
-        """Whether the import system, not the user's code, asks for the listing."""
-        return "<frozen importlib" in sys._getframe(2).f_code.co_filename
+        """Whether the import system, not the user's code, asks for the listing.
+
+        `importlib.metadata` looks into every folder of `sys.path` for what is installed.
+        """
+        asking = sys._getframe(2).f_code.co_filename
+        return asking.startswith("<frozen importlib") or asking.endswith(METADATA)
 
     def read(self, path: str | bytes) -> None:
         """Records a file that is about to be read, or that is looked for in vain."""
@@ -115,9 +120,12 @@ class Discovery:
             return
         self._active = False
         try:
-            self._found[name] = digest(path)
+            found = digest(path)
         finally:
             self._active = True
+        # What is looked for in vain outside of the project is the machine's affair: search paths.
+        if found != ABSENT or not name.startswith(".."):
+            self._found[name] = found
 
     def wrap(self) -> None:
         """Makes loaders that read in native code tell of it."""
@@ -251,7 +259,7 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
             request.project,
             [
                 *(Path(installed[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-                *(Path(folder) for folder in site.getsitepackages()),
+                *(Path(folder) for folder in (*site.getsitepackages(), *sys.path) if folder),
                 Path(spec["backends"]),
                 Path(spec.get("folder", spec["backends"])),
                 Path(spec["action"]),

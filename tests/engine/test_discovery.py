@@ -153,3 +153,16 @@ def test_a_file_that_changed_and_changed_back_is_not_trusted(code: Space) -> Non
     assert build.exit == 1
     messages = [failed.message for failed in build.run.failures.values()]
     assert any("scale.txt changed while torch.capture ran" in m for m in messages), messages
+
+
+def test_looking_for_installed_packages_lists_nothing(code: Space) -> None:
+    """Libraries ask for versions while they are imported: every folder of `sys.path` is searched."""
+    code.edit(
+        "model.py",
+        "from helper import base",
+        "import importlib.metadata\nfrom helper import base\n\n"
+        "list(importlib.metadata.distributions())\n",
+    )
+    assert captured(code) == 1
+    code.write("notes.txt", "a file that no code reads")
+    assert captured(code) == 0

@@ -75,9 +75,10 @@ class Placing:
             with exclusive(locks / f"placing-{name}", on_wait):
                 self._place(verdicts, labels)
 
-    def _after(self, verdicts: Sequence[Verdict], labels: list[str]) -> dict[str, str]:
+    def _after(
+        self, placed: dict[str, str], verdicts: Sequence[Verdict], labels: list[str]
+    ) -> dict[str, str]:
         """The record as it is to be: label to path."""
-        placed = self._read().get(self._owner, {})
         wanted = {label: placed[label] for label in labels if label in placed}
         for verdict in verdicts:
             path = self.path(verdict.deployable, verdict.status)
@@ -97,9 +98,10 @@ class Placing:
         return [path for path in paths if path and self._name(path) not in keep]
 
     def _agrees(self, verdicts: Sequence[Verdict], labels: list[str]) -> bool:
-        after = self._after(verdicts, labels)
         everything = self._read()
-        if everything.get(self._owner, {}) != after:
+        placed = everything.get(self._owner, {})
+        after = self._after(placed, verdicts, labels)
+        if placed != after:
             return False
         keep = {name for record in everything.values() for name in record.values()}
         if any(path.exists() or path.is_symlink() for path in self._strays(verdicts, keep)):
@@ -114,7 +116,8 @@ class Placing:
 
     def _place(self, verdicts: Sequence[Verdict], labels: list[str]) -> None:
         everything = self._read()
-        placed, after = everything.get(self._owner, {}), self._after(verdicts, labels)
+        placed = everything.get(self._owner, {})
+        after = self._after(placed, verdicts, labels)
         others = {n for owner, r in everything.items() if owner != self._owner for n in r.values()}
         keep = set(after.values()) | others
         # A killed build leaves nothing that the next one does not know of: the record comes first.

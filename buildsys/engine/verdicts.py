@@ -101,34 +101,13 @@ class Judge:
         artifact = self._stored(deployable.artifact)
         measurement = self._json(deployable.measurement)
         baseline = self._stored(deployable.baseline)
-        gates: tuple[Gate, ...] = ()
-        status, reason = Status.UNVERIFIED, deployable.unverified
-        if measurement is None and artifact is not None:
-            # Not run; but a bound on the size needs no run.
-            bounds = {n: v for n, v in deployable.bounds.items() if n == "size_ratio"}
-            gates = judge(
-                None,
-                bounds,
-                bytes=artifact.size,
-                baseline_bytes=baseline.size if baseline else None,
-                latency_ratio=None,
-            )
-            failed = [gate for gate in gates if not gate.passed]
-            if failed:
-                status = Status.REJECTED
-                reason = "; ".join(describe(gate) for gate in failed)
-        if measurement is not None and artifact is not None:
-            gates = judge(
-                measurement,
-                deployable.bounds,
-                bytes=artifact.size,
-                baseline_bytes=baseline.size if baseline else None,
-                latency_ratio=self._latency_ratio(deployable, measurement),
-            )
-            failed = [gate for gate in gates if not gate.passed]
-            status = Status.REJECTED if failed else Status.VERIFIED
-            reason = "; ".join(describe(gate) for gate in failed) or None
-        making = self._route_actions(deployable)
+        gates = self._gates(deployable, artifact, measurement, baseline)
+        failed = [gate for gate in gates if not gate.passed]
+        status, reason = Status.VERIFIED, None
+        if failed:
+            status, reason = Status.REJECTED, "; ".join(describe(gate) for gate in failed)
+        elif measurement is None or artifact is None:
+            status, reason = Status.UNVERIFIED, deployable.unverified
         return Verdict(
             deployable=deployable,
             status=status,
@@ -139,8 +118,31 @@ class Judge:
             io=self._json(deployable.io),
             notes=self._notes(deployable),
             baseline_bytes=baseline.size if baseline else None,
-            locks=self._locks(making),
+            locks=self._locks(self._graph.below(deployable.artifact)),
             log=self._run.logs.get(deployable.artifact.action),
+        )
+
+    def _gates(
+        self,
+        deployable: Deployable,
+        artifact: Stored | None,
+        measurement: Mapping[str, Any] | None,
+        baseline: Stored | None,
+    ) -> tuple[Gate, ...]:
+        if artifact is None:
+            return ()
+        bounds, ratio = deployable.bounds, None
+        if measurement is None:
+            # Not run; but a bound on the size needs no run.
+            bounds = {name: limit for name, limit in bounds.items() if name == "size_ratio"}
+        else:
+            ratio = self._latency_ratio(deployable, measurement)
+        return judge(
+            measurement,
+            bounds,
+            bytes=artifact.size,
+            baseline_bytes=baseline.size if baseline else None,
+            latency_ratio=ratio,
         )
 
     def _stopped(self, deployable: Deployable) -> Verdict | None:
@@ -180,10 +182,6 @@ class Judge:
             return None
         before, after = baseline["latency_ms"]["p50"], measurement["latency_ms"]["p50"]
         return float(after / before) if before else None
-
-    def _route_actions(self, deployable: Deployable) -> list[str]:
-        """The artifact's own steps, without those that measure it."""
-        return self._graph.below(deployable.artifact)
 
     def _notes(self, deployable: Deployable) -> tuple[str, ...]:
         notes: dict[str, None] = {}

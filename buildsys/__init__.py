@@ -10,11 +10,11 @@ The Python API is what the command itself calls:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from buildsys.engine.build import Settings
     from buildsys.engine.session import Build, Plan
     from buildsys.recipe import Recipe
@@ -29,6 +29,8 @@ def load(path: str | Path) -> Recipe:
     Raises:
         buildsys.recipe.RecipeError: With every finding, each with its line and column.
     """
+    from pathlib import Path
+
     from buildsys.engine.session import open_recipe
     from buildsys.planner import Catalog
 

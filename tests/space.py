@@ -115,7 +115,7 @@ class Space:
         with self.session() as session:
             return session.build(
                 selectors,
-                settings=Settings(jobs=jobs, keep_going=keep_going, timeout=60),
+                settings=Settings(jobs=jobs, max_failures=None if keep_going else 1, timeout=60),
                 listener=self.events.append,
             )
 

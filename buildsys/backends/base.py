@@ -66,6 +66,9 @@ class Format:
         unverified: Why it is not run, where `runtime` is `None`.
         dynamic: Whether artifacts keep dynamic sizes; else sizes are fixed at `example`.
         deployable: Whether a target may ask for it.
+        numeric: Whether it computes the model's outputs. What does not (a package, a listing) has
+            nothing to be compared with the original: it has no measurement, the original is not run
+            for it, and it is `unverified` with the format's reason.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Format:
     unverified: str = ""
     dynamic: bool = True
     deployable: bool = True
+    numeric: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,11 @@ class Rule:
     reproducible: bool = True
     user_code: bool = False
     available: Callable[[], str | None] = lambda: None
+
+    @property
+    def asks_machine(self) -> bool:
+        """Whether it looks at this machine before it says that it can run."""
+        return self.available is not Rule.available
 
     @property
     def quantizes(self) -> bool:

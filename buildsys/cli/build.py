@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from buildsys.cli import options
 from buildsys.cli.common import (
     console,
     open_file,
@@ -19,11 +21,17 @@ from buildsys.cli.common import (
     recipe_option,
     selector_argument,
 )
+from buildsys.cli.options import KeepGoing, user_settings, writable
+
+if TYPE_CHECKING:
+    from buildsys.engine.build import Settings
+    from buildsys.engine.events import Event
 
 COUNTS = ("hit", "ran", "failed", "blocked")
+TIMEOUT = 3600.0
 
 
-@click.command("build")
+@click.command("build", cls=KeepGoing)
 @selector_argument
 @recipe_option
 @output_options
@@ -31,25 +39,57 @@ COUNTS = ("hit", "ran", "failed", "blocked")
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
-    default=os.cpu_count() or 1,
     show_default="cores",
     help="How many actions run at a time.",
 )
-@click.option("-k", "--keep-going", is_flag=True, help="Go on with what no failed step is above.")
-@click.option("--strict", is_flag=True, help="Exit 3 when a deployable is unverified.")
+@click.option(
+    "-k",
+    "--keep-going",
+    "failures",
+    type=options.failures,
+    default=1,
+    metavar="[=N]",
+    help="Go on with what no failed step is above; with a number, until that many have failed.",
+)
+@click.option(
+    "--retry",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Try again when the environment failed, not the step: no network, a lost worker.",
+)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
-    show_default=True,
+    type=options.seconds,
+    show_default=f"{TIMEOUT:.0f}",
     metavar="SECONDS",
     help="Kill an action after this time.",
 )
+@click.option(
+    "--memory",
+    type=options.size,
+    metavar="SIZE",
+    show_default="what is free",
+    help="How much the running actions may take together: `8GiB`.",
+)
+@click.option("--offline", is_flag=True, help="Use no network: toolchains from what is kept only.")
+@click.option("--strict", is_flag=True, help="Exit 3 when a deployable is unverified.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Where artifacts go; default: artifacts/ beside the recipe.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what ran when, for Perfetto or chrome://tracing.",
+)
+@click.option(
+    "--events",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the lines of `--json` to a file, beside what is shown.",
 )
 def command(
     selectors: tuple[str, ...],
@@ -58,36 +98,47 @@ def command(
     color: str,
     quiet: bool,
     verbose: bool,
-    jobs: int,
-    keep_going: bool,
+    jobs: int | None,
+    failures: int,
+    retry: int | None,
+    timeout: float | None,
+    memory: int | None,
+    offline: bool,
     strict: bool,
-    timeout: float,
     out: Path | None,
+    trace: Path | None,
+    events: Path | None,
 ) -> int:
     """Build, verify and place the selected deployables.
 
     SELECTOR is a target (`ios`), a label (`ios/classifier.onnx`) or a glob over labels
     (`'*/classifier.tflite*'`). Without one, everything.
     """
-    from buildsys.engine.build import Settings
-    from buildsys.engine.events import Event
     from buildsys.engine.session import Session
     from buildsys.report.console import print_build
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
+    from buildsys.report.trace import TraceFile
 
     started = time.monotonic()
-    settings = Settings(jobs=jobs, keep_going=keep_going, timeout=timeout)
+    settings = chosen(jobs, failures, retry, timeout, memory)
     progress = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
+    with ExitStack() as stack:
+        lines = Lines(as_json, stack.enter_context(opened(events)))
+        timeline = None
+        if trace is not None:
+            writable(trace, "--trace")
+            timeline = stack.enter_context(TraceFile(trace))
+        end = stack.enter_context(ending(lines))
 
-    def tell(event: Event) -> None:
-        if as_json:
-            click.echo(json.dumps(event.to_json(), ensure_ascii=False))
-        progress(event)
+        def tell(event: Event) -> None:
+            lines.write(event.to_json())
+            if timeline is not None:
+                timeline(event)
+            progress(event)
 
-    with ending(as_json) as end:
         recipe = open_file(file)
-        with Session(recipe) as session, progress:
+        with Session(recipe, offline=offline) as session, progress:
             build = session.build(
                 selectors,
                 settings=settings,
@@ -104,8 +155,64 @@ def command(
     return build.exit
 
 
+def chosen(
+    jobs: int | None,
+    failures: int,
+    retry: int | None,
+    timeout: float | None,
+    memory: int | None,
+) -> Settings:
+    """How to run: the command line, then the user's settings, then the defaults."""
+    from buildsys.engine.build import Settings
+
+    user = user_settings()
+    retries = user.retries if retry is None else retry
+    return Settings(
+        jobs=jobs or user.jobs or os.cpu_count() or 1,
+        max_failures=failures or None,
+        timeout=timeout or user.timeout or TIMEOUT,
+        retries=retries or 0,
+        memory=user.memory if memory is None else memory,
+        resources=user.resources,
+    )
+
+
+class Lines:
+    """The lines of `--json`: on standard output, in a file, or both.
+
+    Events come from several threads; a line is never cut by another.
+    """
+
+    def __init__(self, shown: bool, file: IO[str] | None) -> None:
+        self._shown = shown
+        self._file = file
+        self._guard = threading.Lock()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Writes one line."""
+        if not self._shown and self._file is None:
+            return
+        line = json.dumps(record, ensure_ascii=False)
+        with self._guard:
+            if self._shown:
+                click.echo(line)
+            if self._file is not None:
+                self._file.write(line + "\n")
+
+
 @contextmanager
-def ending(as_json: bool) -> Iterator[dict[str, Any]]:
+def opened(events: Path | None) -> Iterator[IO[str] | None]:
+    """The file of `--events`, of which each line is written at once."""
+    if events is None:
+        yield None
+        return
+    writable(events, "--events")
+    with events.open("w", buffering=1, encoding="utf-8") as file:
+        yield file
+
+
+@contextmanager
+def ending(lines: Lines) -> Iterator[dict[str, Any]]:
     """Tells the last event of `--json`, however the build ends."""
     from buildsys.cli import errors
 
@@ -119,5 +226,4 @@ def ending(as_json: bool) -> Iterator[dict[str, Any]]:
         end["exit"] = errors.status(error) or errors.BUG
         raise
     finally:
-        if as_json:
-            click.echo(json.dumps({"event": "finished", **end}))
+        lines.write({"event": "finished", **end})

@@ -1,12 +1,15 @@
 """Runs an action graph.
 
-The strategy, in four points:
-- Actions are looked at in topological order, with the very code that `plan` uses; a hit costs nothing.
-- What has to run goes to a pool of threads, each of which minds one worker process. The thread that
-  called `run` coordinates: it alone opens the index, and it writes one transaction a finished action.
+The strategy, in five points:
+- Actions are looked at as soon as all above them is decided, with the very code that `plan` uses; a
+  hit costs nothing, and each action is looked at once unless something under it moved.
+- What has to run goes to a pool of threads, each of which minds one worker. The thread that called
+  `run` coordinates: it alone opens the index, and it writes one transaction a finished action.
+- Of several builds that want an action at once, the one that holds its claim runs it; the others
+  wait, and look again.
 - A toolchain is made when the first action that needs it comes up, beside whatever else is running.
-- A stored object that turns out to be bad is taken out and its maker runs again; an input that
-  changed meanwhile is looked at again. Nothing of a failed action is kept but its folder and log.
+- A stored file that is gone or turns out to be bad is made again when something needs it; an input
+  that changed meanwhile is looked at again. Nothing of a failed action is kept but its folder and log.
 """
 
 from __future__ import annotations
@@ -14,23 +17,54 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import time
+from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from buildsys.engine import keys
+from buildsys.engine import keys, schedule
+from buildsys.engine.claims import Claims
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Event, Listener
-from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, Outcome
+from buildsys.engine.executors import Done, Failed, Job, Outcome
 from buildsys.engine.keys import Manifest
-from buildsys.engine.walk import Standing, State, Walk
+from buildsys.engine.lease import Lease
+from buildsys.engine.walk import Standing, State, Walk, roots
 from buildsys.planner.graph import Action, ActionGraph, FileInput
 from buildsys.store import CorruptObject, StoreError, Trace
+from buildsys.store.index import Expense
 from buildsys.toolchains import ToolchainError
 from buildsys.toolchains.worker_host import MODULES
 
 ATTEMPTS = 3
+POLL = 0.05
+"""Seconds between two looks at an action that another build is running."""
+
+
+class Executor(Protocol):
+    """What runs actions; called from several threads."""
+
+    processes_started: int
+
+    def run(self, job: Job) -> Outcome:
+        """Does a step and puts what it made into the store."""
+        ...
+
+    def stop(self) -> None:
+        """Kills what is running."""
+        ...
+
+    def retire(self, environment: str) -> None:
+        """Says that no further action needs an environment."""
+        ...
+
+    def close(self) -> None:
+        """Ends whatever is kept running between actions."""
+        ...
 
 
 @dataclass
@@ -39,13 +73,19 @@ class Settings:
 
     Attributes:
         jobs: How many actions may run at a time.
-        keep_going: Whether actions that do not depend on a failed one still run.
+        max_failures: How many steps may fail before nothing new is started; `None` for no limit.
         timeout: Seconds after which an action is killed.
+        retries: How often a step is tried again when its environment failed, not the step.
+        memory: Bytes that running actions may take together; `None` for what is free.
+        resources: How many there are of each named resource.
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    keep_going: bool = False
+    max_failures: int | None = 1
     timeout: float = 3600.0
+    retries: int = 0
+    memory: int | None = None
+    resources: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,6 +113,10 @@ class Run:
         standing = self.standings.get(action)
         return standing.trace if standing else None
 
+    def settled(self, action: str) -> bool:
+        """Whether it is decided what became of an action."""
+        return action in self.standings or action in self.failures or action in self.skipped
+
 
 @dataclass(frozen=True)
 class _Finished:
@@ -84,16 +128,29 @@ class _Finished:
 
 
 class Coordinator:
-    """Runs one graph once."""
+    """Runs one graph once.
+
+    Args:
+        walk: The graph, and how to look at it.
+        environments: Where workers run.
+        executor: What runs them.
+        project: The recipe's folder.
+        settings: How to run.
+        listener: Is told what happens.
+        claims: Which actions this build runs, of those that several want.
+        lease: Keeps what this build uses from being collected.
+    """
 
     def __init__(
         self,
         walk: Walk,
         environments: Environments,
-        executor: LocalExecutor,
+        executor: Executor,
         project: Path,
         settings: Settings,
         listener: Listener,
+        claims: Claims,
+        lease: Lease,
     ) -> None:
         self._walk = walk
         self._graph: ActionGraph = walk.graph
@@ -102,13 +159,41 @@ class Coordinator:
         self._project = project
         self._settings = settings
         self._listener = listener
+        self._claims = claims
+        self._lease = lease
+        self._began = time.monotonic()
         self._messages: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
         self._run = Run()
-        self._waiting: dict[str, Action] = dict(self._graph.actions)
+        self._roots = roots(self._graph.deployables)
+        self._consumers: dict[str, list[str]] = {}
+        self._missing: dict[str, int] = {}
+        """Actions that wait for others: how many of those above them are not decided."""
+        self._ready: deque[str] = deque()
+        self._candidates = schedule.Candidates(lambda name: self._remaining[name])
         self._in_flight: dict[str, Job] = {}
-        self._making: set[str] = set()
+        self._twins: dict[str, list[str]] = {}
+        self._elsewhere: set[str] = set()
+        self._told: dict[str, str] = {}
+        self._making: dict[str, list[str]] = {}
+        self._left: dict[str, int] = {}
+        self._demanded: set[str] = set()
+        self._reopened: dict[str, Trace] = {}
         self._attempts: dict[str, int] = {}
-        self._damaged: set[tuple[str, str]] = set()
+        self._tries: dict[str, int] = {}
+        self._damaged: dict[tuple[str, str], int] = {}
+        self._room = schedule.Room(
+            settings.jobs,
+            settings.memory if settings.memory is not None else schedule.free_memory(),
+            settings.resources,
+        )
+
+    @cached_property
+    def _expected(self) -> dict[str, Expense]:
+        return schedule.expenses(self._walk)
+
+    @cached_property
+    def _remaining(self) -> dict[str, float]:
+        return schedule.remaining(self._walk, self._expected)
 
     def run(self) -> Run:
         """Brings every action of the graph to an end.
@@ -117,57 +202,105 @@ class Coordinator:
             StoreError: The store cannot be written.
             KeyboardInterrupt: The user stopped it; workers have been killed.
         """
-        pool = ThreadPoolExecutor(max_workers=self._settings.jobs)
+        for action in self._graph.actions.values():
+            above = set(action.upstream())
+            for name in above:
+                self._consumers.setdefault(name, []).append(action.id)
+            self._missing[action.id] = len(above)
+            if action.environment is not None:
+                self._left[action.environment] = self._left.get(action.environment, 0) + 1
+            if not above:
+                self._ready.append(action.id)
+        # Two more, so that toolchains are made beside what runs.
+        pool = ThreadPoolExecutor(max_workers=self._settings.jobs + 2)
         try:
             while True:
-                self._start_what_is_ready(pool)
-                if not self._in_flight and not self._making:
+                self._advance(pool)
+                if not (self._in_flight or self._making or self._elsewhere):
                     break
-                self._take(self._messages.get())
+                with contextlib.suppress(queue.Empty):
+                    self._take(self._messages.get(timeout=POLL if self._elsewhere else None))
         except BaseException:
             self._executor.stop()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        for name in self._waiting:
-            self._run.skipped.setdefault(name, "an earlier step failed")
-        self._walk.index.note(
-            (self._graph.actions[name].slots, standing.key)
-            for name, standing in self._run.standings.items()
-            if standing.state is State.HIT and standing.key is not None
-        )
+            self._claims.give_back_all()
+        for name in self._graph.actions:
+            if not self._run.settled(name):
+                self._run.skipped[name] = "an earlier step failed"
+        self._keep_history()
         return self._run
 
-    def _start_what_is_ready(self, pool: ThreadPoolExecutor) -> None:
-        for action in list(self._waiting.values()):
-            if not self._ready(action):
-                continue
-            reason = self._decided(action)
-            if reason is not None:
-                self._skip(action, reason)
-                continue
-            standing = self._walk.standing(action, self._run.standings)
-            if standing.state is State.HIT:
-                self._finish_hit(action, standing)
-            elif standing.state is State.BLOCKED:
-                self._run.standings[action.id] = standing
-                self._skip(action, standing.reason or "")
-            elif self._stopped():
-                continue  # Without --keep-going nothing new starts; hits above are still taken.
-            elif action.environment is not None and not self._has(action.environment):
-                self._make(pool, action.environment)
-            elif len(self._in_flight) < self._settings.jobs:
-                self._start(pool, action, standing)
+    def _keep_history(self) -> None:
+        hits = {
+            name: standing
+            for name, standing in self._run.standings.items()
+            if standing.trace is not None and standing.key is not None
+        }
+        actions = self._graph.actions
+        ran = set(self._run.executed)
+        self._walk.index.note(
+            self._walk.known,
+            ((actions[n].slots, str(s.key)) for n, s in hits.items() if n not in ran),
+        )
+        self._walk.index.touch(s.trace for s in hits.values() if s.trace is not None)
+
+    # Looking at actions, and starting them
+
+    def _advance(self, pool: ThreadPoolExecutor) -> None:
+        """Looks at all that can be looked at, then starts what there is room for."""
+        for name in self._elsewhere:
+            self._candidates.add(name)  # It may be free by now; to ask is to try.
+        self._elsewhere.clear()
+        while True:
+            while self._ready:
+                self._look(self._ready.popleft(), pool)
+            if self._stopped():
+                self._candidates.clear()
+                break
+            if self._room.full or not len(self._candidates):
+                break
+            chosen = self._candidates.take(self._fits)
+            if chosen is None:
+                break
+            self._start(pool, chosen)
+
+    def _fits(self, name: str) -> bool:
+        action = self._graph.actions[name]
+        return self._room.fits(self._expected[name].peak_rss, action.resources)
+
+    def _look(self, name: str, pool: ThreadPoolExecutor) -> None:
+        action = self._graph.actions[name]
+        if self._run.settled(name) or name in self._in_flight or self._missing[name]:
+            return
+        reason = self._decided(action)
+        if reason is not None:
+            self._skip(action, reason)
+            return
+        standing = self._walk.standing(action, self._run.standings)
+        if standing.state is State.HIT or (standing.lost and not self._needs_files(name)):
+            self._finish_hit(action, standing)
+        elif standing.state is State.BLOCKED:
+            self._run.standings[name] = standing
+            self._skip(action, standing.reason or "")
+        elif (lacking := self._room.lacks(action.resources)) is not None:
+            self._skip(action, f"it needs {lacking}, of which this machine has too little")
+        elif self._stopped():
+            pass  # Nothing new starts after too many failures; hits are still taken.
+        elif action.environment is not None and not self._has(action.environment):
+            self._make(pool, action.environment, name)
+        else:
+            self._candidates.add(name)
+
+    def _needs_files(self, name: str) -> bool:
+        """Whether an action's own files are needed, not only what is known of them."""
+        return name in self._roots or name in self._demanded
 
     def _stopped(self) -> bool:
-        failed = self._run.failures or self._run.environment_error
-        return bool(failed) and not self._settings.keep_going
-
-    def _ready(self, action: Action) -> bool:
-        return all(
-            name in self._run.standings or name in self._run.failures or name in self._run.skipped
-            for name in action.upstream()
-        )
+        limit = self._settings.max_failures
+        failed = len(self._run.failures) + (self._run.environment_error is not None)
+        return limit is not None and failed >= limit
 
     def _decided(self, action: Action) -> str | None:
         """Why an action will not be run, where one above it gave nothing."""
@@ -179,19 +312,57 @@ class Coordinator:
         return None
 
     def _skip(self, action: Action, reason: str) -> None:
-        del self._waiting[action.id]
         self._run.skipped[action.id] = reason
+        self._settle(action)
+
+    def _settle(self, action: Action) -> None:
+        """Tells those below that one more of those above them is decided."""
+        for name in self._consumers.get(action.id, ()):
+            self._missing[name] -= 1
+            if self._missing[name] == 0:
+                self._ready.append(name)
+        if action.environment is not None:
+            self._left[action.environment] -= 1
+            if not self._left[action.environment]:
+                self._executor.retire(action.environment)
+
+    def _reopen(self, name: str) -> None:
+        """Takes back what was decided of an action, so that it is looked at again."""
+        standing = self._run.standings.pop(name)
+        action = self._graph.actions[name]
+        if standing.trace is not None:
+            self._reopened[name] = standing.trace
+        if action.environment is not None:
+            self._left[action.environment] += 1
+        for below in self._consumers.get(name, ()):
+            self._missing[below] += 1
+        if self._missing[name] == 0:
+            self._ready.append(name)
+
+    def _demand(self, action: Action) -> bool:
+        """Has the inputs of an action made again whose files are gone; whether there are any."""
+        gone = [
+            name
+            for name in dict.fromkeys(action.upstream())
+            if (trace := self._run.trace(name)) is not None and not self._walk.present(trace)
+        ]
+        for name in gone:
+            self._demanded.add(name)
+            self._reopen(name)
+        return bool(gone)
 
     def _has(self, environment: str) -> bool:
         return self._environments.fingerprint(environment) is not None
 
-    def _make(self, pool: ThreadPoolExecutor, environment: str) -> None:
+    def _make(self, pool: ThreadPoolExecutor, environment: str, name: str) -> None:
+        """Has a toolchain made; the action is looked at again when that has come to an end."""
         if environment in self._making:
+            self._making[environment].append(name)
             return
-        self._making.add(environment)
+        self._making[environment] = [name]
 
         def progress(line: str) -> None:
-            self._listener(Event("toolchain", {"toolchain": environment, "message": line}))
+            self._tell_of("toolchain", {"toolchain": environment, "message": line})
 
         def make() -> None:
             error: BaseException | None = None
@@ -203,13 +374,20 @@ class Coordinator:
 
         pool.submit(make)
 
-    def _start(self, pool: ThreadPoolExecutor, action: Action, standing: Standing) -> None:
-        job = self._job(action, standing)
-        if job is None or job.key in self._keys_in_flight():
-            return  # The same step under another name is running: wait, and take what it gave.
-        del self._waiting[action.id]
-        self._in_flight[action.id] = job
-        self._listener(Event("action_started", self._fields(action)))
+    def _start(self, pool: ThreadPoolExecutor, name: str) -> None:
+        action = self._graph.actions[name]
+        self._begin()
+        if self._run.settled(name) or name in self._in_flight or self._missing[name]:
+            return  # What is above it was taken back since.
+        job = self._claimed(action)
+        if job is None:
+            return
+        if self._demand(action):
+            self._claims.give_back(job.key)
+            return  # It comes up again when they are there.
+        self._in_flight[name] = job
+        self._room.take(name, self._expected[name].peak_rss, action.resources)
+        self._tell_of("action_started", self._fields(action))
 
         def work() -> None:
             outcome: Outcome | BaseException
@@ -217,12 +395,50 @@ class Coordinator:
                 outcome = self._executor.run(job)
             except BaseException as caught:
                 outcome = caught
-            self._messages.put(_Finished(job, action.id, outcome))
+            self._messages.put(_Finished(job, name, outcome))
 
         pool.submit(work)
 
-    def _keys_in_flight(self) -> set[str]:
-        return {job.key for job in self._in_flight.values()}
+    def _begin(self) -> None:
+        """Before the first action runs: says what this build uses, then looks whether it is there."""
+        if self._lease.is_open:
+            return
+        self._lease.open()
+        traces = [*self._walk.known.traces.values()]
+        traces += [s.trace for s in self._run.standings.values() if s.trace is not None]
+        self._lease.add(o.digest for trace in traces for o in trace.outputs.values())
+        for name, standing in list(self._run.standings.items()):
+            if (
+                standing.trace is not None
+                and self._needs_files(name)
+                and not self._walk.present(standing.trace)
+            ):
+                self._reopen(name)
+
+    def _claimed(self, action: Action) -> Job | None:
+        """The job of an action that is ours to run; `None` where it is not, or not any more."""
+        standing = self._walk.standing(action, self._run.standings)
+        job = self._job(action, standing)
+        if job is None:
+            return None
+        if any(job.key == other.key for other in self._in_flight.values()):
+            # The same step under another name is running: take what it gives.
+            self._twins.setdefault(job.key, []).append(action.id)
+            return None
+        holder = self._claims.take(job.key)
+        if holder is not None:
+            self._elsewhere.add(action.id)
+            if self._told.get(action.id) != holder:
+                self._told[action.id] = holder
+                self._tell_of("waiting", {**self._fields(action), "holder": holder})
+            return None
+        # Whoever had it may have finished it between our look and our claim.
+        now = self._walk.standing(action, self._run.standings)
+        if now.state is State.HIT or (now.lost and not self._needs_files(action.id)):
+            self._claims.give_back(job.key)
+            self._finish_hit(action, now)
+            return None
+        return job
 
     def _job(self, action: Action, standing: Standing) -> Job | None:
         inputs: dict[str, tuple[Path | None, str]] = {}
@@ -245,69 +461,103 @@ class Coordinator:
             timeout=self._settings.timeout,
         )
 
+    # What comes back
+
     def _take(self, message: _Finished) -> None:
         if message.job is None:
-            self._making.discard(message.action)
-            if isinstance(message.outcome, ToolchainError):
-                self._no_toolchain(message.action, message.outcome)
-            elif isinstance(message.outcome, BaseException):
-                raise message.outcome
-            elif not self._has(message.action):
-                error = ToolchainError(message.action, "it was made, and is not there", None)
-                self._no_toolchain(message.action, error)
+            self._toolchain_made(message.action, message.outcome)
             return
+        self._room.give_back(message.action)
         action = self._in_flight.pop(message.action).action
         outcome = message.outcome
-        if isinstance(outcome, CorruptObject):
-            self._again(action, outcome)
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        elif isinstance(outcome, Failed):
-            if outcome.changed and self._attempt(action):
-                self._waiting[action.id] = action
-            else:
-                self._fail(action, outcome)
-        elif isinstance(outcome, Done):
-            self._finish(action, message.job, outcome)
+        try:
+            if isinstance(outcome, CorruptObject):
+                self._damage(action, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif isinstance(outcome, Failed):
+                self._failed(action, outcome)
+            elif isinstance(outcome, Done):
+                self._finish(action, message.job, outcome)
+        finally:
+            self._claims.give_back(message.job.key)
+        self._ready.extend(self._twins.pop(message.job.key, ()))
 
-    def _no_toolchain(self, environment: str, error: ToolchainError) -> None:
-        self._run.environment_error = self._run.environment_error or error
-        for action in list(self._waiting.values()):
-            if action.environment == environment:
-                self._skip(action, f"toolchain {environment}: {error}")
+    def _toolchain_made(self, environment: str, outcome: object) -> None:
+        waiting = self._making.pop(environment)
+        if isinstance(outcome, BaseException) and not isinstance(outcome, ToolchainError):
+            raise outcome
+        if outcome is None and not self._has(environment):
+            outcome = ToolchainError(environment, "it was made, and is not there", None)
+        if outcome is None:
+            self._ready.extend(waiting)
+            return
+        assert isinstance(outcome, ToolchainError)
+        if self._try_again(environment):
+            message = f"toolchain {environment} is tried again: {outcome}"
+            self._tell_of("diagnostic", {"severity": "warning", "message": message})
+            self._ready.extend(waiting)
+            return
+        self._run.environment_error = self._run.environment_error or outcome
+        for name in waiting:
+            self._skip(self._graph.actions[name], f"toolchain {environment}: {outcome}")
+
+    def _try_again(self, what: str) -> bool:
+        self._tries[what] = self._tries.get(what, 0) + 1
+        return self._tries[what] <= self._settings.retries
+
+    def _failed(self, action: Action, failed: Failed) -> None:
+        if failed.changed and self._attempt(action):
+            self._ready.append(action.id)
+        elif failed.environment and self._try_again(action.id):
+            self._tell("warning", f"{failed.message}; it is tried again", action)
+            self._ready.append(action.id)
+        else:
+            self._fail(action, failed)
 
     def _attempt(self, action: Action) -> bool:
         self._attempts[action.id] = self._attempts.get(action.id, 0) + 1
         return self._attempts[action.id] < ATTEMPTS
 
-    def _again(self, action: Action, error: CorruptObject) -> None:
-        """A stored input was bad: whatever made it is a miss now, and so is the action itself.
-
-        What was built on top of it meanwhile is looked at again as well. The maker may give other
-        bytes this time, and an artifact must never ship with another one's figures.
-        """
-        if (action.id, error.digest) in self._damaged:
+    def _damage(self, action: Action, error: CorruptObject) -> None:
+        """A stored input was bad: whatever made it is a miss now."""
+        times = self._damaged.get((action.id, error.digest), 0) + 1
+        self._damaged[action.id, error.digest] = times
+        if times > ATTEMPTS:
             raise StoreError(str(error), "the disk may be failing")
-        self._damaged.add((action.id, error.digest))
         self._tell("warning", f"a stored file was damaged and is made again ({error})", action)
-        reopened = {name for name in action.upstream() if name in self._run.standings}
-        for other in self._graph.actions.values():
-            if reopened & set(other.upstream()):
-                reopened.add(other.id)
-        for name in reopened:
-            self._run.standings.pop(name, None)
-        reopened = {n for n in reopened if n not in self._in_flight} | {action.id}
-        wait = (
-            (reopened | self._waiting.keys()) - self._run.failures.keys() - self._run.skipped.keys()
-        )
-        self._waiting = {n: a for n, a in self._graph.actions.items() if n in wait}
+        if all(name in self._run.standings for name in action.upstream()):
+            self._demand(action)
+        if not self._missing[action.id]:
+            self._ready.append(action.id)
 
     def _finish_hit(self, action: Action, standing: Standing) -> None:
-        del self._waiting[action.id]
+        if self._lease.is_open and standing.trace is not None:
+            self._lease.add(o.digest for o in standing.trace.outputs.values())
+            if self._needs_files(action.id) and not self._walk.present(standing.trace):
+                self._ready.append(action.id)  # It was collected a moment ago.
+                return
         self._run.standings[action.id] = standing
-        self._listener(
-            Event("action_finished", {**self._fields(action), "cached": True, "seconds": 0.0})
-        )
+        self._compare(action, standing.trace)
+        fields = {**self._fields(action), "cached": True, "seconds": 0.0}
+        self._tell_of("action_finished", fields)
+        self._settle(action)
+
+    def _compare(self, action: Action, trace: Trace | None) -> None:
+        """Where an action gave other bytes than before, all that was built on those is looked at again.
+
+        An artifact must never ship with another one's figures.
+        """
+        before = self._reopened.pop(action.id, None)
+        if before is None or trace is None:
+            return
+        if {n: o.digest for n, o in before.outputs.items()} == {
+            n: o.digest for n, o in trace.outputs.items()
+        }:
+            return
+        for name in self._consumers.get(action.id, ()):
+            if name in self._run.standings:
+                self._reopen(name)
 
     def _finish(self, action: Action, job: Job, outcome: Done) -> None:
         record = {name: v for name, v in job.manifest.items() if name != "discovered"}
@@ -323,9 +573,16 @@ class Coordinator:
                 return
             static = keys.digest(record)
             record["discovered"] = outcome.discovered
-        key = keys.digest(record)
+        text = keys.canonical(record)
+        key = keys.digest_of(text)
         trace = Trace(
-            key, record, outcome.outputs, outcome.notes, outcome.seconds, outcome.peak_rss
+            key,
+            text.decode(),
+            outcome.outputs,
+            outcome.notes,
+            outcome.seconds,
+            outcome.peak_rss,
+            time.time(),
         )
         self._walk.index.record(
             trace,
@@ -334,23 +591,35 @@ class Coordinator:
             static,
             keys.canonical(outcome.discovered).decode() if action.user_code else None,
         )
-        if all(name in self._run.standings for name in action.upstream()):
-            self._run.standings[action.id] = Standing(State.HIT, record, key, static, trace)
-        else:
-            self._waiting[action.id] = action  # Something above it is being made again.
         self._run.executed.append(action.id)
         self._run.logs[action.id] = outcome.log
-        self._listener(
-            Event(
-                "action_finished",
-                {
-                    **self._fields(action),
-                    "cached": False,
-                    "seconds": round(outcome.seconds, 3),
-                    "peak_rss_bytes": outcome.peak_rss,
-                },
-            )
+        self._tell_of(
+            "action_finished",
+            {
+                **self._fields(action),
+                "cached": False,
+                "seconds": round(outcome.seconds, 3),
+                "peak_rss_bytes": outcome.peak_rss,
+                "phases": {name: round(each, 6) for name, each in outcome.phases.items()},
+            },
         )
+        if self._missing[action.id]:
+            return  # Something above it is being made again: it is looked at once more then.
+        if not self._is_of_now(action, job):
+            self._ready.append(action.id)
+            return
+        self._run.standings[action.id] = Standing(State.HIT, record, key, static, trace)
+        self._compare(action, trace)
+        self._settle(action)
+
+    def _is_of_now(self, action: Action, job: Job) -> bool:
+        """Whether what an action ran on is still what those above it gave."""
+        for name, given in action.inputs.items():
+            if not isinstance(given, FileInput):
+                trace = self._run.trace(given.action)
+                if trace is None or trace.outputs[given.output].digest != job.inputs[name][1]:
+                    return False
+        return True
 
     def _edited(self, action: Action, record: Manifest) -> str | None:
         """A file of the user's that is not now what the key says."""
@@ -378,22 +647,29 @@ class Coordinator:
         message = f"{what} changed while {action.rule} ran; what it gave is not kept"
         if self._attempt(action):
             self._tell("warning", message, action)
-            self._waiting[action.id] = action
+            if not self._missing[action.id]:
+                self._ready.append(action.id)
         else:
             self._fail(action, Failed(message, "run the build again when nothing writes there"))
 
     def _fail(self, action: Action, failed: Failed) -> None:
-        self._waiting.pop(action.id, None)
         self._run.failures[action.id] = failed
         self._run.executed.append(action.id)
         if failed.log is not None:
             self._run.logs[action.id] = failed.log
         self._tell("error", failed.message, action)
+        self._settle(action)
+
+    # Telling
 
     def _tell(self, severity: str, message: str, action: Action) -> None:
-        self._listener(
-            Event("diagnostic", {"severity": severity, "message": message, **self._fields(action)})
+        self._tell_of(
+            "diagnostic", {"severity": severity, "message": message, **self._fields(action)}
         )
+
+    def _tell_of(self, event: str, fields: dict[str, Any]) -> None:
+        at = round(time.monotonic() - self._began, 6)
+        self._listener(Event(event, {**fields, "at": at}))
 
     @staticmethod
     def _fields(action: Action) -> dict[str, Any]:

@@ -62,6 +62,14 @@ class Environments:
             return None
         return self._provisioner.lock_digest(environment)
 
+    def evidence(self, environment: str) -> list[Path]:
+        """Files whose change may change an environment's fingerprint."""
+        if environment == "host":
+            return []  # The folders of `sys.path`: everybody who asks looks at those anyway.
+        if environment.startswith(REQUIREMENTS):
+            return self._provisioner.evidence_requirements(self._file(environment))
+        return self._provisioner.evidence(environment)
+
     @staticmethod
     def _file(environment: str) -> Path:
         return Path(environment.removeprefix(REQUIREMENTS))

@@ -28,7 +28,12 @@ def canonical(record: Any) -> bytes:
 
 def digest(record: Any) -> str:
     """The sha256 of a record's canonical bytes, in hexadecimal."""
-    return hashlib.sha256(canonical(record)).hexdigest()
+    return digest_of(canonical(record))
+
+
+def digest_of(text: bytes) -> str:
+    """The sha256 of canonical bytes, in hexadecimal."""
+    return hashlib.sha256(text).hexdigest()
 
 
 def shape(action: Action, implementation: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,23 +11,21 @@ from types import TracebackType
 
 import platformdirs
 
-from buildsys.engine.build import Coordinator, Run, Settings
+from buildsys.engine import schedule
+from buildsys.engine.build import Executor, Run, Settings
+from buildsys.engine.engine import Engine, Project
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import VERSION, Event, Listener, ignore
-from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.explain import Explainer, Reason
-from buildsys.engine.placing import Placing
 from buildsys.engine.verdicts import Judge, Status, Verdict
 from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
 from buildsys.recipe import Recipe, load
-from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
+from buildsys.store import StoreError
 from buildsys.toolchains import Provisioner
 
 CACHE_VARIABLE = "MODELBUILD_CACHE"
 TOOLCHAINS_VARIABLE = "MODELBUILD_TOOLCHAINS"
-LEFTOVERS_SECONDS = 7 * 86_400
-"""How long the folders of failed steps, and what killed builds left, are kept."""
 
 
 def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -135,6 +132,8 @@ class Session:
         catalog: All backends.
         root: The store's folder; default: `cache_root()`.
         salt: Mixed into every key, to force a build of its own.
+        offline: Whether toolchains that are missing are made without the network.
+        executor: Runs actions; worker processes on this machine by default.
     """
 
     def __init__(
@@ -144,11 +143,12 @@ class Session:
         *,
         root: Path | None = None,
         salt: str = "",
+        offline: bool = False,
+        executor: Executor | None = None,
     ) -> None:
         self.recipe = recipe
         self.catalog = catalog or Catalog.load()
         self.root = root or cache_root()
-        self.store = Store(self.root)
         overrides = {
             name: recipe.folder / toolchain.lock
             for name, toolchain in recipe.spec.toolchains.items()
@@ -157,15 +157,11 @@ class Session:
             toolchains_root(self.root), self.catalog.toolchains, overrides
         )
         self.environments = Environments(self.provisioner)
-        self._salt = salt
+        self.engine = Engine(self.root, self.environments, executor=executor, salt=salt)
 
     def __enter__(self) -> Session:
-        self._open()
+        self.engine.__enter__()
         return self
-
-    def _open(self) -> None:
-        self.index = Index(self.root)
-        self.memo = Memo(self.index)
 
     def __exit__(
         self,
@@ -173,17 +169,19 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.index.close()
+        self.engine.__exit__(kind, error, trace)
 
-    def _walk(self, graph: ActionGraph) -> Walk:
-        return Walk(
-            graph,
+    def project(self, out: Path | None = None) -> Project:
+        """The recipe as the engine knows it.
+
+        Args:
+            out: Where artifacts go; default: `artifacts/` beside the recipe.
+        """
+        return Project(
+            self.recipe.spec.project,
             self.recipe.folder,
-            self.store,
-            self.index,
-            self.memo,
-            self.environments,
-            salt=self._salt,
+            self.recipe.path.name,
+            out or self.recipe.folder / "artifacts",
         )
 
     def graph(self, selectors: Iterable[str] = ()) -> ActionGraph:
@@ -197,15 +195,12 @@ class Session:
 
     def plan(self, selectors: Iterable[str] = ()) -> Plan:
         """What a build would do. Runs nothing; only digests of files are memoised."""
-        try:
-            return self._plan(selectors)
-        except DamagedIndex:
-            self._open()  # It was set aside: what it knew is found out again.
-            return self._plan(selectors)
+        chosen = tuple(selectors)
+        return self.engine.mended(lambda: self._plan(chosen), lambda _: None)
 
     def _plan(self, selectors: Iterable[str]) -> Plan:
         graph = self.graph(selectors)
-        walk = self._walk(graph)
+        walk = self.engine.walk(graph, self.project())
         standings = walk.states()
         explainer = Explainer(self.recipe, graph, walk, standings)
         reasons = {
@@ -214,14 +209,14 @@ class Session:
             if standings[name].state in (State.RUN, State.MAYBE)
         }
         planned = [self._planned(d, standings, explainer) for d in graph.deployables]
-        judge = Judge(graph, Run(standings), self.store, self.environments)
+        judge = Judge(graph, Run(standings), self.engine.store, self.environments)
         planned = [
             replace(p, rejected=judge.rejection(p.deployable)) if p.sign == "=" else p
             for p in planned
         ]
         with suppress(StoreError):  # A store that cannot be written can still be planned against.
-            self.memo.save()
-        return Plan(graph, standings, reasons, planned, self._estimate(graph, standings))
+            self.engine.memo.save()
+        return Plan(graph, standings, reasons, planned, self._estimate(walk, standings))
 
     @staticmethod
     def _planned(
@@ -241,15 +236,18 @@ class Session:
             deployable, "~" if sure else "?", tuple(explainer.roots(deployable)), None
         )
 
-    def _estimate(self, graph: ActionGraph, standings: Mapping[str, Standing]) -> float | None:
+    @staticmethod
+    def _estimate(walk: Walk, standings: Mapping[str, Standing]) -> float | None:
+        """Seconds of work by history; `None` where there is none for some rule that is to run."""
+        rules = walk.index.expenses()
         seconds = 0.0
         for name, standing in standings.items():
             if standing.state not in (State.RUN, State.MAYBE):
                 continue
-            known = self.index.seconds(graph.actions[name].rule)
-            if known is None:
+            action = walk.graph.actions[name]
+            if action.rule not in rules:
                 return None
-            seconds += known
+            seconds += schedule.expense(action, walk, rules).seconds
         return seconds
 
     def build(
@@ -276,77 +274,24 @@ class Session:
             StoreError: The store or the artifacts' folder cannot be written.
         """
         listener(Event("version", {"version": VERSION}))
-        arguments = (list(selectors), settings or Settings(), out, strict, listener)
-        try:
-            return self._build(*arguments)
-        except DamagedIndex as error:
-            message = f"the store's index was damaged and is made anew ({error})"
-            listener(Event("diagnostic", {"severity": "warning", "message": message}))
-            self._open()
-            return self._build(*arguments)
 
-    def _build(
-        self,
-        selectors: Iterable[str],
-        settings: Settings,
-        out: Path | None,
-        strict: bool,
-        listener: Listener,
-    ) -> Build:
-        self.store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
+        def warn(message: str) -> None:
+            listener(Event("diagnostic", {"severity": "warning", "message": message}))
+
         graph = self.graph(selectors)
-        placing = Placing(
-            out or self.recipe.folder / "artifacts", self.recipe.path.name, self.store, self.memo
+        project = self.project(out)
+        outcome = self.engine.mended(
+            lambda: self.engine.build(graph, project, settings or Settings(), listener), warn
         )
-        executor = LocalExecutor(self.store)
-        executed: list[str] = []
-        damaged: set[str] = set()
-        while True:
-            coordinator = Coordinator(
-                self._walk(graph),
-                self.environments,
-                executor,
-                self.recipe.folder,
-                settings,
-                listener,
-            )
-            run = coordinator.run()
-            executed += run.executed
-            try:
-                verdicts = Judge(graph, run, self.store, self.environments).verdicts()
-                placing.place(
-                    verdicts,
-                    graph.labels,
-                    lambda holder: listener(
-                        Event(
-                            "diagnostic",
-                            {"severity": "warning", "message": f"waiting for {holder}"},
-                        )
-                    ),
-                )
-                break
-            except CorruptObject as error:
-                # It was taken out, so its maker is a miss now. Twice the same means a bad disk.
-                if error.digest in damaged:
-                    raise StoreError(str(error), "the disk may be failing") from error
-                damaged.add(error.digest)
-                message = f"a stored file was damaged and is made again ({error})"
-                listener(Event("diagnostic", {"severity": "warning", "message": message}))
-        run.executed = list(dict.fromkeys(executed))
-        self.memo.save()
         build = Build(
             self.recipe,
             graph,
-            run,
-            verdicts,
-            placing.folder,
-            exit_status(run, verdicts, strict),
-            executor.processes_started,
-            {
-                v.deployable.label: path
-                for v in verdicts
-                if (path := placing.path(v.deployable, v.status)) is not None
-            },
+            outcome.run,
+            outcome.verdicts,
+            project.artifacts,
+            exit_status(outcome.run, outcome.verdicts, strict),
+            outcome.processes,
+            outcome.paths,
         )
         self._announce(build, listener)
         return build

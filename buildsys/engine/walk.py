@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildsys.engine import keys
 from buildsys.engine.environments import Environments
 from buildsys.engine.keys import Change, Manifest
-from buildsys.planner.graph import Action, ActionGraph, FileInput
+from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.store import Index, Memo, Store, Trace
 from buildsys.toolchains import worker_host
 
 LOST = "its stored output is gone"
+NOT_NEEDED = "its stored output is gone, and nothing needs it"
 TWIN = "another action may turn out to be the same"
 
 
@@ -42,7 +43,7 @@ class Standing:
             record matches the disk.
         key: The action key, where all of it is known.
         static: The static key of an action that discovers what it reads.
-        trace: What the action gave, for a hit.
+        trace: What the action gave, for a hit; also where the key is known and the files are gone.
         reason: For `MAYBE` and `BLOCKED`: why, in words.
     """
 
@@ -53,13 +54,34 @@ class Standing:
     trace: Trace | None = None
     reason: str | None = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is known what the action gave, and its files are gone."""
+        return self.state is State.MAYBE and self.trace is not None
+
 
 class Walk:
-    """One look at a graph: keys and states, with nothing run."""
+    """One look at a graph: keys and states, with nothing run.
+
+    Attributes:
+        graph: What is looked at.
+        known: What was last built for this project, as it was when the walk was made.
+
+    Args:
+        graph: What is looked at.
+        name: The project's name, under which history is kept.
+        project: Its folder.
+        store: Stored files.
+        index: What each key gave.
+        memo: Digests of the user's files.
+        environments: What is installed.
+        salt: Mixed into every key.
+    """
 
     def __init__(
         self,
         graph: ActionGraph,
+        name: str,
         project: Path,
         store: Store,
         index: Index,
@@ -76,9 +98,25 @@ class Walk:
         self._environments = environments
         self._salt = salt
         self._implementations: dict[tuple[Path, ...], str] = {}
+        self._shapes: dict[str, bool] = {}
+        self.known = index.known(name)
+        self.sources: list[Path] = []
+        self.listings: dict[str, str] = {}
 
     def states(self) -> dict[str, Standing]:
         """The state of every action, in topological order."""
+        found = self._states()
+        needed = roots(self.graph.deployables)
+        for name in reversed(found):
+            standing = found[name]
+            if standing.lost and name not in needed:
+                # Made anew only when something needs its bytes.
+                found[name] = replace(standing, state=State.HIT, reason=NOT_NEEDED)
+            elif standing.state in (State.RUN, State.MAYBE):
+                needed.update(self.graph.actions[name].upstream())
+        return found
+
+    def _states(self) -> dict[str, Standing]:
         found: dict[str, Standing] = {}
         sure: set[str] = set()
         for action in self.graph.actions.values():
@@ -110,27 +148,43 @@ class Walk:
         elif action.environment is not None and fingerprint is None:
             reason = f"toolchain {action.environment} is not installed yet"
         if reason is not None:
-            possible = self.index.has_shape(keys.shape(action, implementation))
+            possible = self._has_shape(keys.shape(action, implementation))
             return Standing(State.MAYBE if possible else State.RUN, record, reason=reason)
         if not action.user_code:
             return self._looked_up(record, None)
         static = keys.digest(record)
-        for found in self.index.discoveries(static):
+        for found in self._discoveries(action, record, static):
             if self._holds(found):
                 return self._looked_up(record | {"discovered": found}, static)
         return Standing(State.RUN, record, static=static)
 
     def _looked_up(self, record: Manifest, static: str | None) -> Standing:
         key = keys.digest(record)
-        trace = self.index.trace(key)
-        if trace is not None and all(
-            self._store.has(o.digest, o.size) for o in trace.outputs.values()
-        ):
+        trace = self.known.traces.get(key) or self.index.trace(key)
+        if trace is None:
+            return Standing(State.RUN, record, key, static)
+        if self.present(trace):
             return Standing(State.HIT, record, key, static, trace)
-        if trace is not None:
-            # Another action may put the same bytes back before this one's turn comes.
-            return Standing(State.MAYBE, record, key, static, reason=LOST)
-        return Standing(State.RUN, record, key, static)
+        # Another action may put the same bytes back before this one's turn comes.
+        return Standing(State.MAYBE, record, key, static, trace, LOST)
+
+    def present(self, trace: Trace) -> bool:
+        """Whether all that an action gave lies in the store."""
+        return all(self._store.has(o.digest, o.size) for o in trace.outputs.values())
+
+    def _has_shape(self, shape: str) -> bool:
+        if shape not in self._shapes:
+            self._shapes[shape] = self.index.has_shape(shape)
+        return self._shapes[shape]
+
+    def _discoveries(self, action: Action, record: Manifest, static: str) -> Iterator[dict[str, str]]:
+        """Sets of files that the model's code read, the likeliest first."""
+        last = self.last(action)
+        if last is not None:
+            found = last.manifest.get("discovered")
+            if found is not None and last.manifest == record | {"discovered": found}:
+                yield found  # As the last time: no statement is spent on it.
+        yield from self.index.discoveries(static)
 
     def _blocked(self, action: Action, above: Mapping[str, Standing]) -> str | None:
         if action.unavailable is not None:
@@ -175,6 +229,7 @@ class Walk:
                         name = file.relative_to(source.parent).as_posix()
                         rows.append([name, self.memo.digest(file)])
             self._implementations[sources] = keys.digest(rows)
+            self.sources += sources
         return self._implementations[sources]
 
     def _holds(self, found: Mapping[str, str]) -> bool:
@@ -184,13 +239,14 @@ class Walk:
     def discovered_digest(self, path: str) -> str:
         """The digest now of something that a model's code read; files go by the memo."""
         if path.endswith(("/", "/" + worker_host.MODULES)):
-            return worker_host.discovered_digest(str(self._project), path)
+            found = worker_host.discovered_digest(str(self._project), path)
+            self.listings[path] = found
+            return found
         return self.memo.digest(self._project / path) or worker_host.ABSENT
 
     def why(self, action: Action, standing: Standing) -> list[Change] | None:
         """The fields that changed since the action was last built here; `None` when it never was."""
-        last = self.index.last_key(action.slots)
-        trace = self.index.trace(last) if last is not None else None
+        trace = self.last(action)
         if trace is None:
             return None
         before, now = dict(trace.manifest), dict(standing.manifest)
@@ -204,3 +260,34 @@ class Walk:
             if now.get("toolchain", {}).get("fingerprint") is None:
                 now["toolchain"] = before.get("toolchain")
         return keys.changes(before, now)
+
+    def last(self, action: Action) -> Trace | None:
+        """The trace that stood at an action's place when it was last built."""
+        for slot in action.slots:
+            if slot in self.known.keys:
+                return self.known.traces.get(self.known.keys[slot][0])
+        return None
+
+    def before(self, action: Action) -> tuple[Trace | None, Trace | None]:
+        """The trace that last stood at an action's place, and the one that stood there before it."""
+        for slot in action.slots:
+            if slot in self.known.keys:
+                previous = self.known.keys[slot][1]
+                earlier = self.index.trace(previous) if previous is not None else None
+                return self.last(action), earlier
+        return None, None
+
+
+def roots(deployables: Iterable[Deployable]) -> set[str]:
+    """The actions whose very files verdicts need: artifacts, io contracts, figures."""
+    found = set()
+    for deployable in deployables:
+        for ref in (
+            deployable.artifact,
+            deployable.io,
+            deployable.measurement,
+            deployable.baseline_run,
+        ):
+            if ref is not None:
+                found.add(ref.action)
+    return found

@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from buildsys.backends.base import Backend, Output, Rule
 from buildsys.planner.catalog import BUILT_IN, Catalog
-from buildsys.planner.graph import Action, ActionGraph, Input, Worker, structure
+from buildsys.planner.graph import Action, ActionGraph, Input, Worker
+from buildsys.planner.structure import Structures
 from buildsys.toolchains import worker_host
 
 KIT = BUILT_IN / "kit"
 WORKER_HOST = Path(worker_host.__file__)
 
 
+class NotInGraph(Exception):
+    """A finished graph lacks a step that is looked for."""
+
+
 class GraphBuilder:
-    """A graph under construction."""
+    """A graph under construction.
+
+    Attributes:
+        graph: What there is of it.
+        catalog: All backends.
+        finished: Whether steps are only looked up from now on.
+        begun: The last actions of the beginnings of routes that have been followed.
+    """
 
     def __init__(self, project: str, catalog: Catalog) -> None:
         self.graph = ActionGraph()
         self.catalog = catalog
+        self.finished = False
         self._project = project
-        self._by_structure: dict[str, str] = {}
+        self._structures = Structures()
+        self._by_structure: dict[bytes, str] = {}
+        self.begun: dict[tuple[str | int, ...], str] = {}
+        self._defaults: dict[str, Mapping[str, Any]] = {}
+        self._unavailable: dict[int, str | None] = {}
+        self._last: dict[str, int] = {}
 
-    def sketch(self) -> GraphBuilder:
-        """A copy to try something on; the graph itself stays as it is."""
-        other = GraphBuilder(self._project, self.catalog)
-        other.graph.actions = dict(self.graph.actions)
-        other._by_structure = dict(self._by_structure)
-        return other
+    def defaults(self, format_name: str) -> Mapping[str, Any]:
+        """What a format's options are where the recipe gives none."""
+        found = self._defaults.get(format_name)
+        if found is None:
+            found = self.catalog.formats[format_name].options().model_dump(mode="json")
+            self._defaults[format_name] = found
+        return found
+
+    def unavailable(self, rule: Rule) -> str | None:
+        """Why this machine cannot do a rule; asked once a rule and graph."""
+        if id(rule) not in self._unavailable:
+            self._unavailable[id(rule)] = rule.available()
+        return self._unavailable[id(rule)]
 
     def add(
         self,
@@ -48,21 +73,26 @@ class GraphBuilder:
         asked: tuple[str | int, ...] = (),
         unavailable: str | None = None,
     ) -> str:
-        """Adds an action, or finds the one that is the same step; gives its id."""
-        digest = structure(rule, worker, environment, inputs, options, outputs)
+        """Adds an action, or finds the one that is the same step; gives its id.
+
+        Raises:
+            NotInGraph: The graph is finished and has no such step.
+        """
+        digest = self._structures.digest(rule, worker, environment, inputs, options, outputs)
         place = f"{slot}#{rule}"
         known = self._by_structure.get(digest)
         if known is not None:
-            action = self.graph.actions[known]
-            if self._slot(place) not in action.slots:
-                # The copy keeps a sketch from writing into the graph that it was taken from.
-                self.graph.actions[known] = copy.copy(action)
-                self.graph.actions[known].slots = [*action.slots, self._slot(place)]
+            slots = self.graph.actions[known].slots
+            if not self.finished and self._slot(place) not in slots:
+                slots.append(self._slot(place))
             return known
-        name, number = place, 1
+        if self.finished:
+            raise NotInGraph(place)
+        name, number = place, self._last.get(place, 1)
         while name in self.graph.actions:
             number += 1
             name = f"{place}~{number}"
+        self._last[place] = number
         self.graph.actions[name] = Action(
             id=name,
             rule=rule,
@@ -76,6 +106,7 @@ class GraphBuilder:
             asked=asked,
             slots=[self._slot(name)],
             unavailable=unavailable,
+            number=len(self.graph.actions),
         )
         self._by_structure[digest] = name
         return name
@@ -89,15 +120,20 @@ def rule_worker(backend: Backend, rule: Rule | None = None, function: str | None
     name = rule.worker if rule is not None else function
     if name is None:
         raise ValueError("a worker needs a rule or a function")
-    return Worker(name, backend.name, backend.folder, (backend.folder, KIT, WORKER_HOST))
+    return _worker(name, backend.name, backend.folder)
 
 
 def kit_worker(backend: Backend, function: str) -> Worker:
     """A function of the kit that uses a backend's runtime."""
-    sources = (backend.folder, KIT, WORKER_HOST)
-    return Worker(f"kit.{function}", backend.name, backend.folder, sources)
+    return _worker(f"kit.{function}", backend.name, backend.folder)
 
 
+@cache
+def _worker(function: str, backend: str, folder: Path) -> Worker:
+    return Worker(function, backend, folder, (folder, KIT, WORKER_HOST))
+
+
+@cache
 def host_worker(function: str) -> Worker:
     """A function that the coordinator itself runs; its module's package is its implementation."""
     spec = importlib.util.find_spec(function.partition(":")[0])

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import buildsys.backends
 from buildsys.backends.base import Backend, Format, Rule, Toolchain
@@ -74,13 +75,26 @@ class Catalog:
         """Toolchains by name."""
         return {t.name: t for b in self.backends for t in b.toolchains}
 
+    @cached_property
+    def routes(self) -> dict[tuple[object, ...], Any]:
+        """The routes that `routes.cheapest` has found; they depend on nothing but the catalog."""
+        return {}
+
+    @cached_property
+    def _by_format(self) -> dict[str, Backend]:
+        return {f.name: b for b in self.backends for f in b.formats}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Backend]:
+        return {b.name: b for b in self.backends}
+
     def backend(self, name: str) -> Backend:
         """A backend by name."""
-        return next(b for b in self.backends if b.name == name)
+        return self._by_name[name]
 
     def backend_of(self, format_name: str) -> Backend:
         """The backend that declares a format."""
-        return next(b for b in self.backends if any(f.name == format_name for f in b.formats))
+        return self._by_format[format_name]
 
     def deployable_formats(self) -> list[str]:
         """Names that a target may ask for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from buildsys.backends import base
@@ -49,15 +50,22 @@ def follow(
 ) -> Artifact:
     """Adds the actions of a route, or finds those that are there already."""
     inputs: dict[str, Input] = dict(source.files)
-    imposed = [dict(step.rule.needs) for step in steps[1:]] + [{}]
+    imposed = [step.rule.needs for step in steps[1:]] + [{}]
     action = ""
     for number, step in enumerate(steps):
         rule = step.rule
         declared = builder.catalog.formats[rule.gives]
         last = rule.gives == goal.format
+        # What all routes of a model begin with is looked up by the rules alone; the next one counts
+        # for what it imposes.
+        begun = (source.name, *(id(other.rule) for other in steps[: number + 2]))
+        if not last and begun in builder.begun:
+            action = builder.begun[begun]
+            inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
+            continue
         # An intermediate is made with its format's defaults, as a deployable without options is:
         # then the two are one step.
-        given = goal.options if last else declared.options().model_dump(mode="json")
+        given = goal.options if last else builder.defaults(rule.gives)
         options: dict[str, Any] = {
             "ports": source.ports,
             "outputs": source.outputs,
@@ -84,17 +92,21 @@ def follow(
             environment=source.environment if rule.toolchain == "model" else rule.toolchain,
             inputs=inputs,
             options=options,
-            outputs=(
-                base.Output(ARTIFACT, "model" + declared.suffix, declared.kind),
-                base.Output(IO, "io.json"),
-            ),
+            outputs=_outputs(declared.suffix, declared.kind),
             user_code=rule.user_code,
             origin=source.place if number == 0 else goal.place,
             slot=goal.slot if last else source.name,
-            unavailable=rule.available(),
+            unavailable=builder.unavailable(rule),
         )
+        if not last:
+            builder.begun[begun] = action
         inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
     return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO))
+
+
+@cache
+def _outputs(suffix: str, kind: base.Kind) -> tuple[base.Output, ...]:
+    return (base.Output(ARTIFACT, "model" + suffix, kind), base.Output(IO, "io.json"))
 
 
 def _quantization(

@@ -6,9 +6,7 @@ no graph library is needed for the walk.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +70,8 @@ class Action:
         slots: The places in graphs of this project that it fills; keys of history.
         labels: The deployables that need it.
         unavailable: Why this machine cannot do it, or `None`.
+        resources: How much it needs of named resources (`gpu`, `macos`) while it runs.
+        number: Its place in the graph's order.
     """
 
     id: str
@@ -87,6 +87,8 @@ class Action:
     slots: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     unavailable: str | None = None
+    number: int = 0
+    resources: Mapping[str, int] = field(default_factory=dict)
 
     def upstream(self) -> list[str]:
         """The ids of the actions whose outputs it takes."""
@@ -151,33 +153,18 @@ class ActionGraph:
 
     def below(self, ref: OutputRef | None) -> list[str]:
         """Ids of all actions that `ref` needs, in topological order."""
-        if ref is None:
-            return []
-        wanted = {ref.action}
-        for action in reversed(list(self.actions.values())):
-            if action.id in wanted:
-                wanted.update(action.upstream())
-        return [name for name in self.actions if name in wanted]
+        return self.below_all([ref])
 
+    def below_all(self, refs: Iterable[OutputRef | None]) -> list[str]:
+        """Ids of all actions that any of `refs` needs, in topological order.
 
-def structure(
-    rule: str,
-    worker: Worker,
-    environment: str | None,
-    inputs: Mapping[str, Input],
-    options: Mapping[str, Any],
-    outputs: tuple[Output, ...],
-) -> str:
-    """What makes two actions the same one; steps that two deployables share are merged by it."""
-    record = [
-        rule,
-        worker.function,
-        environment,
-        {
-            n: str(i.path) if isinstance(i, FileInput) else [i.action, i.output]
-            for n, i in inputs.items()
-        },
-        options,
-        [[o.name, o.filename, o.kind] for o in outputs],
-    ]
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+        Only these are looked at: a graph has many deployables, and this is asked for each.
+        """
+        found: dict[str, Action] = {}
+        waiting = [ref.action for ref in refs if ref is not None]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = action = self.actions[name]
+                waiting += action.upstream()
+        return sorted(found, key=lambda name: found[name].number)

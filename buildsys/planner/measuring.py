@@ -41,8 +41,12 @@ def measure(
     made: Artifact,
     label: str,
 ) -> OutputRef | None:
-    """Adds what measures an artifact; gives its figures, or `None` where nothing runs the format."""
-    if builder.catalog.formats[format_name].runtime is None:
+    """Adds what measures an artifact; gives its figures, or `None` where there can be none.
+
+    There are none where nothing runs the format, and none of what computes no outputs.
+    """
+    declared = builder.catalog.formats[format_name]
+    if declared.runtime is None or not declared.numeric:
         return None
     reference = reference_of(builder, recipe, source)
     run = _run(builder, source, format_name, made, reference.samples, reference.evaluation, label)
@@ -117,8 +121,7 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
         # The original is the file itself, in its own runtime.
         kind = source.state.removeprefix("source:")
         steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
-        defaults = builder.catalog.formats[kind].options().model_dump(mode="json")
-        goal = Goal(kind, defaults, source.name, source.place)
+        goal = Goal(kind, builder.defaults(kind), source.name, source.place)
         original = follow(builder, recipe, source, steps, goal)
         action = _run(builder, source, kind, original, samples, evaluation, source.name)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None

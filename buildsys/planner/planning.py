@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from buildsys.planner.builder import GraphBuilder
+from buildsys.planner.builder import GraphBuilder, NotInGraph
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
@@ -86,9 +87,9 @@ class Planning:
         self._recipe = recipe
         self._catalog = catalog
         self._builder = GraphBuilder(recipe.spec.project, catalog)
-        self._sources = {
-            name: ModelSource.of(recipe, name, model) for name, model in recipe.spec.models.items()
-        }
+        self._sources: dict[str, ModelSource] = {}
+        self._options: dict[tuple[str | int, ...], dict[str, Any]] = {}
+        self._entries: list[Entry] = []
 
     @property
     def graph(self) -> ActionGraph:
@@ -101,7 +102,7 @@ class Planning:
         Raises:
             NoRoute: Nothing leads to its format.
         """
-        source = self._sources[entry.model]
+        source = self._source(entry.model)
         item = entry.item
         declared = self._catalog.formats[item.format]
         scheme = (
@@ -110,11 +111,13 @@ class Planning:
         steps = cheapest(
             self._catalog, source.state, source.method, (item.format, scheme), item.route
         )
-        options = declared.options.model_validate(item.options).model_dump(mode="json")
+        options = self._given_options(entry)
         goal = Goal(item.format, options, entry.label, entry.place, item.quantization)
         made = follow(self._builder, self._recipe, source, steps, goal)
         figures = measure(self._builder, self._recipe, source, item.format, made, entry.label)
-        original = check_original(self._builder, self._recipe, source) if figures is None else None
+        original = None
+        if figures is None and declared.numeric:
+            original = check_original(self._builder, self._recipe, source)
         acceptance, bounds = self._bounds(entry, scheme)
         baseline, baseline_run = self._baseline(entry, goal, scheme, bounds)
         wanted = (
@@ -124,10 +127,10 @@ class Planning:
             baseline if SIZE_BOUNDS & set(bounds) else None,
             baseline_run,
         )
-        needed = {name for ref in wanted for name in self.graph.below(ref)}
+        needed = self.graph.below_all(wanted)
         for name in needed:
-            if entry.label not in self.graph.actions[name].labels:
-                self.graph.actions[name].labels.append(entry.label)
+            self.graph.actions[name].labels.append(entry.label)
+        self._entries.append(entry)
         self.graph.deployables.append(
             Deployable(
                 label=entry.label,
@@ -151,32 +154,45 @@ class Planning:
                 baseline_run=baseline_run,
                 acceptance=acceptance,
                 bounds=bounds,
-                actions=tuple(name for name in self.graph.actions if name in needed),
+                actions=tuple(needed),
                 place=entry.place,
             )
         )
 
+    def _source(self, model: str) -> ModelSource:
+        found = self._sources.get(model)
+        if found is None:
+            found = ModelSource.of(self._recipe, model, self._recipe.spec.models[model])
+            self._sources[model] = found
+        return found
+
+    def _given_options(self, entry: Entry) -> dict[str, Any]:
+        """All options of an entry's format; one line of the recipe is for many models."""
+        found = self._options.get(entry.place)
+        if found is None:
+            declared = self._catalog.formats[entry.item.format]
+            found = declared.options.model_validate(entry.item.options).model_dump(mode="json")
+            self._options[entry.place] = found
+        return found
+
     def name_baselines(self) -> None:
         """Names the unquantized artifacts that the finished graph builds anyway, for the report."""
-        for number, deployable in enumerate(self.graph.deployables):
+        self._builder.finished = True
+        for number, (entry, deployable) in enumerate(
+            zip(self._entries, self.graph.deployables, strict=True)
+        ):
             if deployable.baseline is None and deployable.scheme is not None:
-                found = self._found_baseline(deployable)
-                self.graph.deployables[number] = replace(deployable, baseline=found)
+                with suppress(NotInGraph):
+                    found = self._unquantized(entry, deployable.options).artifact
+                    self.graph.deployables[number] = replace(deployable, baseline=found)
 
-    def _found_baseline(self, deployable: Deployable) -> OutputRef | None:
-        entry = next(e for e in entries(self._recipe) if e.label == deployable.label)
-        made = self._unquantized(self._builder.sketch(), entry, dict(deployable.options))
-        return made.artifact if made.artifact.action in self.graph.actions else None
-
-    def _unquantized(
-        self, builder: GraphBuilder, entry: Entry, options: dict[str, Any]
-    ) -> Artifact:
-        source, item = self._sources[entry.model], entry.item
+    def _unquantized(self, entry: Entry, options: Mapping[str, Any]) -> Artifact:
+        source, item = self._source(entry.model), entry.item
         goal = Goal(item.format, options, entry.label, entry.place)
         steps = cheapest(
             self._catalog, source.state, source.method, (item.format, None), item.route
         )
-        return follow(builder, self._recipe, source, steps, goal)
+        return follow(self._builder, self._recipe, source, steps, goal)
 
     def _bounds(self, entry: Entry, scheme: str | None) -> tuple[str, Mapping[str, float]]:
         if entry.item.accept is None:
@@ -190,9 +206,9 @@ class Planning:
         """The unquantized artifact that a bound is taken against, and its figures; built for it."""
         if scheme is None or not (SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds):
             return None, None
-        made = self._unquantized(self._builder, entry, dict(goal.options))
+        made = self._unquantized(entry, goal.options)
         if not LATENCY_BOUNDS & set(bounds):
             return made.artifact, None
-        source = self._sources[entry.model]
+        source = self._source(entry.model)
         figures = measure(self._builder, self._recipe, source, goal.format, made, entry.label)
         return made.artifact, figures

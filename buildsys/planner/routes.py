@@ -60,6 +60,16 @@ def cheapest(
     Raises:
         NoRoute: Nothing leads there.
     """
+    asked = (source, method, goal, way)
+    found: tuple[Step, ...] | None = catalog.routes.get(asked)
+    if found is None:
+        found = catalog.routes[asked] = _search(catalog, source, method, goal, way)
+    return found
+
+
+def _search(
+    catalog: Catalog, source: str, method: str, goal: State, way: str | None
+) -> tuple[Step, ...]:
     outgoing: dict[State, list[tuple[State, Step]]] = {}
     for start, end, step in edges(catalog, method):
         chosen = way is None or step.rule.route in (None, way) or step.rule.gives != goal[0]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Iterable, Sequence
+
+
+_GLOB = re.compile(r"[*?\[]")
 
 
 class NoMatch(Exception):
@@ -33,12 +37,14 @@ def select(selectors: Iterable[str], labels: Sequence[str]) -> list[str]:
     if not selectors:
         return list(labels)
     chosen: set[str] = set()
+    known = set(labels)
+    by_target: dict[str, set[str]] = {}
+    for label in labels:
+        by_target.setdefault(label.partition("/")[0], set()).add(label)
     for selector in selectors:
-        found = {
-            label
-            for label in labels
-            if selector in (label, label.partition("/")[0]) or fnmatch.fnmatchcase(label, selector)
-        }
+        found = by_target.get(selector, set()) | ({selector} & known)
+        if _GLOB.search(selector):
+            found |= {label for label in labels if fnmatch.fnmatchcase(label, selector)}
         if not found:
             raise NoMatch(selector, labels)
         chosen |= found

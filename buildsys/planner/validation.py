@@ -115,17 +115,17 @@ def _scheme(recipe: Recipe, declared: Format, place: Place, item: Any) -> list[D
     profile = recipe.spec.quantization.get(item.quantization) if item.quantization else None
     if profile is None:
         return []
+    takes = {scheme.name: scheme for scheme in declared.schemes}
+    scheme = takes.get(profile.scheme)
+    if scheme is not None and (profile.bits is None or profile.bits in scheme.bits):
+        return []
     position = recipe.where(*place, "quantization")
     also = (recipe.where("quantization", item.quantization),)
-    takes = {scheme.name: scheme for scheme in declared.schemes}
-    if profile.scheme not in takes:
+    if scheme is None:
         known = ", ".join(sorted(takes)) or "none: leave `quantization` out"
         message = f"{declared.name} cannot take the scheme `{profile.scheme}`"
         return [Diagnostic(message, position, f"{declared.name} takes {known}", also)]
-    scheme = takes[profile.scheme]
-    if profile.bits is not None and profile.bits not in scheme.bits:
-        return [_bits(declared, scheme, profile.bits, position, also)]
-    return []
+    return [_bits(declared, scheme, profile.bits or 0, position, also)]
 
 
 def _bits(declared: Format, scheme: Scheme, bits: int, position: Any, also: Any) -> Diagnostic:

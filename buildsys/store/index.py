@@ -9,30 +9,43 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from buildsys.store.content import Stored, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+TABLES = ("trace", "discovery", "history", "memo", "build", "lease", "pin")
 SCHEMA = """
-create table if not exists trace (
+create table trace (
   key text primary key, shape text not null, rule text not null, manifest text not null,
   outputs text not null, notes text not null, seconds real not null, peak_rss integer not null,
-  created real not null
+  created real not null, used real not null
 ) without rowid;
-create index if not exists trace_shape on trace (shape);
-create table if not exists discovery (
+create index trace_shape on trace (shape);
+create table discovery (
   static text not null, found text not null, created real not null, primary key (static, found)
 ) without rowid;
-create table if not exists history (slot text primary key, key text not null) without rowid;
-create table if not exists memo (
+create table history (
+  slot text primary key, key text not null, previous text
+) without rowid;
+create table memo (
   path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text
 ) without rowid;
+create table build (name text primary key, started integer not null) without rowid;
+create table lease (
+  build text not null, digest text not null, primary key (build, digest)
+) without rowid;
+create table pin (
+  place text not null, digest text not null, primary key (place, digest)
+) without rowid;
 """
+USED_GRAIN = 86_400.0
+"""Seconds. The time of last use is brought up to date once a day, so that a no-op writes nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +54,56 @@ class Trace:
 
     Attributes:
         key: The action key.
-        manifest: Everything that the key was made of.
+        record: Everything that the key was made of, as JSON: parsed only where it is asked for.
         outputs: Output name to digest and size.
         notes: What the worker wanted said.
         seconds: Wall time of the worker.
         peak_rss: Peak resident memory of the worker in bytes.
+        used: When it was last a hit (POSIX seconds, to a day).
     """
 
     key: str
-    manifest: dict[str, Any]
+    record: str
     outputs: dict[str, Stored]
     notes: tuple[str, ...]
     seconds: float
     peak_rss: int
+    used: float = 0.0
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The record; empty where it cannot be read."""
+        try:
+            found = json.loads(self.record)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Expense:
+    """What the actions of a rule took so far.
+
+    Attributes:
+        seconds: Mean wall time.
+        peak_rss: Largest resident memory in bytes.
+    """
+
+    seconds: float
+    peak_rss: int
+
+
+class Known:
+    """The traces that stood at a project's places when they were last built, read at once.
+
+    Attributes:
+        keys: Place to key, and the key that stood there before it.
+        traces: By key.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[str, tuple[str, str | None]] = {}
+        self.traces: dict[str, Trace] = {}
 
 
 class DamagedIndex(Exception):
@@ -101,14 +151,27 @@ class Index:
                     "update modelbuild, or point MODELBUILD_CACHE at another folder",
                 )
             if found < SCHEMA_VERSION:
-                connection.execute("pragma journal_mode = wal")
-                connection.executescript(SCHEMA)
-                connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
+                self._create(connection)
             connection.execute("pragma synchronous = normal")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    @staticmethod
+    def _create(connection: sqlite3.Connection) -> None:
+        connection.execute("pragma journal_mode = wal")
+        # Another process may be making the tables at the same moment.
+        connection.execute("begin immediate")
+        found = connection.execute("pragma user_version").fetchone()[0]
+        if found < SCHEMA_VERSION:
+            # What an older version knew is found out again: the index is derived.
+            for table in TABLES:
+                connection.execute(f"drop table if exists {table}")
+            for statement in SCHEMA.split(";")[:-1]:
+                connection.execute(statement)
+            connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
+        connection.execute("commit")
 
     def close(self) -> None:
         """Closes the file."""
@@ -156,62 +219,105 @@ class Index:
         self.statements += 1
         self._connection.execute(sql, parameters)
 
+    def _write_all(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.statements += 1
+        self._connection.executemany(sql, rows)
+
     # Traces
 
     def trace(self, key: str) -> Trace | None:
         """What the action with this key gave, if it was ever run."""
+        rows = self._rows(f"select {COLUMNS} from trace where key = ?", (key,))
+        return _trace(rows[0]) if rows else None
+
+    def known(self, project: str) -> Known:
+        """All that was last built for a project, in one statement."""
+        known = Known()
         rows = self._rows(
-            "select manifest, outputs, notes, seconds, peak_rss from trace where key = ?", (key,)
+            f"select slot, previous, {COLUMNS} from history join trace using (key) "
+            "where slot >= ? and slot < ?",
+            (f"{project}:", f"{project};"),
         )
-        if not rows:
-            return None
-        manifest, outputs, notes, seconds, peak_rss = rows[0]
-        try:
-            return Trace(
-                key,
-                json.loads(manifest),
-                {name: Stored(*pair) for name, pair in json.loads(outputs).items()},
-                tuple(json.loads(notes)),
-                seconds,
-                peak_rss,
-            )
-        except (ValueError, TypeError):
-            return None
+        for slot, previous, *columns in rows:
+            key = columns[0]
+            if key not in known.traces:
+                trace = _trace(columns)
+                if trace is None:
+                    continue
+                known.traces[key] = trace
+            known.keys[slot] = (key, previous)
+        return known
 
     def has_shape(self, shape: str) -> bool:
         """Whether any trace has the rule, worker and options that `shape` is the digest of."""
         return bool(self._rows("select 1 from trace where shape = ? limit 1", (shape,)))
 
-    def seconds(self, rule: str) -> float | None:
-        """The mean wall time of a rule's actions in seconds, where there is history."""
-        value = self._rows("select avg(seconds) from trace where rule = ?", (rule,))[0][0]
-        return None if value is None else float(value)
+    def expenses(self) -> dict[str, Expense]:
+        """What the actions of each rule took, in one statement."""
+        rows = self._rows("select rule, avg(seconds), max(peak_rss) from trace group by rule")
+        return {rule: Expense(seconds, peak) for rule, seconds, peak in rows}
 
     def record(
         self, trace: Trace, shape: str, slots: Iterable[str], static: str | None, found: str | None
     ) -> None:
         """Writes a finished action: its trace, where it stands in history, what it discovered."""
+        now = time.time()
         with self.transaction():
             self._write(
-                "insert or replace into trace values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into trace values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     trace.key,
                     shape,
                     trace.manifest["rule"],
-                    json.dumps(trace.manifest, sort_keys=True),
+                    trace.record,
                     json.dumps({n: [s.digest, s.size] for n, s in trace.outputs.items()}),
                     json.dumps(trace.notes),
                     trace.seconds,
                     trace.peak_rss,
-                    time.time(),
+                    now,
+                    now,
                 ),
             )
             if static is not None and found is not None:
                 self._write(
-                    "insert or replace into discovery values (?, ?, ?)",
-                    (static, found, time.time()),
+                    "insert or replace into discovery values (?, ?, ?)", (static, found, now)
                 )
             self._note(slots, trace.key)
+
+    def forget(self, keys: Iterable[str], discoveries: Iterable[tuple[str, str]] = ()) -> None:
+        """Removes traces, and what was discovered for them (static key, files found)."""
+        with self.transaction():
+            self._write_all("delete from trace where key = ?", [(key,) for key in keys])
+            self._write_all("delete from discovery where static = ? and found = ?", discoveries)
+
+    def idle(self, since: float) -> list[Trace]:
+        """Traces that stood at no place the last two times, and were of no use since then."""
+        rows = self._rows(
+            f"select {COLUMNS} from trace where used < ? and key not in (select key from history "
+            "union select previous from history where previous is not null)",
+            (since,),
+        )
+        return [trace for row in rows if (trace := _trace(row)) is not None]
+
+    def places(self) -> dict[str, list[str]]:
+        """Where in projects' graphs traces stand: key to places."""
+        found: dict[str, list[str]] = {}
+        for slot, key in self._rows("select slot, key from history order by slot"):
+            found.setdefault(key, []).append(slot)
+        return found
+
+    def touch(self, traces: Iterable[Trace]) -> None:
+        """Says that traces were of use; writes at most once a day for each."""
+        now = time.time()
+        stale = [(now, t.key) for t in traces if abs(now - t.used) > USED_GRAIN]
+        if stale:
+            with self.transaction():
+                self._write_all("update trace set used = ? where key = ?", stale)
+
+    def all_traces(self) -> list[Trace]:
+        """Every trace, the latest used first."""
+        rows = self._rows(f"select {COLUMNS} from trace order by used desc, created desc, key")
+        return [trace for row in rows if (trace := _trace(row)) is not None]
 
     # What models' code reads
 
@@ -220,31 +326,104 @@ class Index:
         rows = self._rows(
             "select found from discovery where static = ? order by created desc", (static,)
         )
-        return [json.loads(found) for (found,) in rows]
+        sets = []
+        for (found,) in rows:
+            with suppress(ValueError):
+                sets.append(json.loads(found))
+        return sets
 
     # History: which key stood at a place in the graph when it was last built
 
-    def last_key(self, slots: Iterable[str]) -> str | None:
-        """The key that was last built for any of these places."""
-        for slot in slots:
-            rows = self._rows("select key from history where slot = ?", (slot,))
-            if rows:
-                return str(rows[0][0])
-        return None
+    def note(self, known: Known, entries: Iterable[tuple[Iterable[str], str]]) -> None:
+        """Brings history up to date with the keys that hold now; writes nothing where it is.
 
-    def note(self, entries: Iterable[tuple[Iterable[str], str]]) -> None:
-        """Brings history up to date; writes nothing where it is."""
-        entries = [(tuple(slots), key) for slots, key in entries]
-        known = dict(self._rows("select slot, key from history"))
-        if all(known.get(slot) == key for slots, key in entries for slot in slots):
+        Args:
+            known: What history said.
+            entries: Places, and the key that stands there.
+        """
+        moved = [
+            (slots, key)
+            for slots, key in entries
+            if any(known.keys.get(slot, ("", None))[0] != key for slot in slots)
+        ]
+        if not moved:
             return
         with self.transaction():
-            for slots, key in entries:
+            for slots, key in moved:
                 self._note(slots, key)
 
     def _note(self, slots: Iterable[str], key: str) -> None:
-        for slot in slots:
-            self._write("insert or replace into history values (?, ?)", (slot, key))
+        self._write_all(
+            "insert into history values (?, ?, null) on conflict (slot) do update "
+            "set previous = case when key = excluded.key then previous else key end, "
+            "key = excluded.key",
+            [(slot, key) for slot in slots],
+        )
+
+    # What must not be collected
+
+    def open_build(self, name: str, started_ns: int) -> None:
+        """Says that a build runs: what is put into the store from now on is in use."""
+        with self.transaction():
+            self._write("insert or replace into build values (?, ?)", (name, started_ns))
+
+    def lease(self, name: str, digests: Iterable[str]) -> None:
+        """Keeps objects from being collected while a build runs."""
+        with self.transaction():
+            self._write_all(
+                "insert or ignore into lease values (?, ?)", [(name, d) for d in digests]
+            )
+
+    def close_build(self, name: str) -> None:
+        """Ends a build's leases."""
+        with self.transaction():
+            self._write("delete from lease where build = ?", (name,))
+            self._write("delete from build where name = ?", (name,))
+
+    def builds(self) -> dict[str, int]:
+        """Builds that did not end yet, or were killed: name to start in POSIX nanoseconds."""
+        return dict(self._rows("select name, started from build"))
+
+    def leased(self) -> set[str]:
+        """Every digest that some build has leased."""
+        return {d for (d,) in self._rows("select digest from lease")}
+
+    def pins(self) -> dict[str, set[str]]:
+        """What lies in artifacts' folders and bundles of this machine: place to digests."""
+        found: dict[str, set[str]] = {}
+        for place, digest in self._rows("select place, digest from pin"):
+            found.setdefault(place, set()).add(digest)
+        return found
+
+    def pin(self, prefix: str, possible: set[str], held: Mapping[str, set[str]]) -> None:
+        """Says what places hold; writes nothing where that is known.
+
+        Args:
+            prefix: Begins the names of all places that are spoken of.
+            possible: The places there may be; what others held is let go.
+            held: What some of them hold now. The others hold what they held.
+        """
+        rows = self._rows(
+            "select place, digest from pin where place >= ? and place < ?",
+            (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
+        )
+        known: dict[str, set[str]] = {}
+        for place, digest in rows:
+            known.setdefault(place, set()).add(digest)
+        changed = dict(held)
+        changed |= {place: set() for place in known if place not in possible}
+        changed = {p: d for p, d in changed.items() if known.get(p, set()) != d}
+        if not changed:
+            return
+        with self.transaction():
+            for place, digests in changed.items():
+                self._write("delete from pin where place = ?", (place,))
+                self._write_all("insert into pin values (?, ?)", [(place, d) for d in digests])
+
+    def unpin(self, places: Iterable[str]) -> None:
+        """Lets go of what places held."""
+        with self.transaction():
+            self._write_all("delete from pin where place = ?", [(place,) for place in places])
 
     # Digests by stat
 
@@ -255,5 +434,24 @@ class Index:
     def memo_write(self, rows: Iterable[tuple[str, int, int, int, int, str]]) -> None:
         """Adds or replaces rows of the memo."""
         with self.transaction():
-            for row in rows:
-                self._write("insert or replace into memo values (?, ?, ?, ?, ?, ?)", row)
+            self._write_all("insert or replace into memo values (?, ?, ?, ?, ?, ?)", rows)
+
+
+COLUMNS = "key, manifest, outputs, notes, seconds, peak_rss, used"
+
+
+def _trace(row: Sequence[Any]) -> Trace | None:
+    """A trace from its columns; `None` where they are not what was written."""
+    key, manifest, outputs, notes, seconds, peak_rss, used = row
+    try:
+        return Trace(
+            key,
+            manifest,
+            {name: Stored(*pair) for name, pair in json.loads(outputs).items()},
+            tuple(json.loads(notes)),
+            seconds,
+            peak_rss,
+            used,
+        )
+    except (ValueError, TypeError):
+        return None

@@ -25,11 +25,30 @@ def grain(mtime_ns: int) -> int:
     return COARSE_NS if mtime_ns % 1_000_000_000 == 0 else FINE_NS
 
 
+Identity = tuple[int, int, int, int]
+"""Size, modification and change time in nanoseconds, inode."""
+
+
+def identity_of(path: str | Path) -> Identity | None:
+    """What a stat says of a file or a folder; links are followed. `None` when nothing is there."""
+    try:
+        information = os.stat(path)
+    except OSError:
+        return None
+    return (
+        information.st_size,
+        information.st_mtime_ns,
+        information.st_ctime_ns,
+        information.st_ino,
+    )
+
+
 class Memo:
     """Digests of files and folders on disk, backed by the index.
 
     Attributes:
         hashed_bytes: How many bytes were read to hash them, for tests and `-v`.
+        looked: Every path that was asked for, with what its stat said.
     """
 
     def __init__(self, index: Index) -> None:
@@ -38,20 +57,19 @@ class Memo:
         self._fresh: dict[str, tuple[int, int, int, int, str]] = {}
         self._racy: set[str] = set()
         self.hashed_bytes = 0
+        self.looked: dict[str, Identity | None] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether the stat of all that was looked at can be trusted from now on."""
+        return not self._racy
 
     def digest(self, path: Path) -> str | None:
         """The `sha256:…` digest of a file, or `None` when there is no such file."""
-        name = os.path.realpath(path)
-        try:
-            information = os.stat(name)
-        except OSError:
+        name = os.fspath(path)  # A link that leads elsewhere tomorrow has another inode then.
+        identity = self.look(name)
+        if identity is None:
             return None
-        identity = (
-            information.st_size,
-            information.st_mtime_ns,
-            information.st_ctime_ns,
-            information.st_ino,
-        )
         known = self._fresh.get(name) or self._known.get(name)
         if known is not None and known[:4] == identity and name not in self._racy:
             return known[4]
@@ -60,7 +78,7 @@ class Memo:
             digest = hash_file(Path(name))
         except OSError:
             return None
-        self.hashed_bytes += information.st_size
+        self.hashed_bytes += identity[0]
         self._fresh[name] = (*identity, digest)
         # A clock that went back makes times of the future: those are never old enough.
         if seen_at - max(identity[1], identity[2]) < grain(identity[1]):
@@ -68,6 +86,12 @@ class Memo:
         else:
             self._racy.discard(name)
         return digest
+
+    def look(self, path: str) -> Identity | None:
+        """Stats a path, and remembers that its state was of interest."""
+        identity = identity_of(path)
+        self.looked[path] = identity
+        return identity
 
     def tree(self, folder: Path, *, links: bool = False) -> str | None:
         """The `tree:…` digest of a folder, or `None` when it is not a folder of plain files.
@@ -77,6 +101,8 @@ class Memo:
         """
         if not folder.is_dir():
             return None
+        for each, _, _ in os.walk(folder):
+            self.look(each)  # A file that comes or goes changes its folder's time.
         try:
             files = tree_files(folder, links=links)
         except StoreError:
@@ -88,12 +114,16 @@ class Memo:
             digest = self.digest(file)
             if digest is None:
                 return None
-            rows.append((name, digest, file.stat().st_size))
+            rows.append((name, digest, self._size(file)))
         return tree_digest(tree_manifest(rows))
+
+    def _size(self, file: Path) -> int:
+        identity = self.looked[os.fspath(file)]
+        return identity[0] if identity is not None else 0
 
     def of(self, path: Path) -> str | None:
         """The digest of a user's file or folder, in the store's terms."""
-        return self.tree(path, links=True) if path.is_dir() else self.digest(path)
+        return self.tree(path, links=True) if os.path.isdir(path) else self.digest(path)
 
     def placed(self, path: Path) -> str | None:
         """The digest of an artifact that was put at `path`; `None` where a link is in its place."""

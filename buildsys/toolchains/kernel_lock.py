@@ -32,7 +32,7 @@ def exclusive(path: Path, on_wait: Callable[[str], None]) -> Iterator[int]:
     try:
         _wait(descriptor, path, on_wait)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _holder().encode(), 0)
+        os.pwrite(descriptor, holder().encode(), 0)
         try:
             yield descriptor
         finally:
@@ -48,15 +48,16 @@ def _wait(descriptor: int, path: Path, on_wait: Callable[[str], None]) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = path.read_text(errors="replace") or "another process"
-            if holder != told:
-                on_wait(holder)
-                told = holder
+            who = path.read_text(errors="replace") or "another process"
+            if who != told:
+                on_wait(who)
+                told = who
             time.sleep(POLL)
         else:
             return
 
 
-def _holder() -> str:
+def holder() -> str:
+    """This process, for others that wait for it."""
     since = datetime.now().astimezone().isoformat(" ", "seconds")
     return f"process {os.getpid()} on {socket.gethostname()} since {since}"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buildsys.store import Index, Stored, StoreError, Trace
 
-TRACE = Trace("k", {"rule": "r", "inputs": {}}, {"o": Stored("sha256:1", 3)}, ("n",), 1.5, 7)
+RECORD = '{"inputs": {}, "rule": "r"}'
+TRACE = Trace("k", RECORD, {"o": Stored("sha256:1", 3)}, ("n",), 1.5, 7)
+
+
+def as_written(trace: Trace | None) -> Trace:
+    """A trace without the time at which it was written."""
+    assert trace is not None
+    return replace(trace, used=0.0)
 
 
 def test_a_trace_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -16,18 +24,53 @@ def test_a_trace_comes_back_as_it_was(tmp_path: Path) -> None:
     index.record(TRACE, "shape", ["slot"], None, None)
     index.close()
     again = Index(tmp_path)
-    assert again.trace("k") == TRACE
-    assert again.last_key(["slot"]) == "k"
+    assert as_written(again.trace("k")) == TRACE
+    known = again.known("slot")
+    assert known.keys == {} and known.traces == {}
+    again.record(TRACE, "shape", ["toy:slot"], None, None)
+    known = again.known("toy")
+    assert known.keys == {"toy:slot": ("k", None)}
+    assert as_written(known.traces["k"]) == TRACE
     assert again.has_shape("shape")
     assert not again.has_shape("other")
 
 
 def test_history_is_only_written_where_it_is_not_up_to_date(tmp_path: Path) -> None:
     index = Index(tmp_path)
-    index.note([(["a"], "1"), (["b"], "2")])
+    for key in ("1", "2"):
+        trace = Trace(key, RECORD, {}, (), 1.0, 0)
+        index.record(trace, "shape", [f"toy:{key}"], None, None)
     before = index.statements
-    index.note([(["a"], "1"), (["b"], "2")])
+    index.note(index.known("toy"), [(["toy:1"], "1"), (["toy:2"], "2")])
     assert index.statements == before + 1
+    index.note(index.known("toy"), [(["toy:1"], "2")])
+    assert index.known("toy").keys["toy:1"] == ("2", "1")
+
+
+def test_a_use_is_written_once_a_day(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    index.record(TRACE, "shape", ["toy:slot"], None, None)
+    (trace,) = index.all_traces()
+    before = index.statements
+    index.touch([trace])
+    assert index.statements == before
+    index.touch([replace(trace, used=trace.used - 2 * 86_400)])
+    assert index.statements == before + 1
+
+
+def test_pins_of_places_that_are_spoken_of_change_and_others_stay(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    places = {"artifacts:/a:deploy.yaml:x", "artifacts:/a:deploy.yaml:y"}
+    prefix = "artifacts:/a:deploy.yaml:"
+    index.pin(prefix, places, {f"{prefix}x": {"1"}, f"{prefix}y": {"2"}})
+    index.pin("artifacts:/b:deploy.yaml:", {"artifacts:/b:deploy.yaml:x"}, {})
+    index.pin(prefix, places, {f"{prefix}x": {"3"}})
+    assert index.pins() == {f"{prefix}x": {"3"}, f"{prefix}y": {"2"}}
+    before = index.statements
+    index.pin(prefix, places, {f"{prefix}x": {"3"}})
+    assert index.statements == before + 1
+    index.pin(prefix, {f"{prefix}y"}, {})
+    assert index.pins() == {f"{prefix}y": {"2"}}
 
 
 def test_every_truncation_of_the_file_opens_and_is_empty_or_whole(tmp_path: Path) -> None:
@@ -40,7 +83,7 @@ def test_every_truncation_of_the_file_opens_and_is_empty_or_whole(tmp_path: Path
         path.write_bytes(whole[:length])
         opened = Index(tmp_path)
         opened.record(TRACE, "shape", ["slot"], None, None)
-        assert opened.trace("k") == TRACE
+        assert as_written(opened.trace("k")) == TRACE
         opened.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Done:
         seconds: Wall time.
         peak_rss: Peak resident memory in bytes; 0 for a step of the coordinator.
         log: The worker's output.
+        phases: Seconds spent copying inputs, waiting for a host, working, storing.
     """
 
     outputs: dict[str, Stored]
@@ -59,6 +60,7 @@ class Done:
     seconds: float
     peak_rss: int
     log: Path
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Failed:
         rerun: A script that repeats the step by hand.
         seconds: Wall time.
         changed: Whether the reason is that an input changed meanwhile: worth another try.
+        environment: Whether the reason is the environment and not the step: a worker was lost.
     """
 
     message: str
@@ -82,6 +85,7 @@ class Failed:
     rerun: Path | None = None
     seconds: float = 0.0
     changed: bool = False
+    environment: bool = False
 
 
 Outcome = Done | Failed

@@ -70,6 +70,12 @@ class LocalExecutor:
             if not keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def retire(self, environment: str) -> None:
+        """Nothing is kept alive."""
+
+    def close(self) -> None:
+        """Nothing is kept alive."""
+
     def stop(self) -> None:
         """Kills every worker, with all that it started."""
         self._stopping = True

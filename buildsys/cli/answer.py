@@ -1,0 +1,295 @@
+"""The answer to a command that had nothing to do, kept as long as nothing that it looked at has changed.
+
+A build or a plan that ends with everything up to date leaves the list of all that it looked at (the
+recipe, the user's files, artifacts, stored figures, environments, this program's own modules), each
+with its stat, and what it printed. The next call of the same command line compares stats, and when all
+of them agree, prints the same. So a no-op costs one stat a file: nothing is parsed, hashed or asked of
+the index. Whatever differs, or cannot be known in this way, takes the usual path.
+
+It is sound because the usual path is a function of what is on the list: nothing on it may be younger
+than the command's own start, but for what the command itself wrote and has read again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import zlib
+from contextlib import suppress
+
+TYPE_CHECKING = False  # Not from `typing`, which takes longer to import than all that is done here.
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from buildsys.engine.build import Run
+    from buildsys.engine.session import Session
+    from buildsys.planner import ActionGraph
+
+VERSION = 1
+COMMANDS = ("build", "plan")
+FOLDER = "answers"
+DAY = 86_400.0
+"""Seconds. Once a day the usual path is taken, which also says to the store what is still in use."""
+KEPT = 30 * DAY
+ENVIRONMENT = (
+    "MODELBUILD_CACHE",
+    "MODELBUILD_TOOLCHAINS",
+    "PYTHONPATH",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "TERM",
+    "COLORTERM",
+    "COLUMNS",
+    "LANG",
+    "LC_ALL",
+    "HOME",
+    "XDG_CACHE_HOME",
+)
+"""Variables that decide what is read or how it is shown."""
+
+Stat = list[int]
+
+
+class _Clock:
+    """When the command began (POSIX nanoseconds): what is younger may have changed under its hands."""
+
+    started = 0
+
+
+def recall(arguments: Sequence[str]) -> str | None:
+    """What the same command printed the last time, if all that it looked at is as it was then."""
+    _Clock.started = time.time_ns()
+    if not arguments or arguments[0] not in COMMANDS:
+        return None
+    try:
+        asked = _asked(arguments)
+        with open(_path(asked), "rb") as stream:
+            checksum, _, body = stream.read().partition(b"\n")
+        if _checksum(body) != checksum:
+            return None
+        record = json.loads(body)
+        if record["asked"] != asked or not 0 <= time.time() - record["written"] < DAY:
+            return None
+        if not _holds(record):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    text: str = record["text"]
+    return text
+
+
+def _holds(record: dict[str, Any]) -> bool:
+    environ = os.environ
+    if any(environ.get(name) != value for name, value in record["environ"].items()):
+        return False
+    index, inode = record["index"]
+    if os.stat(index).st_ino != inode:
+        return False
+    stat = os.stat
+    for path, (size, mtime, ctime, inode) in record["files"].items():
+        now = stat(path)
+        if (
+            now.st_mtime_ns != mtime
+            or now.st_ctime_ns != ctime
+            or now.st_size != size
+            or now.st_ino != inode
+        ):
+            return False
+    if any(os.path.lexists(path) for path in record["absent"]):
+        return False
+    return all(_lists(record["project"], *row) for row in record["listings"])
+
+
+def _lists(project: str, name: str, digest: str, before: dict[str, Stat]) -> bool:
+    """Whether a folder still offers the same names; only looked into when its time is another one."""
+    if before and all(_stat(path) == was for path, was in before.items()):
+        return True
+    from buildsys.toolchains import worker_host
+
+    return worker_host.discovered_digest(project, name) == digest
+
+
+def _stat(path: str) -> Stat | None:
+    try:
+        now = os.stat(path)
+    except OSError:
+        return None
+    return [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino]
+
+
+def _asked(arguments: Sequence[str]) -> list[Any]:
+    """A command line, where it is called, and how its answer is shown."""
+    try:
+        width = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    variables = [os.environ.get(name) for name in ENVIRONMENT]
+    return [VERSION, list(arguments), os.getcwd(), sys.executable, width, variables]
+
+
+def _path(asked: list[Any]) -> str:
+    """Where the answer lies. Two questions may share a file; then the later one has it."""
+    return os.path.join(_root(), FOLDER, _checksum(json.dumps(asked).encode()).decode())
+
+
+def _checksum(data: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(data)
+
+
+def _root() -> str:
+    given = os.environ.get("MODELBUILD_CACHE")
+    if given:
+        return os.path.abspath(given)
+    from platformdirs import user_cache_path
+
+    return str(user_cache_path("modelbuild"))
+
+
+class Unknown(Exception):
+    """Something was looked at whose state cannot be known by a stat."""
+
+
+def keep(
+    arguments: Sequence[str],
+    session: Session,
+    graph: ActionGraph,
+    run: Run,
+    folder: Path | None,
+    text: str,
+) -> None:
+    """Remembers the answer of a command that found, or left, everything up to date.
+
+    Args:
+        arguments: The command line.
+        session: What it worked with.
+        graph: What it worked on.
+        run: What each action gave.
+        folder: Where artifacts were placed; `None` for a plan, which looks at none.
+        text: What it prints when there is nothing to do.
+    """
+    with suppress(Unknown, OSError):
+        asked = _asked(arguments)
+        record = _record(session, graph, run, folder) | {"asked": asked, "text": text}
+        body = json.dumps(record, ensure_ascii=False).encode()
+        path = _path(asked)
+        shelf = os.path.dirname(path)
+        os.makedirs(shelf, exist_ok=True)
+        temporary = f"{path}.{os.getpid()}"
+        with open(temporary, "wb") as stream:
+            stream.write(_checksum(body) + b"\n" + body)
+        os.replace(temporary, path)
+        _sweep(shelf)
+
+
+def _sweep(folder: str) -> None:
+    old = time.time() - KEPT
+    for entry in os.scandir(folder):
+        if entry.stat().st_mtime < old:
+            os.unlink(entry.path)
+
+
+def _record(
+    session: Session, graph: ActionGraph, run: Run, folder: Path | None
+) -> dict[str, Any]:
+    engine, recipe = session.engine, session.recipe
+    if not engine.memo.settled or _asks_machine(session, graph):
+        raise Unknown
+    looked: dict[str, Stat | None] = {
+        path: None if found is None else list(found) for path, found in engine.memo.looked.items()
+    }
+    own = [str(engine.root) + os.sep]
+    if folder is not None:
+        own.append(str(folder.absolute()) + os.sep)
+        for name in (".placed.json", "report.json"):
+            looked[str(folder / name)] = _stat(str(folder / name))
+    for path in (*_other_inputs(session, graph), *_stored(session, graph, run)):
+        looked.setdefault(path, _stat(path))
+    files, absent = {}, []
+    for path, seen in looked.items():
+        if seen is None:
+            absent.append(path)
+        elif _young(seen, _Clock.started) and not path.startswith(tuple(own)):
+            raise Unknown  # It was written while we worked, or a moment before.
+        elif _stat(path) != seen:
+            raise Unknown
+        else:
+            files[path] = seen
+    index = os.path.join(engine.root, "index.sqlite")
+    listings = engine.looked.listings if engine.looked is not None else {}
+    return {
+        "written": time.time(),
+        "environ": {name: os.environ.get(name) for name in recipe.environment},
+        "index": [index, os.stat(index).st_ino],
+        "project": str(recipe.folder),
+        "files": files,
+        "absent": absent,
+        "listings": [_listing(recipe.folder, *row) for row in listings.items()],
+    }
+
+
+def _young(seen: Stat, moment: int) -> bool:
+    """Whether what a stat was taken of could have changed after a moment and show the same times."""
+    from buildsys.store.memo import grain
+
+    return max(seen[1], seen[2]) > moment - grain(seen[1])
+
+
+def _asks_machine(session: Session, graph: ActionGraph) -> bool:
+    """Whether a rule looks at this machine by itself (a GPU, a Mac): no stat tells of that."""
+    asking = {rule.name for _, rule in session.catalog.rules if rule.asks_machine}
+    return any(action.rule in asking for action in graph.actions.values())
+
+
+def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
+    """What was read past the memo: the recipe, this program, environments, what was placed."""
+    recipe = session.recipe
+    yield from map(str, recipe.files)
+    # A recipe that is nearer to where we are called would be taken instead of this one.
+    folder = os.getcwd()
+    while folder != str(recipe.folder) and folder != os.path.dirname(folder):
+        yield os.path.join(folder, recipe.path.name)
+        folder = os.path.dirname(folder)
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and module.__name__.partition(".")[0] == "buildsys":
+            yield file
+    for backend in session.catalog.backends:
+        yield str(backend.folder)
+        yield str(backend.folder.parent)
+        yield from map(str, backend.folder.glob("*.py"))
+    # What is installed beside us: packages with backends, numpy, all of environment `host`.
+    yield from (path for path in sys.path if path and os.path.isdir(path))
+    for environment in {a.environment for a in graph.actions.values() if a.environment}:
+        yield from map(str, session.environments.evidence(environment))
+
+
+def _stored(session: Session, graph: ActionGraph, run: Run) -> Iterable[str]:
+    """The files that verdicts are made of."""
+    from buildsys.engine.engine import needed
+    from buildsys.store.content import TREE
+
+    store = session.engine.store
+    digests = {d for each in graph.deployables for d in needed(each, run)}
+    for digest in digests:
+        yield str(store.path(digest))
+        if digest.startswith(TREE):
+            yield from (str(store.path(member)) for _, member, _ in store.rows(digest))
+
+
+def _listing(project: os.PathLike[str], name: str, digest: str) -> list[Any]:
+    """A folder's names, with the times by which a change of them would show."""
+    from buildsys.toolchains import worker_host
+
+    folder = os.path.dirname(os.path.join(project, name))
+    paths = [folder, *(entry.path for entry in os.scandir(folder) if entry.is_dir())]
+    before = {path: _stat(path) for path in paths}
+    if worker_host.discovered_digest(str(project), name) != digest:
+        raise Unknown
+    now = time.time_ns()
+    if any(found is None or _young(found, now) for found in before.values()):
+        return [name, digest, {}]  # Too young to go by its time: looked into every time.
+    return [name, digest, before]

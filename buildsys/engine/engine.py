@@ -1,0 +1,248 @@
+"""Brings a graph up to date against one store: looks, runs, judges, places. Knows nothing of recipes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from buildsys.engine.build import Coordinator, Executor, Run, Settings
+from buildsys.engine.claims import Claims
+from buildsys.engine.environments import Environments
+from buildsys.engine.events import Event, Listener
+from buildsys.engine.executors import LocalExecutor
+from buildsys.engine.lease import Lease
+from buildsys.engine.placing import Placing
+from buildsys.engine.verdicts import Judge, Verdict
+from buildsys.engine.walk import Walk, roots
+from buildsys.planner.graph import ActionGraph, Deployable
+from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
+
+LEFTOVERS_SECONDS = 7 * 86_400
+"""How long the folders of failed steps, and what killed builds left, are kept."""
+PLACE = "artifacts"
+"""Begins the name of an artifacts' folder among the pins."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What is built.
+
+    Attributes:
+        name: Under which history is kept.
+        folder: Where its own code runs, and what discovered paths are relative to.
+        recipe: The recipe's file name: two recipes may share a folder of artifacts.
+        artifacts: Where artifacts go.
+    """
+
+    name: str
+    folder: Path
+    recipe: str
+    artifacts: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build of a graph came to.
+
+    Attributes:
+        run: What happened to the actions.
+        verdicts: One a deployable.
+        paths: Where each artifact lies, by label.
+        processes: How many processes were started.
+    """
+
+    run: Run
+    verdicts: list[Verdict]
+    paths: dict[str, Path]
+    processes: int
+
+
+class Engine:
+    """One store, opened; a context manager that closes its index.
+
+    Attributes:
+        root: The store's folder.
+        store: Its files.
+        index: What it knows of them.
+        memo: Digests of files on disk.
+        looked: The last walk that was made.
+
+    Args:
+        root: The store's folder.
+        environments: Where workers run.
+        executor: Runs actions; worker processes on this machine by default.
+        salt: Mixed into every key, to force a build of its own.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        environments: Environments,
+        *,
+        executor: Executor | None = None,
+        salt: str = "",
+    ) -> None:
+        self.root = root
+        self.store = Store(root)
+        self.environments = environments
+        self.looked: Walk | None = None
+        self._executor = executor
+        self._salt = salt
+
+    def __enter__(self) -> Engine:
+        self._open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.index.close()
+
+    def _open(self) -> None:
+        try:
+            self.index = Index(self.root)
+            self.memo = Memo(self.index)
+        except DamagedIndex:  # It has been set aside: what it knew is found out again.
+            self.index = Index(self.root)
+            self.memo = Memo(self.index)
+
+    def mended(self, do: Callable[[], Result], on_damage: Callable[[str], None]) -> Result:
+        """Does something with the index; once more where it turns out to be damaged.
+
+        What a damaged index knew is found out again, so it has been set aside by then.
+        """
+        try:
+            return do()
+        except DamagedIndex as error:
+            on_damage(f"the store's index was damaged and is made anew ({error})")
+            self._open()
+            return do()
+
+    def walk(self, graph: ActionGraph, project: Project) -> Walk:
+        """A look at a graph as things are now."""
+        self.looked = Walk(
+            graph,
+            project.name,
+            project.folder,
+            self.store,
+            self.index,
+            self.memo,
+            self.environments,
+            salt=self._salt,
+        )
+        return self.looked
+
+    def build(
+        self, graph: ActionGraph, project: Project, settings: Settings, listener: Listener
+    ) -> Outcome:
+        """Brings a graph up to date, judges its deployables and places them.
+
+        Raises:
+            StoreError: The store or the artifacts' folder cannot be written.
+            DamagedIndex: See `mended`.
+            KeyboardInterrupt: The user stopped it; workers have been killed.
+        """
+        self.store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
+        executor = self._executor or LocalExecutor(self.store)
+        before = executor.processes_started
+        placing = Placing(project.artifacts, project.recipe, self.store, self.memo)
+        locks = self.root / "locks"
+        lease = Lease(self.index, locks)
+        try:
+            run, verdicts = self._settled(
+                graph, project, settings, listener, executor, placing, Claims(locks), lease
+            )
+        finally:
+            if self._executor is None:
+                executor.close()
+            lease.close()
+        self._pin(graph, project, run, placing, verdicts)
+        self.memo.save()
+        paths = {
+            v.deployable.label: path
+            for v in verdicts
+            if (path := placing.path(v.deployable, v.status)) is not None
+        }
+        return Outcome(run, verdicts, paths, executor.processes_started - before)
+
+    def _settled(
+        self,
+        graph: ActionGraph,
+        project: Project,
+        settings: Settings,
+        listener: Listener,
+        executor: Executor,
+        placing: Placing,
+        claims: Claims,
+        lease: Lease,
+    ) -> tuple[Run, list[Verdict]]:
+        """Runs, judges and places; anew where a file turns out to be bad when it leaves the store."""
+
+        def warn(message: str) -> None:
+            listener(Event("diagnostic", {"severity": "warning", "message": message}))
+
+        executed: list[str] = []
+        damaged: set[str] = set()
+        while True:
+            run = Coordinator(
+                self.walk(graph, project),
+                self.environments,
+                executor,
+                project.folder,
+                settings,
+                listener,
+                claims,
+                lease,
+            ).run()
+            executed += run.executed
+            try:
+                verdicts = Judge(graph, run, self.store, self.environments).verdicts()
+                placing.place(verdicts, graph.labels, lambda who: warn(f"waiting for {who}"))
+            except CorruptObject as error:
+                # It was taken out, so its maker is a miss now. Twice the same means a bad disk.
+                if error.digest in damaged:
+                    raise StoreError(str(error), "the disk may be failing") from error
+                damaged.add(error.digest)
+                warn(f"a stored file was damaged and is made again ({error})")
+            else:
+                run.executed = list(dict.fromkeys(executed))
+                return run, verdicts
+
+    def _pin(
+        self,
+        graph: ActionGraph,
+        project: Project,
+        run: Run,
+        placing: Placing,
+        verdicts: Iterable[Verdict],
+    ) -> None:
+        """Keeps what the artifacts' folder holds from being collected: files, contracts, figures."""
+        prefix = f"{PLACE}:{project.artifacts.absolute()}:{project.recipe}:"
+        held: dict[str, set[str]] = {}
+        for verdict in verdicts:
+            digests = set()
+            if placing.path(verdict.deployable, verdict.status) is not None:
+                digests = needed(verdict.deployable, run)
+            held[prefix + verdict.deployable.label] = digests
+        with suppress(StoreError):  # A store that cannot be written collects nothing either.
+            self.index.pin(prefix, {prefix + label for label in graph.labels}, held)
+
+
+def needed(deployable: Deployable, run: Run) -> set[str]:
+    """Digests of all that the actions gave whose files a verdict needs."""
+    return {
+        stored.digest
+        for name in roots([deployable])
+        if (trace := run.trace(name)) is not None
+        for stored in trace.outputs.values()
+    }

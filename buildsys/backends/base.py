@@ -117,6 +117,8 @@ class Rule:
             backend's README says what was tried, and the report says so of each deployable.
         user_code: Whether the model's own Python code runs in it (what it reads is discovered).
         available: Why it cannot run on this machine, or `None`. Called by the planner.
+        resources: How much it needs, while it runs, of what a machine has few of: `{"gpu": 1}`. The
+            user's settings say how many there are.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Rule:
     reproducible: bool = True
     user_code: bool = False
     available: Callable[[], str | None] = lambda: None
+    resources: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def asks_machine(self) -> bool:

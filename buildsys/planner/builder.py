@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from buildsys.backends.base import Backend, Output, Rule
@@ -39,7 +40,7 @@ class GraphBuilder:
         self._project = project
         self._structures = Structures()
         self._by_structure: dict[bytes, str] = {}
-        self.begun: dict[tuple[str | int, ...], str] = {}
+        self.begun: dict[tuple[object, ...], str] = {}
         self._defaults: dict[str, Mapping[str, Any]] = {}
         self._unavailable: dict[int, str | None] = {}
         self._last: dict[str, int] = {}
@@ -72,6 +73,7 @@ class GraphBuilder:
         origin: tuple[str | int, ...] = (),
         asked: tuple[str | int, ...] = (),
         unavailable: str | None = None,
+        resources: Mapping[str, int] = MappingProxyType({}),
     ) -> str:
         """Adds an action, or finds the one that is the same step; gives its id.
 
@@ -106,6 +108,7 @@ class GraphBuilder:
             asked=asked,
             slots=[self._slot(name)],
             unavailable=unavailable,
+            resources=resources,
             number=len(self.graph.actions),
         )
         self._by_structure[digest] = name

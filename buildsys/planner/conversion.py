@@ -58,7 +58,7 @@ def follow(
         last = rule.gives == goal.format
         # What all routes of a model begin with is looked up by the rules alone; the next one counts
         # for what it imposes.
-        begun = (source.name, *(id(other.rule) for other in steps[: number + 2]))
+        begun = (source.name, *((id(o.rule), o.scheme) for o in steps[: number + 2]))
         if not last and begun in builder.begun:
             action = builder.begun[begun]
             inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
@@ -97,6 +97,7 @@ def follow(
             origin=source.place if number == 0 else goal.place,
             slot=goal.slot if last else source.name,
             unavailable=builder.unavailable(rule),
+            resources=rule.resources,
         )
         if not last:
             builder.begun[begun] = action

@@ -16,6 +16,8 @@ from .canonical import canonicalise
 from .ports import contract_for, fill_output_shapes, tensor_types
 from .quiet import ct, torch
 
+PRELOAD = {"convert": ("multiprocessing.synchronize", "numpy.random")}
+"""What each step imports late; see `toolchains/worker_forks.py`."""
 WEIGHT_THRESHOLD = 512
 """Smaller weights stay as they are: their scales and decoder would cost what they save."""
 

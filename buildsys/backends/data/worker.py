@@ -16,6 +16,8 @@ from .images import images
 
 __all__ = ["images", "load", "metric"]
 
+PRELOAD = {"images": ("PIL.Image",)}
+"""What each step imports late; see `toolchains/worker_forks.py`."""
 SOURCE = "source.python"
 METRIC = "evaluate.python"
 

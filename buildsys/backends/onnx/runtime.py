@@ -14,6 +14,8 @@ from ..kit.ports import to_artifact, to_model
 from ..kit.request import StepError
 
 ERRORS_ONLY = 3
+PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
+"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
 
 
 class Session:

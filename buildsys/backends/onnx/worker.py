@@ -22,6 +22,8 @@ from ..kit.survey import capture_sizes
 from . import canonical, graph, shapes
 
 OPSETS = {"torchscript": 17, "exported": 20}
+PRELOAD = {"export": ("numpy.random", "torch.onnx")}
+"""What each step imports late; see `toolchains/worker_forks.py`."""
 ROOM = 64 * 2**20
 """What a graph may weigh beside its weights; generous."""
 

@@ -26,6 +26,15 @@ from .census import census  # noqa: E402
 from .names import alias, note_fixed_sizes  # noqa: E402
 from .signature import Signature  # noqa: E402
 
+PRELOAD = {
+    "convert": (
+        "torch.export._trace",
+        "jaxlib.mlir.dialects.mhlo",
+        "jaxlib.mlir.dialects.builtin",
+        "litert_converter.mlir.dialects.builtin",
+    )
+}
+"""What each step imports late; see `toolchains/worker_forks.py`."""
 OTHER_ROUTE = "take `route: onnx` for this deployable, which converts by other means"
 
 _MISSING = re.compile(r"Lowering not found: (?P<op>[\w.]+)")

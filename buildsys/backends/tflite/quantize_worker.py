@@ -23,6 +23,9 @@ from .signature import DEFAULT, Signature
 # Calibration keeps all tensors on purpose; the interpreter calls that debugging.
 warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")
 
+PRELOAD = {"quantize": ("encodings.cp437", "multiprocessing.synchronize")}
+"""What each step imports late; see `toolchains/worker_forks.py`."""
+
 _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
 _NO_QUANTIZE = quantizer.AlgorithmName.NO_QUANTIZE
 _FIELD = "quantization"

@@ -12,6 +12,9 @@ from ..kit import ports
 from ..kit.contract import Contract
 from .signature import Signature
 
+PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
+"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+
 
 class Session:
     """A TFLite file that takes and gives what the model does.

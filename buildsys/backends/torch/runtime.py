@@ -16,6 +16,9 @@ from . import model
 from .adopt import load as load_file
 from .outputs import leaves, to_numpy
 
+PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
+"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+
 
 class Session:
     """A loaded file; see `kit.measure.Session`."""

@@ -11,6 +11,14 @@ from .adopt import adopt, load
 
 __all__ = ["adopt", "capture", "export", "reference"]
 
+PRELOAD = {
+    "adopt": ("numpy.random",),
+    "capture": ("numpy.random", "safetensors.torch"),
+    "export": ("numpy.random", "safetensors.torch", "torch.export._trace"),
+    "reference": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
+}
+"""What each step imports late; see `toolchains/worker_forks.py`."""
+
 
 def capture(request: Request) -> None:
     """Makes a TorchScript file of the user's factory and checkpoint, by trace or script.

@@ -54,19 +54,27 @@ ENVIRONMENT = (
 Stat = list[int]
 
 
-class _Clock:
-    """When the command began (POSIX nanoseconds): what is younger may have changed under its hands."""
+class _Question:
+    """The command that runs.
 
+    Attributes:
+        asked: Its line, and all that decides how its answer is shown; `None` where it is not one that
+            is remembered.
+        started: When it began (POSIX nanoseconds): what is younger may have changed meanwhile.
+    """
+
+    asked: list[Any] | None = None
     started = 0
 
 
 def recall(arguments: Sequence[str]) -> str | None:
     """What the same command printed the last time, if all that it looked at is as it was then."""
-    _Clock.started = time.time_ns()
+    _Question.started = time.time_ns()
+    _Question.asked = None
     if not arguments or arguments[0] not in COMMANDS:
         return None
     try:
-        asked = _asked(arguments)
+        asked = _Question.asked = _asked(arguments)
         with open(_path(asked), "rb") as stream:
             checksum, _, body = stream.read().partition(b"\n")
         if _checksum(body) != checksum:
@@ -154,25 +162,21 @@ class Unknown(Exception):
 
 
 def keep(
-    arguments: Sequence[str],
-    session: Session,
-    graph: ActionGraph,
-    run: Run,
-    folder: Path | None,
-    text: str,
+    session: Session, graph: ActionGraph, run: Run, folder: Path | None, text: str
 ) -> None:
     """Remembers the answer of a command that found, or left, everything up to date.
 
     Args:
-        arguments: The command line.
         session: What it worked with.
         graph: What it worked on.
         run: What each action gave.
         folder: Where artifacts were placed; `None` for a plan, which looks at none.
         text: What it prints when there is nothing to do.
     """
+    asked = _Question.asked
+    if asked is None:
+        return
     with suppress(Unknown, OSError):
-        asked = _asked(arguments)
         record = _record(session, graph, run, folder) | {"asked": asked, "text": text}
         body = json.dumps(record, ensure_ascii=False).encode()
         path = _path(asked)
@@ -204,7 +208,10 @@ def _record(
     own = [str(engine.root) + os.sep]
     if folder is not None:
         own.append(str(folder.absolute()) + os.sep)
-        for name in (".placed.json", "report.json"):
+        names = [".placed.json", "report.json"]
+        # What must not lie there: an artifact that was rejected before it was right.
+        names += [f".rejected/{each.target}/{each.filename}" for each in graph.deployables]
+        for name in names:
             looked[str(folder / name)] = _stat(str(folder / name))
     for path in (*_other_inputs(session, graph), *_stored(session, graph, run)):
         looked.setdefault(path, _stat(path))
@@ -212,7 +219,7 @@ def _record(
     for path, seen in looked.items():
         if seen is None:
             absent.append(path)
-        elif _young(seen, _Clock.started) and not path.startswith(tuple(own)):
+        elif _young(seen, _Question.started) and not path.startswith(tuple(own)):
             raise Unknown  # It was written while we worked, or a moment before.
         elif _stat(path) != seen:
             raise Unknown

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from buildsys.cli import options
+from buildsys.cli import answer, options
 from buildsys.cli.common import (
     console,
     open_file,
@@ -26,6 +26,7 @@ from buildsys.cli.options import KeepGoing, user_settings, writable
 if TYPE_CHECKING:
     from buildsys.engine.build import Settings
     from buildsys.engine.events import Event
+    from buildsys.store import StoreError
 
 COUNTS = ("hit", "ran", "failed", "blocked")
 TIMEOUT = 3600.0
@@ -66,7 +67,7 @@ TIMEOUT = 3600.0
 )
 @click.option(
     "--memory",
-    type=options.size,
+    type=options.memory,
     metavar="SIZE",
     show_default="what is free",
     help="How much the running actions may take together: `8GiB`.",
@@ -115,7 +116,7 @@ def command(
     (`'*/classifier.tflite*'`). Without one, everything.
     """
     from buildsys.engine.session import Session
-    from buildsys.report.console import print_build
+    from buildsys.report.console import idle_text, print_build
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
     from buildsys.report.trace import TraceFile
@@ -124,10 +125,11 @@ def command(
     settings = chosen(jobs, failures, retry, timeout, memory)
     progress = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
     with ExitStack() as stack:
-        lines = Lines(as_json, stack.enter_context(opened(events)))
         timeline = None
         if trace is not None:
             writable(trace, "--trace")
+        lines = stack.enter_context(Lines(as_json, events))
+        if trace is not None:
             timeline = stack.enter_context(TraceFile(trace))
         end = stack.enter_context(ending(lines))
 
@@ -150,6 +152,9 @@ def command(
         end.update(exit=build.exit, summary=build.summary())
     if not as_json and (not quiet or build.exit):
         print_build(console(color), build, time.monotonic() - started, verbose=verbose)
+    if not (as_json or build.exit or verbose or trace or events):
+        text = "" if quiet else idle_text(console(color), build)
+        answer.keep(session, build.graph, build.run, build.folder, text)
     if build.run.environment_error is not None:
         raise build.run.environment_error
     return build.exit
@@ -181,15 +186,34 @@ class Lines:
     """The lines of `--json`: on standard output, in a file, or both.
 
     Events come from several threads; a line is never cut by another.
+
+    Args:
+        shown: Whether they go to standard output.
+        path: The file of `--events`, or `None`; each line is written at once.
     """
 
-    def __init__(self, shown: bool, file: IO[str] | None) -> None:
+    def __init__(self, shown: bool, path: Path | None) -> None:
         self._shown = shown
-        self._file = file
+        self._path = path
+        self._file: IO[bytes] | None = None
         self._guard = threading.Lock()
 
+    def __enter__(self) -> Lines:
+        if self._path is not None:
+            writable(self._path, "--events")
+            self._file = self._path.open("wb", buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def write(self, record: dict[str, Any]) -> None:
-        """Writes one line."""
+        """Writes one line.
+
+        Raises:
+            StoreError: The file takes no more; what comes after is left out.
+        """
         if not self._shown and self._file is None:
             return
         line = json.dumps(record, ensure_ascii=False)
@@ -197,18 +221,19 @@ class Lines:
             if self._shown:
                 click.echo(line)
             if self._file is not None:
-                self._file.write(line + "\n")
+                try:
+                    self._file.write(f"{line}\n".encode())
+                except OSError as error:
+                    self._file.close()
+                    self._file = None
+                    raise self._full(error) from error
 
+    def _full(self, error: OSError) -> StoreError:
+        from buildsys.store import StoreError
 
-@contextmanager
-def opened(events: Path | None) -> Iterator[IO[str] | None]:
-    """The file of `--events`, of which each line is written at once."""
-    if events is None:
-        yield None
-        return
-    writable(events, "--events")
-    with events.open("w", buffering=1, encoding="utf-8") as file:
-        yield file
+        return StoreError(
+            f"cannot write {self._path}: {error.strerror}", "give `--events` another file"
+        )
 
 
 @contextmanager

@@ -17,9 +17,11 @@ import buildsys
 COMMANDS = {
     "build": "Build, verify and place the selected deployables.",
     "bundle": "Make and check what a release publishes.",
+    "cache": "Show what the store holds, shrink it, check it.",
     "plan": "Say what is stale, and why; run nothing.",
     "schema": "Print the recipe's JSON Schema, for editors.",
     "toolchain": "Show, install and pin the converters' environments.",
+    "why": "Say why a deployable would be rebuilt, down to what changed.",
 }
 
 

@@ -43,6 +43,8 @@ def command(
     Signs: `+` new, `~` stale, `=` up to date, `?` maybe (an input is made anew; if its bytes come
     out the same, nothing follows), `!` blocked.
     """
+    from buildsys.cli import answer
+    from buildsys.engine.build import Run
     from buildsys.engine.session import Session
     from buildsys.report import console as rendering
 
@@ -53,7 +55,12 @@ def command(
     elif as_json:
         print_json(record(plan))
     elif not quiet:
-        rendering.print_plan(console(color), plan, verbose=verbose)
+        shown = console(color)
+        with shown.capture() as captured:
+            rendering.print_plan(shown, plan, verbose=verbose)
+        click.echo(captured.get(), nl=False)
+        if not plan.has_work:
+            answer.keep(session, plan.graph, Run(plan.standings), None, captured.get())
     return WORK if check and plan.has_work else 0
 
 

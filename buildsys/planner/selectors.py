@@ -7,7 +7,6 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 
-
 _GLOB = re.compile(r"[*?\[]")
 
 

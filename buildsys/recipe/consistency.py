@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.model import Model
-from buildsys.recipe.position import Position
 from buildsys.recipe.recipe import Recipe
 
 
@@ -25,20 +24,20 @@ def disagreements(recipe: Recipe) -> list[Diagnostic]:
 
 
 def _equal_labels(recipe: Recipe) -> Iterator[Diagnostic]:
-    seen: dict[str, Position] = {}
+    seen: dict[str, tuple[str, int]] = {}
     for target, entries in recipe.spec.targets.items():
         for index, entry in enumerate(entries):
-            place = recipe.where("targets", target, index)
             for model in entry.models or recipe.spec.models:
                 label = entry.label(target, model)
-                if label in seen:
-                    yield Diagnostic(
-                        f"two deployables would have the label `{label}`",
-                        place,
-                        "give one of them a `name`",
-                        (seen[label].noted("the first one"),),
-                    )
-                seen.setdefault(label, place)
+                if label not in seen:
+                    seen[label] = (target, index)
+                    continue
+                yield Diagnostic(
+                    f"two deployables would have the label `{label}`",
+                    recipe.where("targets", target, index),
+                    "give one of them a `name`",
+                    (recipe.where("targets", *seen[label]).noted("the first one"),),
+                )
 
 
 def _dataset_uses(recipe: Recipe) -> Iterator[tuple[str, Model, str, tuple[str, ...]]]:

@@ -39,9 +39,9 @@ class Node:
         return self.source.position(self.start, self.end)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Edge:
-    """The way from a collection to one of its values.
+    """The way from a collection to one of its values. Nothing is changed in it once it is made.
 
     Attributes:
         node: The value.

@@ -7,7 +7,7 @@ parser's events are composed here. libyaml does the parsing where it is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -20,7 +20,8 @@ from buildsys.recipe.scalars import KNOWN_TAGS, TagMismatchError, resolve, resol
 from buildsys.recipe.syntax import syntax_diagnostic
 
 MOST_NODES = 200_000
-"""A document may hold this many values, aliases expanded; more is an attack or a mistake."""
+"""A document may stand for this many values, or for as many as it has characters. More can only come
+of aliases, and is an attack or a mistake."""
 MOST_DEPTH = 64
 """Collections may be nested this deep."""
 
@@ -32,6 +33,8 @@ _COLLECTION_TAGS = {
     "tag:yaml.org,2002:seq": "a list",
 }
 
+_NO_CHILDREN: dict[Key, Edge] = {}
+"""What all scalars have in common; nothing is ever put in."""
 
 _PROPERTY = re.compile(r"([&!]\S*|#[^\n]*)\s*")
 _MERGE_PLACE = -1
@@ -61,8 +64,9 @@ class Composer:
         self.used: dict[str, str] = {}
         self._environ = environ
         self._anchors: dict[str, Node | None] = {}
-        self._events: Iterator[Any] = iter(())
+        self._next: Callable[[], Any]
         self._size = 0
+        self._most = max(MOST_NODES, len(source.text))
 
     def compose(self) -> Node:
         """The document's root, a mapping.
@@ -70,20 +74,25 @@ class Composer:
         Raises:
             RefusedError: The text is no YAML, or not one mapping, or too large.
         """
+        loader = None
         try:
+            loader = _LOADER(self.source.text)
+            self._next = loader.get_event
             return self._document()
         except yaml.YAMLError as error:
             raise RefusedError(syntax_diagnostic(self.source, error)) from None
+        finally:
+            if loader is not None:
+                loader.dispose()
 
     def _document(self) -> Node:
-        self._events = iter(yaml.parse(self.source.text, Loader=_LOADER))
-        next(self._events)  # the stream's start
-        if isinstance(next(self._events), yaml.StreamEndEvent):
+        self._next()  # the stream's start
+        if isinstance(self._next(), yaml.StreamEndEvent):
             raise RefusedError(self._finding("the file is empty", 0, 0, "it must hold a recipe"))
-        event = next(self._events)
-        root = self._value(event, 0).node
-        next(self._events)  # the document's end
-        following = next(self._events)
+        event = self._next()
+        root, _ = self._value(event, 0)
+        self._next()  # the document's end
+        following = self._next()
         if not isinstance(following, yaml.StreamEndEvent):
             start = following.start_mark.index
             raise RefusedError(
@@ -104,25 +113,26 @@ class Composer:
             )
         return root
 
-    def _value(self, event: Any, depth: int) -> Edge:
-        """Composes the value that an event begins."""
-        if isinstance(event, yaml.AliasEvent):
+    def _value(self, event: Any, depth: int) -> tuple[Node, tuple[Position, ...]]:
+        """Composes the value that an event begins; gives it with the alias that brought it in."""
+        kind = type(event)
+        if kind is yaml.AliasEvent:
             return self._alias(event)
         if depth > MOST_DEPTH:
             raise RefusedError(self._at(event, f"nested more than {MOST_DEPTH} deep"))
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        if isinstance(event, yaml.ScalarEvent):
+        if kind is yaml.ScalarEvent:
             node = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
+        elif kind is yaml.SequenceStartEvent:
             node = self._sequence(event, depth)
         else:
             node = self._mapping(event, depth)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
-        return Edge(node)
+        return node, ()
 
-    def _alias(self, event: Any) -> Edge:
+    def _alias(self, event: Any) -> tuple[Node, tuple[Position, ...]]:
         name = event.anchor
         if name not in self._anchors:
             raise RefusedError(self._at(event, f"no anchor `&{name}` stands before this alias"))
@@ -130,39 +140,41 @@ class Composer:
         if node is None:
             raise RefusedError(self._at(event, f"the alias `*{name}` stands inside its own anchor"))
         self._count(node.size, event)
-        return Edge(node, via=(self._mark(event).noted("brought in by this alias"),))
+        return node, (self._mark(event).noted("brought in by this alias"),)
 
     def _count(self, size: int, event: Any) -> None:
         # What aliases and merge keys repeat is counted each time: nine lines can stand for 10^9
         # values.
         self._size += size
-        if self._size > MOST_NODES:
+        if self._size > self._most:
             raise RefusedError(
                 self._at(
-                    event, f"the file stands for more than {MOST_NODES} values", "use fewer aliases"
+                    event, f"the file stands for more than {self._most} values", "use fewer aliases"
                 )
             )
 
     def _scalar(self, event: Any) -> Node:
         self._count(1, event)
         start, end = _inside_properties(self.source.text, event)
-        node = Node(self.source, start, _first_line_end(self.source.text, start, end))
-        filled = interpolate(event.value, self._environ)
-        self.used.update(filled.used)
-        if filled.problems:
-            node.broken = True
-            self._report_interpolation(filled, event.value, start, end)
-        plain = not event.style and event.tag is None
+        if event.start_mark.line != event.end_mark.line:
+            end = _first_line_end(self.source.text, start, end)
+        text, tag = event.value, event.tag
+        node = Node(self.source, start, end, None, _NO_CHILDREN)
+        if "$" in text:
+            filled = interpolate(text, self._environ)
+            self.used.update(filled.used)
+            if filled.problems:
+                node.broken = True
+                self._report_interpolation(filled, text, start, event.end_mark.index)
+            text = filled.text
         try:
-            if plain:
-                node.data = resolve(filled.text)
-            elif event.tag is None:
-                node.data = filled.text
+            if tag is not None:
+                node.data = resolve_tagged(text, tag)
             else:
-                node.data = resolve_tagged(filled.text, event.tag)
+                node.data = text if event.style else resolve(text)
         except TagMismatchError as mismatch:
             node.broken = True
-            node.data = filled.text
+            node.data = text
             hint = f"known tags: {', '.join(f'`{tag}`' for tag in KNOWN_TAGS)}"
             self.diagnostics.append(self._at(event, str(mismatch), hint))
         return node
@@ -180,11 +192,11 @@ class Composer:
         data: list[Any] = []
         children: dict[Key, Edge] = {}
         size = 1
-        while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
-            edge = self._value(item, depth + 1)
-            children[len(data)] = edge
-            data.append(edge.node.data)
-            size += edge.node.size
+        while type(item := self._next()) is not yaml.SequenceEndEvent:
+            node, via = self._value(item, depth + 1)
+            children[len(data)] = Edge(node, via=via)
+            data.append(node.data)
+            size += node.size
         start, end = self._collection_span(event, item)
         return Node(self.source, start, end, data, children, size)
 
@@ -195,10 +207,10 @@ class Composer:
         merged: dict[Key, Edge] = {}
         merges: Any = None
         first: Any = None
-        while not isinstance(key_event := next(self._events), yaml.MappingEndEvent):
+        while type(key_event := self._next()) is not yaml.MappingEndEvent:
             key = self._key(key_event)
             first = first or key_event
-            edge = self._value(next(self._events), depth + 1)
+            node, via = self._value(self._next(), depth + 1)
             if key == "<<" and _is_plain(key_event):
                 if merges is not None:
                     self._duplicate(
@@ -209,6 +221,7 @@ class Composer:
                     )
                     continue
                 merges = key_event
+                edge = Edge(node, via=via)
                 merged = self._merge(edge, key_event)
                 children[_MERGE_PLACE] = edge
                 continue
@@ -217,30 +230,26 @@ class Composer:
                     key_event, key, children[key].key_position(), "delete or rename one of them"
                 )
                 continue
-            children[key] = Edge(
-                edge.node,
-                self.source,
-                key_event.start_mark.index,
-                key_event.end_mark.index,
-                edge.via,
-            )
+            start, end = key_event.start_mark.index, key_event.end_mark.index
+            children[key] = Edge(node, self.source, start, end, via)
         if merges is not None:
             children = _spliced(children, merged)
-        start, end = self._collection_span(event, key_event)
         if first is not None and not event.flow_style:
             start, end = first.start_mark.index, first.end_mark.index
+        else:
+            start, end = self._collection_span(event, key_event)
         data = {key: edge.node.data for key, edge in children.items()}
         size = 1 + sum(edge.node.size for edge in children.values())
         return Node(self.source, start, end, data, children, size)
 
     def _key(self, event: Any) -> str:
-        if isinstance(event, yaml.AliasEvent):
-            edge = self._alias(event)
-            if not edge.node.children and isinstance(edge.node.data, str):
-                return edge.node.data
-        elif isinstance(event, yaml.ScalarEvent):
+        if type(event) is yaml.ScalarEvent:
             self._count(1, event)
             return str(event.value)
+        if type(event) is yaml.AliasEvent:
+            node, _ = self._alias(event)
+            if not node.children and isinstance(node.data, str):
+                return node.data
         raise RefusedError(self._at(event, "a key must be text", "write it as one word"))
 
     def _merge(self, edge: Edge, key_event: Any) -> dict[Key, Edge]:

@@ -63,7 +63,7 @@ def unknown_names(root: Node) -> list[Diagnostic]:
         defined = follow(root, (section,))
         if defined.depth and not isinstance(defined.node.data, dict):
             continue  # the schema says that it is no mapping
-        known = [str(key) for key in defined.node.children] if defined.depth else []
+        known = dict.fromkeys(map(str, defined.node.children)) if defined.depth else {}
         for value, place in _texts(root, pattern):
             if value not in known:
                 none = f"define it under `{section}`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -155,6 +156,14 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
     console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
     if build.exit == REFUSED and str(Status.REJECTED) not in statuses:
         console.print("error: `--strict`, and not everything is verified", highlight=False)
+
+
+def idle_text(console: Console, build: Build) -> str:
+    """What the next build prints, if nothing changes until then."""
+    idle = replace(build, run=replace(build.run, executed=[]))
+    with console.capture() as captured:
+        print_build(console, idle, 0.0)
+    return captured.get()
 
 
 def _print_gates(console: Console, build: Build) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.status import Status
 
 from buildsys.engine.events import Event
+from buildsys.report.console import size
 
 
 class Progress:
@@ -47,6 +48,15 @@ class Progress:
             self._running[name] = f"toolchain {name}: {fields['message']}"
             if self._verbose or not self._console.is_terminal:
                 self._line(f"  toolchain {name}: {fields['message']}", "dim")
+            if fields.get("done"):
+                self._running.pop(name, None)
+        elif event.event == "waiting":
+            text = f"waiting for {fields['holder']} ({fields['id']})"
+            self._running[fields["id"]] = text
+            self._line(f"  {text}", "dim")
+        elif event.event == "collected":
+            freed, files = size(fields["freed_bytes"]), fields["files"]
+            self._line(f"  collected {freed} of the store: {files} files", "dim")
         elif event.event == "action_started":
             self._running.pop(str(fields.get("toolchain")), None)
             self._running[fields["id"]] = fields["id"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from buildsys.toolchains.errors import FULL, ToolchainError, explain
+from buildsys.toolchains.errors import ALTERED, FULL, ToolchainError, explain
 from buildsys.toolchains.fingerprint import (
     Fingerprint,
     Interpreter,
@@ -186,9 +186,22 @@ class _Maker:
         if status != 0:
             said = log.read_bytes()[before:].decode(errors="replace").partition("\n")[2]
             message, hint = explain(said)
+            if self.installer.offline and not any(
+                sign in said.lower() for sign in (*FULL, *ALTERED)
+            ):
+                message, hint = offline(message, self.installer.name)
             if status < 0:
                 message, hint = f"{says} was ended by signal {-status}", None
             raise ToolchainError(self.environment.name, message, hint, log)
+
+
+def offline(message: str, installer: str) -> tuple[str, str]:
+    """The message and the hint for what cannot be made without the network."""
+    kept = "uv's cache does" if installer == "uv" else "pip's `find-links` folders do"
+    lines = message.partition("\n")[2]
+    said = f"it is not installed, and with `--offline` {kept} not hold all that it needs"
+    hint = "run the command without `--offline` once, or `modelbuild toolchain install`"
+    return f"{said}\n{lines}" if lines else said, hint
 
 
 def refused(name: str, error: OSError) -> ToolchainError:

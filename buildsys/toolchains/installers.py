@@ -52,12 +52,14 @@ class Installer:
         environ: All environment variables that it runs with.
         program: uv itself, or a Python that has pip.
         options: Added to every install.
+        offline: Whether it may use only what it has kept: its cache, and folders of packages.
     """
 
     name: str
     environ: Mapping[str, str]
     program: str
     options: tuple[str, ...] = ()
+    offline: bool = False
 
     def command(self, python: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
         """The command that installs into the environment of an interpreter."""
@@ -67,8 +69,12 @@ class Installer:
         return (self.program, *start, "--python", str(python), *end, *self.options, *arguments)
 
 
-def choose(environ: Mapping[str, str]) -> Installer:
+def choose(environ: Mapping[str, str], *, offline: bool = False) -> Installer:
     """Prefers uv, else pip; `MODELBUILD_INSTALLER` decides otherwise.
+
+    Args:
+        environ: The environment variables.
+        offline: Whether it must not use the network.
 
     Raises:
         NoInstaller: There is none.
@@ -79,26 +85,34 @@ def choose(environ: Mapping[str, str]) -> Installer:
         raise NoInstaller(f"{CHOICE} is `{wanted}`", "set it to `uv` or to `pip`")
     found = None if wanted == "pip" else find_uv(environ)
     if found is not None:
-        return uv(found, environ)
+        return uv(found, environ, offline=offline)
     if wanted == "uv":
         raise NoInstaller("uv is not there", "run `pip install uv`")
     if importlib.util.find_spec("pip") is None:
         raise NoInstaller("neither uv nor pip is there", "install uv, or run `modelbuild doctor`")
-    return pip(environ)
+    return pip(environ, offline=offline)
 
 
-def uv(program: str, environ: Mapping[str, str]) -> Installer:
+def uv(program: str, environ: Mapping[str, str], *, offline: bool = False) -> Installer:
     """uv, with what the user told pip."""
     settings = PipSettings.read(environ)
-    options = ("--no-index",) if settings.no_index else ()
-    return Installer("uv", {**clean(environ), **settings.for_uv(environ)}, program, options)
+    options = (
+        *(("--no-index",) if settings.no_index else ()),
+        *(("--offline",) if offline else ()),
+    )
+    own = {**clean(environ), **settings.for_uv(environ)}
+    return Installer("uv", own, program, options, offline)
 
 
-def pip(environ: Mapping[str, str]) -> Installer:
-    """The pip beside this program; it reads its settings itself."""
+def pip(environ: Mapping[str, str], *, offline: bool = False) -> Installer:
+    """The pip beside this program; it reads its settings itself.
+
+    Without an index it takes what its `find-links` folders hold: its cache is of no use without one.
+    """
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0"}
-    options = ("--progress-bar", "off", "--no-warn-script-location")
-    return Installer("pip", {**clean(environ), **quiet}, sys.executable, options)
+    index = ("--no-index",) if offline else ()
+    options = ("--progress-bar", "off", "--no-warn-script-location", *index)
+    return Installer("pip", {**clean(environ), **quiet}, sys.executable, options, offline)
 
 
 def find_uv(environ: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains import installers, interpreters
-from buildsys.toolchains.environment import FILE, Environment, Step, refused
+from buildsys.toolchains.environment import FILE, MARKER, Environment, Step, refused
 from buildsys.toolchains.errors import ToolchainError
 from buildsys.toolchains.fingerprint import Fingerprint, host_fingerprint
 from buildsys.toolchains.kernel_lock import exclusive
@@ -40,6 +40,7 @@ class Provisioner:
         overrides: Lock files that a recipe puts in place of the toolchains' own, by name.
         environ: Environment variables: pip's and uv's settings, and the path.
         processes: How programs are started.
+        offline: Whether what is missing is made without the network.
     """
 
     def __init__(
@@ -49,12 +50,15 @@ class Provisioner:
         overrides: Mapping[str, Path] | None = None,
         environ: Mapping[str, str] = os.environ,
         processes: Processes | None = None,
+        *,
+        offline: bool = False,
     ) -> None:
         self.root = root
         self.toolchains = toolchains
         self._overrides = overrides or {}
         self._environ = environ
         self._processes = processes or LocalProcesses()
+        self._offline = offline
 
     def lock_digest(self, name: str) -> str:
         """sha256, in hex, of a toolchain's lock and the minor version of its Python.
@@ -67,6 +71,19 @@ class Provisioner:
     def folder(self, name: str) -> Path:
         """Where a toolchain is, or will be."""
         return self._named(name, self.lock_digest(name))
+
+    def evidence(self, name: str) -> list[Path]:
+        """Files that say what a toolchain is: its lock, and what was written when it was made."""
+        wanted = self._toolchain(name)
+        lock = self._overrides.get(name) or self._declared(name).lock
+        return [lock, wanted.folder / MARKER, wanted.python]
+
+    def evidence_requirements(self, file: Path) -> list[Path]:
+        """As `evidence`, for an environment made from a requirements file."""
+        wanted = self._requirements(file)
+        seen: set[Path] = set()
+        _with_nested(file.absolute(), seen)
+        return [*sorted(seen), wanted.folder / MARKER, wanted.python]
 
     def python(self, name: str) -> Path:
         """A toolchain's interpreter."""
@@ -179,7 +196,7 @@ class Provisioner:
         hold: int,
     ) -> Fingerprint:
         try:
-            installer = installers.choose(self._environ)
+            installer = installers.choose(self._environ, offline=self._offline)
         except installers.NoInstaller as error:
             raise ToolchainError(wanted.name, str(error), error.hint) from error
         except configparser.Error as error:

@@ -4,6 +4,8 @@ This file is started by path with the toolchain's own interpreter, so it imports
 only, and the backend's worker under the synthetic package `modelbuild_backends`; the host package is
 never importable here. It writes `result.json` beside the request and always exits 0 when it could
 write one: any other end is a crash, which the engine reports with the log.
+
+With `--serve DESCRIPTOR FOLDER` it stays, and forks a child for each step; see `worker_forks.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import sys
 import sysconfig
 import traceback
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PACKAGE = "modelbuild_backends"
 
@@ -231,18 +233,68 @@ def import_sources(project: Path, discovery: Discovery) -> None:
 
 def expose(folder: str) -> None:
     """Makes `folder` importable as the package that workers live in."""
-    package = types.ModuleType(PACKAGE)
+    _package(PACKAGE, folder)
+
+
+def _package(name: str, folder: str) -> None:
+    # What was imported below a package is lost with its module, so the same one is kept.
+    known = sys.modules.get(name)
+    if known is not None and list(getattr(known, "__path__", ())) == [folder]:
+        return
+    package = types.ModuleType(name)
     package.__path__ = [folder]
-    sys.modules[PACKAGE] = package
+    sys.modules[name] = package
 
 
-def perform(spec: dict[str, Any]) -> dict[str, Any]:
-    """Runs the worker function that `spec` names and returns its result record."""
+def expose_backends(spec: dict[str, Any]) -> None:
+    """Makes our own backends importable, and a third party's, which lives in another folder."""
     expose(spec["backends"])
-    if "folder" in spec:  # A third party's backend lives outside our own folder of backends.
-        plugin = types.ModuleType(f"{PACKAGE}.{spec['backend']}")
-        plugin.__path__ = [spec["folder"]]
-        sys.modules[plugin.__name__] = plugin
+    if "folder" in spec:
+        _package(f"{PACKAGE}.{spec['backend']}", spec["folder"])
+
+
+def worker_module(spec: dict[str, Any]) -> tuple[str, str]:
+    """The full name of the worker's module, and the name of its function."""
+    module_name, _, function_name = spec["worker"].partition(":")
+    inside = "" if module_name.startswith("kit.") else f"{spec['backend']}."
+    return f"{PACKAGE}.{inside}{module_name}", function_name
+
+
+def installed_folders(path: Iterable[str]) -> list[Path]:
+    """Where the interpreter's own modules and the installed ones lie.
+
+    Args:
+        path: `sys.path` as the process began with it.
+    """
+    paths = sysconfig.get_paths()
+    return [
+        *(Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *(Path(folder) for folder in (*site.getsitepackages(), *path) if folder),
+    ]
+
+
+def discovery_of(spec: dict[str, Any], path: Iterable[str]) -> Discovery:
+    """The record of a step that runs the model's own code."""
+    return Discovery(
+        Path(spec["project"]),
+        [
+            *installed_folders(path),
+            Path(spec["backends"]),
+            Path(spec.get("folder", spec["backends"])),
+            Path(spec["action"]),
+            Path(__file__).parent,
+        ],
+    )
+
+
+def perform(spec: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """Runs the worker function that `spec` names and returns its result record.
+
+    Args:
+        spec: The request.
+        path: `sys.path` as the process began with it: what was imported since may have added to it.
+    """
+    expose_backends(spec)
     request_module = importlib.import_module(f"{PACKAGE}.kit.request")
     request = request_module.Request(
         inputs={name: Path(path) for name, path in spec["inputs"].items()},
@@ -254,27 +306,17 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
     )
     discovery = None
     if request.project is not None:
-        installed = sysconfig.get_paths()
-        discovery = Discovery(
-            request.project,
-            [
-                *(Path(installed[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-                *(Path(folder) for folder in (*site.getsitepackages(), *sys.path) if folder),
-                Path(spec["backends"]),
-                Path(spec.get("folder", spec["backends"])),
-                Path(spec["action"]),
-                Path(__file__).parent,
-            ],
-        )
+        discovery = discovery_of(spec, path)
         discovery.start()
         sys.path.insert(0, str(request.project))
         os.chdir(request.project)
         import_sources(request.project, discovery)
-    module_name, _, function_name = spec["worker"].partition(":")
+        # Any import looks there first. Said here, since in a fork none may be left to do.
+        discovery.modules(str(request.project))
+    module_name, function_name = worker_module(spec)
     try:
-        inside = "" if module_name.startswith("kit.") else f"{spec['backend']}."
         try:
-            module = importlib.import_module(f"{PACKAGE}.{inside}{module_name}")
+            module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             # A worker imports nothing but what its toolchain is made of.
             raise request_module.StepError(
@@ -297,12 +339,16 @@ def perform(spec: dict[str, Any]) -> dict[str, Any]:
     return {"ok": True, "notes": request.notes, "discovered": found}
 
 
-def main() -> None:
-    """Reads the request, performs it, writes `result.json` atomically and leaves at once."""
-    path = Path(sys.argv[1])
+def answer(path: Path, search: Sequence[str]) -> NoReturn:
+    """Performs a request, writes `result.json` atomically and leaves at once.
+
+    Args:
+        path: The request.
+        search: `sys.path` as the process began with it.
+    """
     spec = json.loads(path.read_text())
     try:
-        result = perform(spec)
+        result = perform(spec, search)
     except SystemExit as error:
         traceback.print_exc()
         result = {"ok": False, "crash": f"the model's code called sys.exit({error.code!r})"}
@@ -318,6 +364,22 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def main() -> None:
+    """Answers one request, or serves many."""
+    search = tuple(sys.path)
+    if sys.argv[1] != "--serve":
+        answer(Path(sys.argv[1]), search)
+    loaded = frozenset(sys.modules)  # Before anything is imported that a cold start does not.
+    beside = importlib.util.spec_from_file_location(
+        "worker_forks", Path(__file__).with_name("worker_forks.py")
+    )
+    assert beside is not None and beside.loader is not None  # noqa: PT018
+    forks = importlib.util.module_from_spec(beside)
+    beside.loader.exec_module(forks)
+    start = forks.Start(sys.modules[__name__], search, loaded)
+    forks.serve(int(sys.argv[2]), Path(sys.argv[3]), start)
 
 
 if __name__ == "__main__":

@@ -318,8 +318,14 @@ def test_an_import_that_fails_is_told_as_by_a_process_of_its_own(
 ) -> None:
     (backend / "broken.py").write_text("import nowhere\n")
     (backend / "fatal.py").write_text("import os\nos.abort()\n")
+    # As numpy does: an extension module cannot be loaded a second time.
+    (backend / "once.py").write_text(
+        "import builtins\nassert not hasattr(builtins, 'TRIED'), 'loaded twice'\n"
+        "builtins.TRIED = True\nimport nowhere\n"
+    )
     for name, message in (
         ("broken", "the environment of this step has no module `nowhere`"),
+        ("once", "the environment of this step has no module `nowhere`"),
         ("fatal", "killed by SIGABRT"),
     ):
         told = []
@@ -414,6 +420,23 @@ def test_the_same_is_discovered_warm_and_cold(tmp_path: Path, space: Space) -> N
     assert found[0] == found[1]
     assert found[2] == found[3]
     assert set(found[2]) - set(found[0]) == {"../shared/common.py"}
+
+
+def test_a_step_that_finds_all_imported_still_looked_into_the_project(
+    store: Store, make: Make, backend: Path, tmp_path: Path
+) -> None:
+    lines = (
+        "import sys, types\nsys.modules['safetensors'] = types.SimpleNamespace(safe_open=open)\n"
+    )
+    (backend / "full.py").write_text(f"{lines}from .worker import pid\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    for warm in (True, False):
+        executor = LocalExecutor(store, warm=warm)
+        outcome = executor.run(make("full:pid", project=project))
+        assert isinstance(outcome, Done)
+        assert list(outcome.discovered) == ["./*.py"]
+        executor.close()
 
 
 def _discovered(executor: LocalExecutor, space: Space, folder: Path) -> dict[str, str]:

@@ -240,3 +240,49 @@ def test_requirements_are_resolved_and_followed(make: Make, tmp_path: Path) -> N
 def test_missing_requirements(make: Make, tmp_path: Path) -> None:
     with pytest.raises(ToolchainError, match="requirements file cannot be read"):
         make(FakeProcesses()).ensure_requirements(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("installer", "option", "kept"),
+    [
+        ("", "--offline", "uv's cache does not"),
+        ("pip", "--no-index", "`find-links` folders do not"),
+    ],
+)
+def test_offline_uses_only_what_the_installer_has_kept(
+    make: Make, tmp_path: Path, installer: str, option: str, kept: str
+) -> None:
+    if installer:
+        pytest.importorskip("pip")
+    declared = make(FakeProcesses()).toolchains
+    environ = {**ENVIRON, "MODELBUILD_INSTALLER": installer}
+    processes = FakeProcesses()
+    Provisioner(tmp_path / "root", declared, {}, environ, processes, offline=True).ensure("small")
+    assert all(option in command for command in processes.installs())
+    shutil.rmtree(tmp_path / "root")
+    processes = FakeProcesses(fail=lambda c: None if "venv" in c else "no network\nsorry\n")
+    with pytest.raises(ToolchainError) as caught:
+        Provisioner(tmp_path / "root", declared, {}, environ, processes, offline=True).ensure(
+            "small"
+        )
+    assert "it is not installed, and with `--offline`" in caught.value.message
+    assert kept in caught.value.message
+    assert "sorry" in caught.value.message
+    assert "without `--offline` once" in (caught.value.hint or "")
+
+
+def test_a_full_disk_is_a_full_disk_offline_too(make: Make, tmp_path: Path) -> None:
+    full = FakeProcesses(fail=lambda c: None if "venv" in c else "No space left on device\n")
+    provisioner = Provisioner(
+        tmp_path / "root", make(full).toolchains, {}, ENVIRON, full, offline=True
+    )
+    with pytest.raises(ToolchainError, match="the disk is full"):
+        provisioner.ensure("small")
+
+
+def test_online_says_nothing_of_offline(make: Make) -> None:
+    processes = FakeProcesses(fail=lambda c: None if "venv" in c else "error\n")
+    with pytest.raises(ToolchainError) as caught:
+        make(processes).ensure("small")
+    assert "offline" not in caught.value.message
+    assert not any("--offline" in command for command in processes.ran)

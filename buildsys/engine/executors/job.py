@@ -47,10 +47,12 @@ class Done:
         notes: What the worker wanted said.
         discovered: What the model's own code read, path to digest.
         started_ns: When the worker started (POSIX nanoseconds).
-        seconds: Wall time.
+        seconds: Wall time of the work alone.
         peak_rss: Peak resident memory in bytes; 0 for a step of the coordinator.
         log: The worker's output.
-        phases: Seconds spent copying inputs, waiting for a host, working, storing.
+        phases: Where the time went, in seconds: `inputs` (copying and checking them), `wait` (until
+            a process was ready and had imported what it shares), `work`, `store`.
+        cpu: Processor time of the work in seconds.
     """
 
     outputs: dict[str, Stored]
@@ -61,6 +63,7 @@ class Done:
     peak_rss: int
     log: Path
     phases: Mapping[str, float] = field(default_factory=dict)
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,10 @@ class Failed:
         field: The field of the recipe at fault, relative to the action's origin.
         log: The worker's output.
         rerun: A script that repeats the step by hand.
-        seconds: Wall time.
+        seconds: Wall time of the work alone.
         changed: Whether the reason is that an input changed meanwhile: worth another try.
-        environment: Whether the reason is the environment and not the step: a worker was lost.
+        environment: Whether the reason lies with the machine and not with the step (the process was
+            killed from outside, no memory was left): another try may go well.
     """
 
     message: str

@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import shlex
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import traceback
-from contextlib import suppress
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import buildsys.toolchains
 from buildsys.backends.kit.request import Request, StepError
+from buildsys.engine.executors.ended import Ended
+from buildsys.engine.executors.folder import ActionFolder
+from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
-from buildsys.planner.catalog import BUILT_IN
-from buildsys.planner.graph import Action
-from buildsys.store import Store, Stored
-from buildsys.store.content import hash_file, tree_digest, tree_files, tree_manifest, writing
+from buildsys.engine.executors.processes import Processes, before_files
+from buildsys.engine.executors.variables import worker_environment
+from buildsys.store import Store
 
 WORKER_HOST = Path(buildsys.toolchains.__file__).parent / "worker_host.py"
 TAIL_LINES = 20
+OUT_OF_MEMORY = "the machine may be out of memory: try `-j1`"
 
 
 class LocalExecutor:
     """Makes `work/<key>-…/` below the store's root, runs the worker there, stores the outputs.
 
-    A failed action's folder is kept, with its log and `rerun.sh`.
+    A failed action's folder is kept, with its log and `rerun.sh`. Safe for several threads.
+
+    Args:
+        store: Where inputs come from and outputs go.
+        warm: Whether an environment's imports are shared by its actions. It changes no bytes.
+
+    Attributes:
+        processes_started: How many: hosts, their children, and processes of a single action.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, warm: bool = True) -> None:
         self._store = store
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self._guard = threading.Lock()
-        self._stopping = False
         self.processes_started = 0
+        self._guard = threading.Lock()
+        self._processes = Processes()
+        self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
+        self._warm = warm and FORKS
+        self._stopping = False
+        # Hosts end with the process in any case; this is for an executor that is dropped before.
+        weakref.finalize(self, self._hosts.close)
+
+    def count(self) -> None:
+        """Counts a process."""
+        with self._guard:
+            self.processes_started += 1
 
     def run(self, job: Job) -> Outcome:
         """Does the step and puts what it made into the store.
@@ -50,267 +64,161 @@ class LocalExecutor:
             CorruptObject: An input in the store is missing or altered.
             StoreError: The store or the action's folder cannot be written.
         """
-        work = self._store.root / "work"
-        with writing(work):
-            work.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{job.key[:16]}-", dir=work))
-            for name in ("in", "out", "scratch/tmp"):
-                (folder / name).mkdir(parents=True)
+        started = time.monotonic()
+        folder = ActionFolder(self._store, job)
         keep = False
         try:
-            changed = self._copy_inputs(job, folder)
+            changed = folder.copy_inputs()
             if changed is not None:
-                return changed
-            outcome = (
-                self._host_step(job, folder) if job.python is None else self._step(job, folder)
-            )
+                message = f"{changed} changed while the build was looking at it"
+                return Failed(message, changed=True)
+            inputs = time.monotonic() - started
+            run = self._host_step if job.python is None else self._step
+            outcome = run(job, folder, inputs)
             keep = isinstance(outcome, Failed) and outcome.log is not None
             return outcome
         finally:
             if not keep:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def retire(self, environment: str) -> None:
-        """Nothing is kept alive."""
-
-    def close(self) -> None:
-        """Nothing is kept alive."""
+                folder.remove()
 
     def stop(self) -> None:
         """Kills every worker, with all that it started."""
         self._stopping = True
-        with self._guard:
-            for process in self._running.values():
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        self._hosts.stop()
+        self._processes.stop()
 
-    def _copy_inputs(self, job: Job, folder: Path) -> Failed | None:
-        """Copies the inputs in. What runs later is what was hashed, whatever is edited meanwhile."""
-        for name, (path, digest) in job.inputs.items():
-            target = self._input_path(folder, name, path, digest)
-            if path is None:
-                self._store.restore(digest, target, writable=False)
-                continue
-            try:
-                with writing(folder):
-                    (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
-                same = self._digest(target) == digest
-            except (FileNotFoundError, shutil.Error):
-                same = False
-            if not same:
-                message = f"{path.name} changed while the build was looking at it"
-                return Failed(message, changed=True)
-        return None
+    def close(self) -> None:
+        """Ends the hosts; what still runs in them is killed."""
+        self._hosts.close()
 
-    @staticmethod
-    def _input_path(folder: Path, name: str, path: Path | None, digest: str) -> Path:
-        # A worker may go by a checkpoint's suffix, so a user's file keeps it.
-        return folder / "in" / (name + (path.suffix if path is not None else ""))
+    def retire(self, environment: str) -> None:
+        """Frees the memory of an environment that no further action needs."""
+        self._hosts.retire(environment)
 
-    @staticmethod
-    def _digest(path: Path) -> str:
-        if not path.is_dir():
-            return hash_file(path)
-        rows = [(n, hash_file(f), f.stat().st_size) for n, f in tree_files(path)]
-        return tree_digest(tree_manifest(rows))
-
-    def _paths(self, job: Job, folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-        inputs = {n: self._input_path(folder, n, p, d) for n, (p, d) in job.inputs.items()}
-        outputs = {o.name: folder / "out" / o.name / o.filename for o in job.action.outputs}
-        for path in outputs.values():
-            path.parent.mkdir()
-        return inputs, outputs
-
-    def _host_step(self, job: Job, folder: Path) -> Outcome:
+    def _host_step(self, job: Job, folder: ActionFolder, inputs: float) -> Outcome:
         """A step of the coordinator: pure numpy, no process."""
-        inputs, outputs = self._paths(job, folder)
-        request = Request(inputs, outputs, job.action.options, folder / "scratch")
+        options = job.action.options
+        request = Request(folder.inputs, folder.outputs, options, folder.path / "scratch")
         module_name, _, function_name = job.action.worker.function.partition(":")
-        started = time.time_ns()
+        started_ns, started = before_files(), time.monotonic()
         try:
             getattr(importlib.import_module(module_name), function_name)(request)
         except StepError as error:
             return Failed(error.message, error.hint, error.field)
         except Exception as error:
-            log = folder / "log.txt"
-            log.write_text(traceback.format_exc())
-            return Failed(f"{type(error).__name__}: {error}", log=log)
-        seconds = (time.time_ns() - started) / 1e9
-        stored = self._store_outputs(job.action, outputs)
-        if isinstance(stored, str):
-            return Failed(stored)
-        return Done(stored, tuple(request.notes), {}, started, seconds, 0, folder)
+            folder.log.write_text(traceback.format_exc())
+            return Failed(f"{type(error).__name__}: {error}", log=folder.log)
+        ended = Ended(0, time.monotonic() - started, started_ns)
+        done = _done(folder, {"notes": request.notes, "discovered": []}, ended, inputs)
+        return Failed(done) if isinstance(done, str) else done
 
-    def _step(self, job: Job, folder: Path) -> Outcome:
-        inputs, outputs = self._paths(job, folder)
-        worker = job.action.worker
-        spec: dict[str, Any] = {
-            "action": str(folder),
-            "backends": str(BUILT_IN),
-            "backend": worker.backend,
-            "worker": worker.function,
-            "inputs": {n: str(p) for n, p in inputs.items()},
-            "outputs": {n: str(p) for n, p in outputs.items()},
-            "options": job.action.options,
-            "scratch": str(folder / "scratch"),
-            "project": str(job.project) if job.project else None,
-            "threads": job.threads,
-        }
-        if worker.folder is not None and worker.folder.parent != BUILT_IN:
-            spec["folder"] = str(worker.folder)
-        request = folder / "request.json"
-        with writing(folder):
-            request.write_text(json.dumps(spec, indent=1))
-        log = folder / "log.txt"
-        started_ns = time.time_ns()
-        code, peak_rss, timed_out = self._process(job, folder, request, log)
-        seconds = (time.time_ns() - started_ns) / 1e9
-        result = self._result(folder)
-        if not result.get("ok"):
-            return self._failure(job, folder, log, result, code, seconds, timed_out)
-        stored = self._store_outputs(job.action, outputs)
-        if isinstance(stored, str):
-            return self._failure(job, folder, log, {"crash": stored}, code, seconds, False)
-        kept = self._store.root / "logs" / f"{job.key[:16]}.log"
-        with writing(kept):
-            kept.parent.mkdir(exist_ok=True)
-            shutil.move(log, kept)
-        return Done(
-            stored,
-            tuple(result["notes"]),
-            {row["path"]: row["digest"] for row in result["discovered"]},
-            started_ns,
-            seconds,
-            peak_rss,
-            kept,
-        )
+    def _step(self, job: Job, folder: ActionFolder, inputs: float) -> Outcome:
+        """A step of a worker."""
+        folder.write_request()
+        command = [str(job.python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
+        variables = worker_environment(job, folder.path)
+        ended = self._ended(job, folder, command, variables)
+        result = folder.result()
+        if result.get("ok"):
+            done = _done(folder, result, ended, inputs, folder.keep_log)
+            if not isinstance(done, str):
+                return done
+            result, ended = {"crash": done}, replace(ended, code=0, timed_out=False, lost=None)
+        failed = self._failure(job, result, ended)
+        rerun = folder.write_rerun(command, variables)
+        return replace(failed, log=folder.log, rerun=rerun, seconds=ended.seconds)
 
-    def _process(self, job: Job, folder: Path, request: Path, log: Path) -> tuple[int, int, bool]:
-        """Starts the worker and waits: exit code, peak memory in bytes, whether it was too slow."""
-        command = [str(job.python), "-s", "-P", str(WORKER_HOST), str(request)]
-        environment = worker_environment(job, folder)
-        self._write_rerun(folder, command, environment)
-        timed_out = threading.Event()
-        with writing(log), log.open("wb") as stream:
-            process = subprocess.Popen(
-                command,
-                cwd=folder / "scratch",
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        with self._guard:
-            self._running[process.pid] = process
-            self.processes_started += 1
-        if self._stopping:
-            self.stop()
+    def _ended(
+        self, job: Job, folder: ActionFolder, command: list[str], variables: dict[str, str]
+    ) -> Ended:
+        """Has the work done, by a host where that is the same as a process of its own."""
+        wait = 0.0
+        if self._warm and job.python is not None:
+            name = job.action.environment or str(job.python)
+            ended = self._hosts.run(name, job.python, folder.request, variables, job.timeout)
+            if isinstance(ended, Ended):
+                return ended
+            wait = ended.wait
+        self.count()
+        scratch = folder.path / "scratch"
+        ended = self._processes.run(command, variables, scratch, folder.log, job.timeout)
+        return replace(ended, wait=wait)
 
-        def kill() -> None:
-            timed_out.set()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-        timer = threading.Timer(job.timeout, kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        finally:
-            timer.cancel()
-            with self._guard:
-                del self._running[process.pid]
-        process.returncode = os.waitstatus_to_exitcode(status)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # What the worker left behind goes with it.
-        unit = 1 if sys.platform == "darwin" else 1024
-        return process.returncode, usage.ru_maxrss * unit, timed_out.is_set()
-
-    @staticmethod
-    def _result(folder: Path) -> dict[str, Any]:
-        try:
-            result: dict[str, Any] = json.loads((folder / "result.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return result
-
-    def _store_outputs(self, action: Action, outputs: dict[str, Path]) -> dict[str, Stored] | str:
-        """Checks and stores what was declared; a sentence when something is missing or empty."""
-        for declared in action.outputs:
-            path = outputs[declared.name]
-            if not path.exists():
-                return f"ended well but did not write {declared.filename}"
-            if (declared.kind == "tree") != path.is_dir():
-                return f"wrote {declared.filename} as something else than declared"
-            sizes = (
-                [f.stat().st_size for _, f in tree_files(path)]
-                if path.is_dir()
-                else [path.stat().st_size]
-            )
-            if not any(sizes):
-                return f"ended well but left {declared.filename} empty"
-        return {name: self._store.put(path) for name, path in outputs.items()}
-
-    def _failure(
-        self,
-        job: Job,
-        folder: Path,
-        log: Path,
-        result: dict[str, Any],
-        code: int,
-        seconds: float,
-        timed_out: bool,
-    ) -> Failed:
-        rerun = folder / "rerun.sh"
+    def _failure(self, job: Job, result: dict[str, Any], ended: Ended) -> Failed:
+        """Says what went wrong, in the order of how much is known of it."""
         error = result.get("error")
         if error:
-            return Failed(error["message"], error["hint"], error["field"], log, rerun, seconds)
-        if timed_out:
-            message = f"killed after {job.timeout:.0f} s"
-            return Failed(message, "raise `--timeout`", None, log, rerun, seconds)
-        if code < 0:
-            name = signal.Signals(-code).name
-            message = f"killed by {name}"
-            hint = "the machine may be out of memory: try `-j1`" if name == "SIGKILL" else None
-            return Failed(message, hint, None, log, rerun, seconds)
-        crash = result.get("crash") or f"the worker ended with status {code} and no result"
-        return Failed(crash, None, None, log, rerun, seconds)
-
-    @staticmethod
-    def _write_rerun(folder: Path, command: list[str], environment: dict[str, str]) -> None:
-        """A script that repeats the step by hand, in the same environment, on the same inputs."""
-        pairs = " ".join(shlex.quote(f"{n}={v}") for n, v in sorted(environment.items()))
-        script = folder / "rerun.sh"
-        with writing(script):
-            script.write_text(
-                "#!/bin/sh\n"
-                "# Repeats this step by hand; its outputs go to out/, its verdict to result.json.\n"
-                f"cd {shlex.quote(str(folder / 'scratch'))} && exec env -i {pairs} {shlex.join(command)}\n"
-            )
-            script.chmod(0o755)
+            return Failed(error["message"], error["hint"], error["field"])
+        if self._stopping:
+            return Failed("the build was stopped")
+        where = _described(job.action.environment)
+        if ended.timed_out and ended.lost is not None:
+            message = f"{where} was not ready within {job.timeout:.0f} s"
+            return Failed(message, "raise `--timeout`", environment=True)
+        if ended.timed_out:
+            return Failed(f"killed after {job.timeout:.0f} s", "raise `--timeout`")
+        if ended.lost is not None:
+            message = f"the process that hosts {where} {ended.lost}"
+            return Failed(message, OUT_OF_MEMORY, environment=True)
+        if ended.code == -signal.SIGKILL:
+            return Failed(f"killed by SIGKILL, in {where}", OUT_OF_MEMORY, environment=True)
+        if ended.code < 0:
+            return Failed(f"killed by {signal_name(-ended.code)}")
+        crash = result.get("crash") or f"the worker ended with status {ended.code} and no result"
+        if crash.startswith("MemoryError"):
+            return Failed(crash, OUT_OF_MEMORY, environment=True)
+        return Failed(crash)
 
 
-def worker_environment(job: Job, folder: Path) -> dict[str, str]:
-    """The variables of a worker: listed, never inherited, so that nothing undeclared gets in."""
-    scratch = folder / "scratch"
-    threads = str(job.threads)
-    python = str(job.python.parent) if job.python is not None else ""
-    return {
-        "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(scratch),
-        "TMPDIR": str(scratch / "tmp"),
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "PYTHONHASHSEED": "0",
-        "PYTHONUTF8": "1",
-        "PYTHONUNBUFFERED": "1",
-        "SOURCE_DATE_EPOCH": "0",
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "TF_NUM_INTRAOP_THREADS": threads,
-    }
+def counter(executor: LocalExecutor) -> Callable[[], None]:
+    """Counts the processes of an executor without keeping it alive: listeners hold this."""
+    known = weakref.ref(executor)
+
+    def count() -> None:
+        found = known()
+        if found is not None:
+            found.count()
+
+    return count
+
+
+def _done(
+    folder: ActionFolder,
+    result: dict[str, Any],
+    ended: Ended,
+    inputs: float,
+    log: Callable[[], Path] | None = None,
+) -> Done | str:
+    """Stores the outputs; a sentence when they are not what was declared."""
+    finished = time.monotonic()
+    stored = folder.store_outputs()
+    if isinstance(stored, str):
+        return stored
+    return Done(
+        stored,
+        tuple(result["notes"]),
+        {row["path"]: row["digest"] for row in result["discovered"]},
+        ended.started_ns,
+        ended.seconds,
+        ended.peak_rss,
+        folder.path if log is None else log(),
+        {
+            "inputs": inputs,
+            "wait": ended.wait,
+            "work": ended.seconds,
+            "store": time.monotonic() - finished,
+        },
+        ended.cpu,
+    )
+
+
+def _described(environment: str | None) -> str:
+    """An environment's name, in words."""
+    if environment in (None, "host"):
+        return "the host's own environment"
+    if environment.startswith("requirements:"):
+        return f"the environment of `{Path(environment).name}`"
+    return f"toolchain `{environment}`"
 
 
 def log_tail(log: Path) -> list[str]:

@@ -1,0 +1,152 @@
+"""The folder that an action runs in: its inputs, its request, what it wrote, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from buildsys.engine.executors.job import Job
+from buildsys.planner.catalog import BUILT_IN
+from buildsys.store import Store, Stored
+from buildsys.store.content import hash_file, tree_digest, tree_files, tree_manifest, writing
+
+
+class ActionFolder:
+    """`work/<key>-…/` below the store's root.
+
+    Attributes:
+        path: The folder.
+        inputs: Input name to the copy that the worker reads.
+        outputs: Output name to the path that it writes.
+        request: The request file.
+        log: What the worker prints.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store = store
+        self._job = job
+        work = store.root / "work"
+        with writing(work):
+            work.mkdir(parents=True, exist_ok=True)
+            self.path = Path(tempfile.mkdtemp(prefix=f"{job.key[:16]}-", dir=work))
+            for name in ("in", "out", "scratch", "scratch/tmp"):
+                (self.path / name).mkdir()
+            self.outputs = {
+                o.name: self.path / "out" / o.name / o.filename for o in job.action.outputs
+            }
+            for path in self.outputs.values():
+                path.parent.mkdir()
+        # A worker may go by a checkpoint's suffix, so a user's file keeps it.
+        self.inputs = {
+            name: self.path / "in" / (name + (path.suffix if path is not None else ""))
+            for name, (path, _) in job.inputs.items()
+        }
+        self.request = self.path / "request.json"
+        self.log = self.path / "log.txt"
+
+    def copy_inputs(self) -> str | None:
+        """Copies the inputs in. What runs later is what was hashed, whatever is edited meanwhile.
+
+        Returns:
+            The name of a user's file that is no longer what was hashed.
+
+        Raises:
+            CorruptObject: An input in the store is missing or altered.
+            StoreError: The folder cannot be written.
+        """
+        for name, (path, digest) in self._job.inputs.items():
+            target = self.inputs[name]
+            if path is None:
+                self._store.restore(digest, target, writable=False)
+                continue
+            try:
+                with writing(self.path):
+                    (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+                same = _digest(target) == digest
+            except (FileNotFoundError, shutil.Error):
+                same = False
+            if not same:
+                return path.name
+        return None
+
+    def write_request(self) -> None:
+        """Writes what the worker is asked for."""
+        job, worker = self._job, self._job.action.worker
+        spec: dict[str, Any] = {
+            "action": str(self.path),
+            "backends": str(BUILT_IN),
+            "backend": worker.backend,
+            "worker": worker.function,
+            "inputs": {n: str(p) for n, p in self.inputs.items()},
+            "outputs": {n: str(p) for n, p in self.outputs.items()},
+            "options": job.action.options,
+            "scratch": str(self.path / "scratch"),
+            "project": str(job.project) if job.project else None,
+            "threads": job.threads,
+        }
+        if worker.folder is not None and worker.folder.parent != BUILT_IN:
+            spec["folder"] = str(worker.folder)
+        with writing(self.path):
+            self.request.write_text(json.dumps(spec, indent=1))
+
+    def result(self) -> dict[str, Any]:
+        """What the worker said of its work; empty where it did not get to that."""
+        try:
+            result: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return result
+
+    def store_outputs(self) -> dict[str, Stored] | str:
+        """Checks and stores what was declared; a sentence when something is missing or empty."""
+        for declared in self._job.action.outputs:
+            path = self.outputs[declared.name]
+            if not path.exists():
+                return f"ended well but did not write {declared.filename}"
+            if (declared.kind == "tree") != path.is_dir():
+                return f"wrote {declared.filename} as something else than declared"
+            files = [f for _, f in tree_files(path)] if path.is_dir() else [path]
+            if not any(file.stat().st_size for file in files):
+                return f"ended well but left {declared.filename} empty"
+        return {name: self._store.put(path) for name, path in self.outputs.items()}
+
+    def keep_log(self) -> Path:
+        """Moves the log to where it outlives the folder."""
+        kept = self._store.root / "logs" / f"{self._job.key[:16]}.log"
+        with writing(kept):
+            kept.parent.mkdir(exist_ok=True)
+            shutil.move(self.log, kept)
+        return kept
+
+    def write_rerun(self, command: list[str], environment: Mapping[str, str]) -> Path:
+        """A script that repeats the step by hand, in the same environment, on the same inputs."""
+        pairs = " ".join(shlex.quote(f"{n}={v}") for n, v in sorted(environment.items()))
+        scratch = shlex.quote(str(self.path / "scratch"))
+        script = self.path / "rerun.sh"
+        with writing(script):
+            script.write_text(
+                "#!/bin/sh\n"
+                "# Repeats this step by hand; its outputs go to out/, its verdict to result.json.\n"
+                f"cd {scratch} && exec env -i {pairs} {shlex.join(command)}\n"
+            )
+            script.chmod(0o755)
+        return script
+
+    def remove(self) -> None:
+        """Takes the folder away."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    if not path.is_dir():
+        return hash_file(path)
+    rows = [(n, hash_file(f), f.stat().st_size) for n, f in tree_files(path)]
+    return tree_digest(tree_manifest(rows))

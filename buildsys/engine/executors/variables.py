@@ -1,0 +1,44 @@
+"""The environment variables of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from buildsys.engine.executors.job import Job
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+
+
+def worker_environment(job: Job, folder: Path) -> dict[str, str]:
+    """The variables of a worker: listed, never inherited, so that nothing undeclared gets in."""
+    scratch = folder / "scratch"
+    python = str(job.python.parent) if job.python is not None else ""
+    return {
+        "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch / "tmp"),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+        "SOURCE_DATE_EPOCH": "0",
+        # From 1.29 on, ONNX Runtime sends names and hashes of graphs home unless it is told not to.
+        "ORT_DISABLE_TELEMETRY": "1",
+        **dict.fromkeys(THREADS, str(job.threads)),
+    }
+
+
+def host_environment(worker: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The variables of a host: a worker's, in a folder of its own, and with one thread.
+
+    Libraries make their pools when they are loaded, and threads do not survive a fork.
+    """
+    own = {"HOME": str(folder), "TMPDIR": str(folder / "tmp")}
+    return {**worker, **own, **dict.fromkeys(THREADS, "1")}

@@ -1,0 +1,236 @@
+"""The answer that is kept: given again while nothing has changed, and never when something has."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from buildsys.cli import answer
+from buildsys.store.memo import FINE_NS
+from tests.cli.inside import Inside
+from tests.space import Space
+
+
+def aged() -> None:
+    """Lets files that were just written grow older than the clock's grain."""
+    time.sleep(2 * FINE_NS / 1e9)
+
+
+@pytest.fixture
+def built(modelbuild: Inside) -> Inside:
+    """A project that was built, and whose answer was kept."""
+    aged()
+    assert answer.recall(["build"]) is None
+    assert modelbuild("build").code == 0
+    assert answer.recall(["build"]) is not None
+    return modelbuild
+
+
+def test_it_is_what_the_usual_path_prints(built: Inside) -> None:
+    given = answer.recall(["build"])
+    usual = built("build")
+    assert given is not None
+    assert [line for line in given.splitlines() if "Actions:" not in line] == [
+        line for line in usual.out.splitlines() if "Actions:" not in line
+    ]
+    assert "Actions: 0 ran, 15 up to date. 0." in usual.out
+    assert "Actions: 0 ran, 15 up to date. 0.0 s" in given
+
+
+def test_a_plan_is_answered_as_well_and_only_where_nothing_is_to_run(built: Inside) -> None:
+    assert answer.recall(["plan"]) is None
+    usual = built("plan")
+    assert answer.recall(["plan"]) == usual.out
+    built.space.weights([[1.0, 2.0], [3.0, 4.0], [0.5, 0.5]])
+    aged()
+    assert answer.recall(["plan"]) is None
+    assert "weights.safetensors changed" in built("plan").out
+    assert answer.recall(["plan"]) is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["build", "ios"], ["build", "--strict"], ["plan"], ["build", "-q"], ["toolchain", "list"], []],
+    ids=" ".join,
+)
+def test_another_question_has_no_answer(built: Inside, asked: list[str]) -> None:
+    assert answer.recall(asked) is None
+
+
+def rewrite(name: str) -> Callable[[Space], None]:
+    """The same text in another file."""
+
+    def change(space: Space) -> None:
+        path = space.project / name
+        text = path.read_bytes()
+        path.unlink()
+        path.write_bytes(text)
+
+    return change
+
+
+def append(name: str) -> Callable[[Space], None]:
+    def change(space: Space) -> None:
+        with (space.project / name).open("a") as stream:
+            stream.write("\n")
+
+    return change
+
+
+def shadow(space: Space) -> None:
+    (space.project / "helper").mkdir()
+    (space.project / "helper" / "__init__.py").write_text("def base(): return [[1, 2]] * 3")
+
+
+def stored(space: Space) -> None:
+    """A figure that a verdict is made of."""
+    import json
+    import sqlite3
+
+    connection = sqlite3.connect(space.store / "index.sqlite")
+    (text,) = connection.execute(
+        "select outputs from trace where rule = 'verify.measure'"
+    ).fetchone()
+    connection.close()
+    ((digest, _),) = json.loads(text).values()
+    hexadecimal = digest.partition(":")[2]
+    (space.store / "files" / hexadecimal[:2] / hexadecimal).unlink()
+
+
+def artifact(space: Space) -> Path:
+    return next((space.project / "artifacts" / "ios").glob("*.plain"))
+
+
+def reject(space: Space) -> None:
+    left = space.project / "artifacts" / ".rejected" / "ios" / artifact(space).name
+    left.parent.mkdir(parents=True)
+    left.write_text("of another build")
+
+
+def into_package(space: Space) -> None:
+    (next((space.project / "artifacts" / "ios").glob("*.package")) / "more").write_text("x")
+
+
+CHANGES: dict[str, Callable[[Space], None]] = {
+    "the recipe": append("deploy.yaml"),
+    "the weights": append("weights.safetensors"),
+    "the weights, written anew": rewrite("weights.safetensors"),
+    "the model's code": append("model.py"),
+    "what it imports": append("helper.py"),
+    "a dataset": append("val.npz"),
+    "a module that shadows another": shadow,
+    "an artifact": lambda space: artifact(space).write_text("[]"),
+    "an artifact, gone": lambda space: artifact(space).unlink(),
+    "a file more in an artifact": into_package,
+    "the report": append("artifacts/report.json"),
+    "the record of what was placed": append("artifacts/.placed.json"),
+    "a stored figure": stored,
+    "the index": lambda space: (space.store / "index.sqlite").unlink(),
+    "a rejected artifact of old": reject,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_whatever_changes_the_usual_path_is_taken(
+    built: Inside, change: Callable[[Space], None]
+) -> None:
+    change(built.space)
+    assert answer.recall(["build"]) is None
+
+
+def test_a_file_that_means_nothing_changes_nothing(built: Inside) -> None:
+    (built.space.project / "notes.txt").write_text("for myself")
+    assert answer.recall(["build"]) is not None
+
+
+def test_a_variable_of_the_recipe_counts(
+    modelbuild: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modelbuild.space.edit("deploy.yaml", "project: toy", "project: ${NAME:-toy}")
+    aged()
+    assert answer.recall(["build"]) is None
+    assert modelbuild("build").code == 0
+    assert answer.recall(["build"]) is not None
+    monkeypatch.setenv("NAME", "other")
+    assert answer.recall(["build"]) is None
+    monkeypatch.delenv("NAME")
+    assert answer.recall(["build"]) is not None
+
+
+def test_a_nearer_recipe_counts(built: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = built.space.project / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    aged()
+    assert answer.recall(["build"]) is None
+    assert built("build").code == 0
+    assert answer.recall(["build"]) is not None
+    (below / "deploy.yaml").write_text("version: 1\n")
+    assert answer.recall(["build"]) is None
+
+
+def test_what_is_written_while_the_command_runs_keeps_no_answer(modelbuild: Inside) -> None:
+    aged()
+    assert answer.recall(["build"]) is None
+    modelbuild.space.edit("deploy.yaml", "count: 8", "count: 8 ")  # After the command has begun.
+    assert modelbuild("build").code == 0
+    assert answer.recall(["build"]) is None
+
+
+def test_what_is_rejected_keeps_no_answer(modelbuild: Inside) -> None:
+    modelbuild.space.edit("deploy.yaml", "signal_error: 1.0e-3", "signal_error: 1.0e-12")
+    aged()
+    assert answer.recall(["build"]) is None
+    assert modelbuild("build").code == 3
+    assert answer.recall(["build"]) is None
+
+
+def test_once_a_day_the_usual_path_is_taken(
+    built: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + answer.DAY)
+    assert answer.recall(["build"]) is None
+
+
+def test_every_truncation_and_many_flips_of_an_answer_are_no_answer(built: Inside) -> None:
+    (file,) = (built.space.store / answer.FOLDER).iterdir()
+    whole = file.read_bytes()
+    for length in range(0, len(whole), 97):
+        file.write_bytes(whole[:length])
+        assert answer.recall(["build"]) is None
+    for place in range(0, len(whole), 101):
+        data = bytearray(whole)
+        data[place] ^= 1
+        file.write_bytes(data)
+        assert answer.recall(["build"]) is None
+    file.write_bytes(whole)
+    assert answer.recall(["build"]) is not None
+
+
+def test_an_answer_imports_next_to_nothing(built: Inside) -> None:
+    import subprocess
+
+    code = (
+        "import sys\nfrom buildsys.cli import answer\n"
+        "before = answer._asked\n"
+        f"answer._asked = lambda a: before(a)[:3] + [{sys.executable!r}] + before(a)[4:]\n"
+        "print(len(answer.recall(['build']) or ''))\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
+    )
+    length, modules = done.stdout.splitlines()
+    assert int(length) > 0
+    heavy = {"click", "rich", "pydantic", "yaml", "sqlite3", "numpy", "typing", "pathlib"}
+    assert heavy & set(modules.split()) == set()

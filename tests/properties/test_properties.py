@@ -1,0 +1,40 @@
+"""Random projects, edits, faults and builds: the thirteen properties hold throughout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.machine import Machine
+
+PROFILES = {"ci": (600, 25), "nightly": (10_000, 60), "dev": (100, 25)}
+EXAMPLES, MOVES = PROFILES[os.environ.get("MODELBUILD_PROPERTIES", "ci")]
+
+
+def profile(examples: int, moves: int, *, shrink: bool = True) -> settings:
+    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+    return settings(
+        max_examples=examples,
+        stateful_step_count=moves,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        report_multiple_bugs=False,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_random_moves_on_a_file_system_in_memory() -> None:
+    run_state_machine_as_test(Machine, settings=profile(EXAMPLES, MOVES))
+
+
+def test_random_moves_on_the_disk(tmp_path: Path) -> None:
+    class OnDisk(Machine):
+        base = tmp_path
+        threads = True
+
+    run_state_machine_as_test(OnDisk, settings=profile(40, MOVES))

@@ -1,0 +1,68 @@
+"""What docs/cache.md shows is what happens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buildsys.settings import UserSettings, read
+from tests.cli.inside import Inside
+from tests.space import Space
+
+CACHE = (Path(__file__).parents[1] / "docs" / "cache.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", CACHE, flags=re.S)
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Each command that is shown, and its output."""
+    for block in blocks("console"):
+        first, *output = block.splitlines()
+        assert first.startswith("$ modelbuild ")
+        yield first.removeprefix("$ modelbuild "), output
+
+
+def shape(line: str) -> str:
+    """A line without its figures and its spacing."""
+    return re.sub(r"\s+", " ", re.sub(r"[\d.]+ ?([KMG]i)?B?", "#", line)).strip()
+
+
+@pytest.fixture
+def modelbuild(
+    space: Space, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Inside:
+    return Inside(space, monkeypatch, capsys)
+
+
+def test_the_settings_are_valid_and_all_there_are(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    (tmp_path / "config.toml").write_text(text)
+    found = read({"MODELBUILD_CONFIG": str(tmp_path / "config.toml")})
+    gib = 1 << 30
+    assert found == UserSettings(20 * gib, 4, 8 * gib, 3600.0, 1, {"macos": 1})
+
+
+def test_the_cache_commands_say_what_is_shown(modelbuild: Inside) -> None:
+    modelbuild("build")
+    shown = {command: output for command, output in commands() if command.startswith("cache")}
+    assert len(shown) == 3
+    for command, output in shown.items():
+        said = modelbuild(*command.split())
+        assert said.code == 0
+        lines = said.out.splitlines()[: len(output)]
+        skip = 1 if command == "cache status" else 0  # Its first line is the folder.
+        assert [shape(s) for s in lines[skip:]] == [shape(s) for s in output[skip:]]
+
+
+def test_the_folders_of_the_table_are_those_that_a_build_makes(modelbuild: Inside) -> None:
+    modelbuild("build")
+    told = {name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)`", CACHE, flags=re.M)}
+    made = {
+        p.name for p in modelbuild.space.store.iterdir() if not p.name.endswith(("-wal", "-shm"))
+    }
+    assert made <= told | {"answers"}

@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """No test uses the user's own store; toolchains are shared with `make demo`: they are costly."""
     cache = Path(os.environ.get("MODELBUILD_CACHE", REPOSITORY / ".cache" / "modelbuild"))
     os.environ.setdefault("MODELBUILD_TOOLCHAINS", str(cache / "toolchains"))
+    os.environ["MODELBUILD_CONFIG"] = os.devnull  # Nor the user's own settings.
     os.environ["MODELBUILD_CACHE"] = tempfile.mkdtemp(prefix="modelbuild-tests-")
 
 

@@ -38,6 +38,8 @@ KEPT = 30 * DAY
 ENVIRONMENT = (
     "MODELBUILD_CACHE",
     "MODELBUILD_TOOLCHAINS",
+    "MODELBUILD_CONFIG",
+    "MODELBUILD_CACHE_MAX_SIZE",
     "PYTHONPATH",
     "NO_COLOR",
     "FORCE_COLOR",
@@ -48,6 +50,7 @@ ENVIRONMENT = (
     "LC_ALL",
     "HOME",
     "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
 )
 """Variables that decide what is read or how it is shown."""
 
@@ -161,9 +164,7 @@ class Unknown(Exception):
     """Something was looked at whose state cannot be known by a stat."""
 
 
-def keep(
-    session: Session, graph: ActionGraph, run: Run, folder: Path | None, text: str
-) -> None:
+def keep(session: Session, graph: ActionGraph, run: Run, folder: Path | None, text: str) -> None:
     """Remembers the answer of a command that found, or left, everything up to date.
 
     Args:
@@ -196,9 +197,7 @@ def _sweep(folder: str) -> None:
             os.unlink(entry.path)
 
 
-def _record(
-    session: Session, graph: ActionGraph, run: Run, folder: Path | None
-) -> dict[str, Any]:
+def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None) -> dict[str, Any]:
     engine, recipe = session.engine, session.recipe
     if not engine.memo.settled or _asks_machine(session, graph):
         raise Unknown
@@ -253,8 +252,11 @@ def _asks_machine(session: Session, graph: ActionGraph) -> bool:
 
 def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
     """What was read past the memo: the recipe, this program, environments, what was placed."""
+    from buildsys import settings
+
     recipe = session.recipe
     yield from map(str, recipe.files)
+    yield str(settings.config_file())
     # A recipe that is nearer to where we are called would be taken instead of this one.
     folder = os.getcwd()
     while folder != str(recipe.folder) and folder != os.path.dirname(folder):

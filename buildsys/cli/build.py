@@ -140,7 +140,8 @@ def command(
             progress(event)
 
         recipe = open_file(file)
-        with Session(recipe, offline=offline) as session, progress:
+        limit = user_settings().max_size
+        with Session(recipe, offline=offline, max_size=limit) as session, progress:
             build = session.build(
                 selectors,
                 settings=settings,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
+from buildsys.cli.options import user_settings
 
 
 @click.group("bundle")
@@ -62,12 +63,13 @@ def create_command(
             "the bundle has no version", "give `--release`, or set `release:` in the recipe"
         )
     progress = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
-    with Session(recipe) as session, progress:
+    with Session(recipe, max_size=user_settings().max_size) as session, progress:
         build = session.build([target], out=out.absolute() if out else None, listener=progress)
         write_report(build)
-    if build.run.environment_error is not None:
-        raise build.run.environment_error
-    bundle = create(build, target, folder, version, allow_unverified=allow_unverified)
+        if build.run.environment_error is not None:
+            raise build.run.environment_error
+        bundle = create(build, target, folder, version, allow_unverified=allow_unverified)
+        session.pin(bundle.path, build)
     if as_json:
         print_json({"path": str(bundle.path), "identity": f"sha256:{bundle.identity}"})
     else:

@@ -490,6 +490,8 @@ class Coordinator:
         if outcome is None and not self._has(environment):
             outcome = ToolchainError(environment, "it was made, and is not there", None)
         if outcome is None:
+            made = {"toolchain": environment, "message": "ready", "done": True}
+            self._tell_of("toolchain", made)
             self._ready.extend(waiting)
             return
         assert isinstance(outcome, ToolchainError)
@@ -539,7 +541,7 @@ class Coordinator:
                 return
         self._run.standings[action.id] = standing
         self._compare(action, standing.trace)
-        fields = {**self._fields(action), "cached": True, "seconds": 0.0}
+        fields = {**self._fields(action), "cached": True, "key": standing.key, "seconds": 0.0}
         self._tell_of("action_finished", fields)
         self._settle(action)
 
@@ -598,6 +600,7 @@ class Coordinator:
             {
                 **self._fields(action),
                 "cached": False,
+                "key": key,
                 "seconds": round(outcome.seconds, 3),
                 "peak_rss_bytes": outcome.peak_rss,
                 "phases": {name: round(each, 6) for name, each in outcome.phases.items()},
@@ -676,5 +679,6 @@ class Coordinator:
         return {
             "id": action.id,
             "rule": action.rule,
+            "toolchain": action.environment,
             "deployable": action.labels[0] if action.labels else None,
         }

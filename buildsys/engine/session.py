@@ -13,7 +13,7 @@ import platformdirs
 
 from buildsys.engine import schedule
 from buildsys.engine.build import Executor, Run, Settings
-from buildsys.engine.engine import Engine, Project
+from buildsys.engine.engine import Engine, Project, needed
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import VERSION, Event, Listener, ignore
 from buildsys.engine.explain import Explainer, Reason
@@ -22,6 +22,8 @@ from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
 from buildsys.recipe import Recipe, load
 from buildsys.store import StoreError
+from buildsys.store.collection import Collector
+from buildsys.store.inventory import BUNDLE
 from buildsys.toolchains import Provisioner
 
 CACHE_VARIABLE = "MODELBUILD_CACHE"
@@ -134,6 +136,8 @@ class Session:
         salt: Mixed into every key, to force a build of its own.
         offline: Whether toolchains that are missing are made without the network.
         executor: Runs actions; worker processes on this machine by default.
+        max_size: Bytes of stored files above which the least recently used are removed at the end of
+            a build; `None` for no limit.
     """
 
     def __init__(
@@ -145,8 +149,10 @@ class Session:
         salt: str = "",
         offline: bool = False,
         executor: Executor | None = None,
+        max_size: int | None = None,
     ) -> None:
         self.recipe = recipe
+        self._max_size = max_size
         self.catalog = catalog or Catalog.load()
         self.root = root or cache_root()
         overrides = {
@@ -154,7 +160,7 @@ class Session:
             for name, toolchain in recipe.spec.toolchains.items()
         }
         self.provisioner = Provisioner(
-            toolchains_root(self.root), self.catalog.toolchains, overrides
+            toolchains_root(self.root), self.catalog.toolchains, overrides, offline=offline
         )
         self.environments = Environments(self.provisioner)
         self.engine = Engine(self.root, self.environments, executor=executor, salt=salt)
@@ -294,7 +300,27 @@ class Session:
             outcome.paths,
         )
         self._announce(build, listener)
+        if outcome.run.executed:
+            self._collect(listener)
         return build
+
+    def pin(self, bundle: Path, build: Build) -> None:
+        """Keeps what a bundle holds from being collected, as long as it lies where it was written."""
+        digests: set[str] = set()
+        for verdict in build.verdicts:
+            digests |= needed(verdict.deployable, build.run)
+        place = f"{BUNDLE}:{bundle.absolute()}"
+        self.engine.index.pin(place, {place}, {place: digests})
+
+    def _collect(self, listener: Listener) -> None:
+        """Keeps the store within the user's limit, now that it has grown."""
+        engine = self.engine
+        with suppress(StoreError):  # The build is done: what cannot be removed stays.
+            collector = Collector(engine.root, engine.store, engine.index)
+            done = collector.collect_if_over(self._max_size)
+            if done is not None:
+                freed = {"freed_bytes": done.freed_bytes, "files": done.files}
+                listener(Event("collected", freed))
 
     @staticmethod
     def _announce(build: Build, listener: Listener) -> None:

@@ -177,7 +177,9 @@ class Walk:
             self._shapes[shape] = self.index.has_shape(shape)
         return self._shapes[shape]
 
-    def _discoveries(self, action: Action, record: Manifest, static: str) -> Iterator[dict[str, str]]:
+    def _discoveries(
+        self, action: Action, record: Manifest, static: str
+    ) -> Iterator[dict[str, str]]:
         """Sets of files that the model's code read, the likeliest first."""
         last = self.last(action)
         if last is not None:

@@ -112,6 +112,10 @@ def reject(space: Space) -> None:
     left.write_text("of another build")
 
 
+def overwrite(path: Path) -> None:
+    path.write_text("[]")
+
+
 def into_package(space: Space) -> None:
     (next((space.project / "artifacts" / "ios").glob("*.package")) / "more").write_text("x")
 
@@ -124,7 +128,7 @@ CHANGES: dict[str, Callable[[Space], None]] = {
     "what it imports": append("helper.py"),
     "a dataset": append("val.npz"),
     "a module that shadows another": shadow,
-    "an artifact": lambda space: artifact(space).write_text("[]"),
+    "an artifact": lambda space: overwrite(artifact(space)),
     "an artifact, gone": lambda space: artifact(space).unlink(),
     "a file more in an artifact": into_package,
     "the report": append("artifacts/report.json"),
@@ -190,9 +194,7 @@ def test_what_is_rejected_keeps_no_answer(modelbuild: Inside) -> None:
     assert answer.recall(["build"]) is None
 
 
-def test_once_a_day_the_usual_path_is_taken(
-    built: Inside, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_once_a_day_the_usual_path_is_taken(built: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + answer.DAY)
     assert answer.recall(["build"]) is None

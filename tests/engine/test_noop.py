@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from buildsys.engine.session import Session, open_recipe
+from buildsys.engine.walk import Standing, Walk
+from buildsys.planner.graph import Action
 from tests.space import RECIPE, Space
 
 STATEMENTS = 6
@@ -49,13 +52,14 @@ def test_each_action_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     space = Space(tmp_path / "project", tmp_path / "store")
     space.create()
     space.build()
-    from buildsys.engine.walk import Walk
-
     looks: list[str] = []
     standing = Walk.standing
-    monkeypatch.setattr(
-        Walk, "standing", lambda self, a, above: looks.append(a.id) or standing(self, a, above)
-    )
+
+    def counted(self: Walk, action: Action, above: Mapping[str, Standing]) -> Standing:
+        looks.append(action.id)
+        return standing(self, action, above)
+
+    monkeypatch.setattr(Walk, "standing", counted)
     build = space.build()
     assert sorted(looks) == sorted(build.graph.actions)
 

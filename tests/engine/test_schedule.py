@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.engine.schedule import Candidates, Expense, Room, free_memory, remaining
+from buildsys.engine.schedule import Candidates, Room, free_memory, remaining
 from buildsys.engine.walk import Walk
+from buildsys.store.index import Expense
 from tests.space import Space
 
 GIB = 1 << 30

@@ -26,7 +26,8 @@ def test_a_trace_comes_back_as_it_was(tmp_path: Path) -> None:
     again = Index(tmp_path)
     assert as_written(again.trace("k")) == TRACE
     known = again.known("slot")
-    assert known.keys == {} and known.traces == {}
+    assert known.keys == {}
+    assert known.traces == {}
     again.record(TRACE, "shape", ["toy:slot"], None, None)
     known = again.known("toy")
     assert known.keys == {"toy:slot": ("k", None)}

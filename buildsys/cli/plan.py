@@ -71,6 +71,7 @@ def record(plan: Plan) -> dict[str, Any]:
     return {
         "version": 1,
         "summary": {state.value: plan.count(state) for state in State},
+        "estimate": {"work_seconds": plan.seconds, "seconds": plan.elapsed},
         "deployables": [
             {
                 "label": planned.deployable.label,

@@ -50,6 +50,33 @@ def remaining(walk: Walk, expected: Mapping[str, Expense]) -> dict[str, float]:
     return below
 
 
+def elapsed(walk: Walk, expected: Mapping[str, Expense], wanted: set[str], jobs: int) -> float:
+    """Seconds until the wanted actions have run, so many at a time, in the order that a build takes."""
+    urgency = remaining(walk, expected)
+    missing, consumers = {}, dict[str, list[str]]()
+    for name in walk.graph.actions:
+        if name not in wanted:
+            continue
+        above = {each for each in walk.graph.actions[name].upstream() if each in wanted}
+        missing[name] = len(above)
+        for each in above:
+            consumers.setdefault(each, []).append(name)
+    ready = [(-urgency[name], name) for name, count in missing.items() if not count]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < jobs:
+            _, name = heapq.heappop(ready)
+            heapq.heappush(running, (now + expected[name].seconds, name))
+        now, done = heapq.heappop(running)
+        for name in consumers.get(done, ()):
+            missing[name] -= 1
+            if not missing[name]:
+                heapq.heappush(ready, (-urgency[name], name))
+    return now
+
+
 def free_memory() -> int:
     """Bytes that a build may fill: what is available now, within a container's limit."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

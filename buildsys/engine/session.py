@@ -71,7 +71,8 @@ class Plan:
         standings: State by action id.
         reasons: Causes by action id.
         deployables: One entry a selected deployable.
-        seconds: A guess of the time from history, or `None` where there is too little of it.
+        seconds: A guess of the work from history, or `None` where there is too little of it.
+        elapsed: How long that takes on this machine's cores.
     """
 
     graph: ActionGraph
@@ -79,6 +80,7 @@ class Plan:
     reasons: dict[str, list[Reason]]
     deployables: list[PlannedDeployable]
     seconds: float | None
+    elapsed: float | None = None
 
     def count(self, state: State) -> int:
         """How many actions are in a state."""
@@ -222,7 +224,7 @@ class Session:
         ]
         with suppress(StoreError):  # A store that cannot be written can still be planned against.
             self.engine.memo.save()
-        return Plan(graph, standings, reasons, planned, self._estimate(walk, standings))
+        return Plan(graph, standings, reasons, planned, *self._estimate(walk, standings))
 
     @staticmethod
     def _planned(
@@ -243,18 +245,18 @@ class Session:
         )
 
     @staticmethod
-    def _estimate(walk: Walk, standings: Mapping[str, Standing]) -> float | None:
-        """Seconds of work by history; `None` where there is none for some rule that is to run."""
+    def _estimate(
+        walk: Walk, standings: Mapping[str, Standing]
+    ) -> tuple[float | None, float | None]:
+        """Seconds of work and until its end, by history; `None` where a rule has none."""
         rules = walk.index.expenses()
-        seconds = 0.0
-        for name, standing in standings.items():
-            if standing.state not in (State.RUN, State.MAYBE):
-                continue
-            action = walk.graph.actions[name]
-            if action.rule not in rules:
-                return None
-            seconds += schedule.expense(action, walk, rules).seconds
-        return seconds
+        actions = walk.graph.actions
+        wanted = {n for n, s in standings.items() if s.state in (State.RUN, State.MAYBE)}
+        if any(actions[n].rule not in rules and walk.last(actions[n]) is None for n in wanted):
+            return None, None
+        expected = {n: schedule.expense(a, walk, rules) for n, a in actions.items()}
+        work = sum(expected[name].seconds for name in wanted)
+        return work, schedule.elapsed(walk, expected, wanted, os.cpu_count() or 1)
 
     def build(
         self,

@@ -240,6 +240,8 @@ def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
         if plan.seconds is not None:
             about = "up to" if at_most > at_least else "about"
             text += f", {about} {duration(plan.seconds)} of work"
+            if plan.elapsed is not None and plan.elapsed < plan.seconds:
+                text += f" in {duration(plan.elapsed)}"
         text += f"; {plan.count(State.HIT)} are up to date."
     console.print(text, soft_wrap=True, highlight=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.engine.schedule import Candidates, Room, free_memory, remaining
+from buildsys.engine.schedule import Candidates, Room, elapsed, free_memory, remaining
 from buildsys.engine.walk import Walk
 from buildsys.store.index import Expense
 from tests.space import Space
@@ -73,5 +73,12 @@ def test_what_remains_is_the_longest_path_below(tmp_path: Path) -> None:
     for name, action in actions.items():
         for above in action.upstream():
             assert below[above] >= below[name] + expected[above].seconds
+        everything = set(walk.graph.actions)
+        alone = elapsed(walk, expected, everything, 1)
+        assert alone == sum(each.seconds for each in expected.values())
+        # With enough jobs only the longest path counts.
+        assert elapsed(walk, expected, everything, 100) == max(below.values())
+        assert elapsed(walk, expected, {slow}, 2) == 10.0
+        assert elapsed(walk, expected, set(), 2) == 0.0
     leaves = set(actions) - {a for each in actions.values() for a in each.upstream()}
     assert all(below[name] == expected[name].seconds for name in leaves)

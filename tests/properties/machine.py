@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hypothesis.strategies as st
 import pytest
@@ -72,6 +72,7 @@ def move(**strategies: Any) -> Callable[[Any], Any]:
             try:
                 function(self, **drawn)
             except Exception as error:
+                self.found.append(getattr(error, "property", f"error: {error!r}"))
                 error.add_note("\n".join(self.moves))
                 raise
 
@@ -84,6 +85,8 @@ class Machine(RuleBasedStateMachine):
     """A project, a store, a folder of artifacts."""
 
     base: Path | None = memory_folder()
+    found: ClassVar[list[str]] = []
+    """What did not hold: names of properties."""
     threads = False
     """Whether the pool is one of real threads."""
 

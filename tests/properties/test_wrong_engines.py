@@ -1,0 +1,27 @@
+"""The properties find what is wrong with engines that are known to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.machine import Machine
+from tests.properties.test_properties import profile
+from tests.properties.wrong import WRONG
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+def test_a_wrong_engine_is_caught(
+    wrong: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(Machine):
+        found = []  # noqa: RUF012
+
+    wrong(monkeypatch)
+    with pytest.raises(Exception):  # noqa: B017
+        run_state_machine_as_test(Wrong, settings=profile(200, 25, shrink=False))
+    assert any(
+        name in WRONG[wrong] for name in (found.partition(":")[0] for found in Wrong.found)
+    ), Wrong.found

@@ -174,6 +174,7 @@ class Coordinator:
         self._twins: dict[str, list[str]] = {}
         self._elsewhere: set[str] = set()
         self._told: dict[str, str] = {}
+        self._seen: dict[str, Standing] = {}
         self._making: dict[str, list[str]] = {}
         self._left: dict[str, int] = {}
         self._demanded: set[str] = set()
@@ -291,6 +292,7 @@ class Coordinator:
         elif action.environment is not None and not self._has(action.environment):
             self._make(pool, action.environment, name)
         else:
+            self._seen[name] = standing
             self._candidates.add(name)
 
     def _needs_files(self, name: str) -> bool:
@@ -417,27 +419,29 @@ class Coordinator:
 
     def _claimed(self, action: Action) -> Job | None:
         """The job of an action that is ours to run; `None` where it is not, or not any more."""
-        standing = self._walk.standing(action, self._run.standings)
-        job = self._job(action, standing)
-        if job is None:
-            return None
-        if any(job.key == other.key for other in self._in_flight.values()):
+        key = _claim_key(self._seen[action.id])
+        if any(key == other.key for other in self._in_flight.values()):
             # The same step under another name is running: take what it gives.
-            self._twins.setdefault(job.key, []).append(action.id)
+            self._twins.setdefault(key, []).append(action.id)
             return None
-        holder = self._claims.take(job.key)
+        holder = self._claims.take(key)
         if holder is not None:
             self._elsewhere.add(action.id)
             if self._told.get(action.id) != holder:
                 self._told[action.id] = holder
                 self._tell_of("waiting", {**self._fields(action), "holder": holder})
             return None
-        # Whoever had it may have finished it between our look and our claim.
+        # Whoever had it may have finished it, and files may have changed, since we looked.
         now = self._walk.standing(action, self._run.standings)
+        self._seen[action.id] = now
         if now.state is State.HIT or (now.lost and not self._needs_files(action.id)):
-            self._claims.give_back(job.key)
+            self._claims.give_back(key)
             self._finish_hit(action, now)
             return None
+        job = self._job(action, now) if _claim_key(now) == key else None
+        if job is None:
+            self._claims.give_back(key)
+            self._ready.append(action.id)
         return job
 
     def _job(self, action: Action, standing: Standing) -> Job | None:
@@ -453,7 +457,7 @@ class Coordinator:
         return Job(
             action=action,
             manifest=standing.manifest,
-            key=standing.key or standing.static or keys.digest(standing.manifest),
+            key=_claim_key(standing),
             inputs=inputs,
             python=self._environments.python(action.environment) if action.environment else None,
             project=self._project if action.user_code else None,
@@ -682,3 +686,8 @@ class Coordinator:
             "toolchain": action.environment,
             "deployable": action.labels[0] if action.labels else None,
         }
+
+
+def _claim_key(standing: Standing) -> str:
+    """What an action that is to run is claimed and named by: its key, as far as that is known."""
+    return standing.key or standing.static or keys.digest(standing.manifest)

@@ -1,21 +1,22 @@
 """Who runs an action, where several builds want it at once: the first; the others wait and look again.
 
-A claim is a kernel lock on a file named by the action's key. It dies with its holder, so a killed
-build leaves nothing to unlock. The file is removed when the claim is given back; one that a killed
-process left behind is taken over like a new one.
+A claim is a kernel lock on one of a fixed number of files, chosen by the action's key. It dies with its
+holder, so a killed build leaves nothing to unlock. Two actions that share a file wait for each other,
+which is rare and harms nothing; a file for each action would have to be made and removed, and that
+costs more than all else that is done for an action.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from buildsys.store.content import writing
 from buildsys.toolchains.kernel_lock import holder
 
 PREFIX = "action-"
+FILES = 1024
 
 
 class Claims:
@@ -35,23 +36,16 @@ class Claims:
         Raises:
             StoreError: The lock file cannot be written.
         """
-        path = self._path(key)
         with writing(self._folder):
-            while True:
-                try:
-                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-                except FileNotFoundError:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                    continue
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    other = os.pread(descriptor, 1000, 0).decode(errors="replace")
-                    os.close(descriptor)
-                    return other or "another build"
-                if _is_at(descriptor, path):
-                    break
-                os.close(descriptor)  # Its last holder has just removed it.
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{PREFIX}{int(key[:12], 16) % FILES:03x}"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                other = os.pread(descriptor, 1000, 0).decode(errors="replace")
+                os.close(descriptor)
+                return other or "another build"
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder().encode(), 0)
         self._held[key] = descriptor
@@ -61,25 +55,10 @@ class Claims:
         """Ends a claim; nothing where there is none."""
         descriptor = self._held.pop(key, None)
         if descriptor is not None:
-            # While it is still held: a file that another process has locked is never removed.
-            with suppress(OSError):
-                self._path(key).unlink()
+            os.ftruncate(descriptor, 0)
             os.close(descriptor)
 
     def give_back_all(self) -> None:
         """Ends every claim."""
         for key in list(self._held):
             self.give_back(key)
-
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{PREFIX}{key[:40]}"
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one of that name."""
-    try:
-        named = os.stat(path)
-    except OSError:
-        return False
-    mine = os.fstat(descriptor)
-    return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 CHUNK = 1 << 20
 FICLONE = 0x40049409
@@ -51,6 +53,14 @@ class Stored:
 
     digest: str
     size: int
+
+
+@dataclass
+class _Draft:
+    """A file that has no name in the store yet."""
+
+    path: Path
+    digest: str = ""
 
 
 @contextmanager
@@ -152,56 +162,83 @@ class Store:
         Raises:
             StoreError: The store cannot be written; nothing is left half-written.
         """
-        with writing(self.root):
-            if not path.is_dir():
-                return self._put_file(path)
-            rows = []
-            for name, file in tree_files(path):
-                stored = self._put_file(file)
-                rows.append((name, stored.digest, stored.size))
-            manifest = tree_manifest(rows)
-            digest = tree_digest(manifest)
-            self._put_bytes(manifest, digest)
-            return Stored(digest, sum(size for _, _, size in rows))
+        return self.put_all([path])[0]
 
-    def _put_file(self, source: Path) -> Stored:
-        self._files.mkdir(parents=True, exist_ok=True)
+    def put_all(self, paths: Sequence[Path]) -> list[Stored]:
+        """Takes several files or folders in; what a step made.
+
+        A file that is there already is read and compared, never trusted. What is new is written, all
+        of it, before the first file is flushed to the disk and gets its name.
+
+        Raises:
+            StoreError: The store cannot be written; nothing is left half-written.
+        """
+        drafts: list[_Draft] = []
+        with writing(self.root):
+            self._files.mkdir(parents=True, exist_ok=True)
+            try:
+                stored = [self._write(path, drafts) for path in paths]
+                fresh = [draft for draft in drafts if not self._keeps(draft.digest)]
+                for draft in fresh:
+                    self._settle(draft.path)
+                for draft in fresh:
+                    self._enter(draft.path, draft.digest)
+            finally:
+                for draft in drafts:
+                    draft.path.unlink(missing_ok=True)
+        return stored
+
+    def _write(self, path: Path, drafts: list[_Draft]) -> Stored:
+        """Writes a file or a folder under temporary names, the manifest of a folder last."""
+        if not path.is_dir():
+            with path.open("rb") as reader:
+                return self._draft(reader, FILE, drafts)
+        rows = []
+        for name, file in tree_files(path):
+            with file.open("rb") as reader:
+                stored = self._draft(reader, FILE, drafts)
+            rows.append((name, stored.digest, stored.size))
+        manifest = self._draft(io.BytesIO(tree_manifest(rows)), TREE, drafts)
+        return Stored(manifest.digest, sum(size for _, _, size in rows))
+
+    def _draft(self, reader: BinaryIO, kind: str, drafts: list[_Draft]) -> Stored:
         hasher = hashlib.sha256()
         size = 0
         descriptor, name = tempfile.mkstemp(prefix=".put-", dir=self._files)
-        temporary = Path(name)
-        try:
-            with source.open("rb") as reader, os.fdopen(descriptor, "wb") as writer:
-                while chunk := reader.read(CHUNK):
-                    hasher.update(chunk)
-                    writer.write(chunk)
-                    size += len(chunk)
-                self._settle(writer.fileno())
-            digest = FILE + hasher.hexdigest()
-            self._enter(temporary, digest)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return Stored(digest, size)
+        draft = _Draft(Path(name))
+        drafts.append(draft)
+        with os.fdopen(descriptor, "wb") as writer:
+            while chunk := reader.read(CHUNK):
+                hasher.update(chunk)
+                writer.write(chunk)
+                size += len(chunk)
+        draft.digest = kind + hasher.hexdigest()
+        return Stored(draft.digest, size)
 
-    def _put_bytes(self, data: bytes, digest: str) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=".put-", dir=self._files)
-        temporary = Path(name)
+    def _keeps(self, digest: str) -> bool:
+        """Whether the very bytes are there already; they count as new from now on.
+
+        A collection keeps what is younger than a running build.
+        """
+        path = self.path(digest)
         try:
-            with os.fdopen(descriptor, "wb") as writer:
-                writer.write(data)
-                writer.flush()
-                self._settle(writer.fileno())
-            self._enter(temporary, digest)
-        finally:
-            temporary.unlink(missing_ok=True)
+            os.utime(path)
+            return hash_file(path).partition(":")[2] == digest.partition(":")[2]
+        except OSError:
+            return False
 
     @staticmethod
-    def _settle(descriptor: int) -> None:
-        os.fchmod(descriptor, 0o444)
-        os.fsync(descriptor)
+    def _settle(temporary: Path) -> None:
+        """Makes a file read-only, and has it on the disk before it gets its name."""
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fchmod(descriptor, 0o444)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _enter(self, temporary: Path, digest: str) -> None:
-        """Gives a finished file its name. One that is there already is replaced, never trusted."""
+        """Gives a finished file its name, in the place of a bad one that has it."""
         target = self.path(digest)
         target.parent.mkdir(exist_ok=True)
         temporary.rename(target)

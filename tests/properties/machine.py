@@ -158,7 +158,7 @@ class Machine(RuleBasedStateMachine):
                 self.folder,
                 keep_going,
             ).all()
-            truthful(engine.index.all_traces(), self.memory)
+            truthful(engine.mended(lambda: engine.index.all_traces(), lambda _: None), self.memory)
             if killed:
                 saved = {p: p.read_bytes() for p in self.root.glob("index.sqlite*")}
         if killed:
@@ -296,6 +296,26 @@ class Machine(RuleBasedStateMachine):
             path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         elif how == "replace":
             path.write_bytes(other if at % 2 else b"other")
+
+    @move(
+        step=st.sampled_from(("capture", "left", "sample")),
+        below=st.sampled_from(("left", "slim", "run")),
+        value=st.integers(0, 2),
+        jobs=JOBS,
+    )
+    def make_again(self, step: str, below: str, value: int, jobs: int) -> None:
+        """What is gone is needed again, and comes out otherwise: nothing may be built on both."""
+        if not self.settled():
+            return
+        self.toy.options[below]["gain"] = value
+        for made in self.memory.made.values():
+            for outputs in made:
+                if outputs.keys() == dict(STEPS[step].outputs).keys():
+                    for digest in outputs.values():
+                        name = digest.partition(":")[2]
+                        self.runner.store.path(digest).unlink(missing_ok=True)
+                        self.memory.lost.add(name)
+        self.build(ALL, jobs, False, {step: ("other bytes", "", 0)})
 
     @move(which=PLACE, at=PLACE, how=st.sampled_from(("truncate", "truncate", "delete")))
     def damage_state(self, which: int, at: int, how: str) -> None:

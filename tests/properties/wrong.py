@@ -14,7 +14,6 @@ import pytest
 from buildsys.engine import keys, walk
 from buildsys.engine.build import Coordinator
 from buildsys.engine.executors import Done, Failed
-from buildsys.engine.lease import Lease
 from buildsys.engine.placing import Placing
 from buildsys.engine.walk import State, Walk
 from buildsys.store import CorruptObject, Store, collection, memo
@@ -123,11 +122,6 @@ def collects_what_is_pinned(patch: Patch) -> None:
     patch.setattr(collection, "pinned", lambda index: set())
 
 
-def leases_nothing(patch: Patch) -> None:
-    patch.setattr(Lease, "add", lambda self, digests: None)
-    patch.setattr(collection, "live_builds", lambda root, index: {})
-
-
 def goes_by_the_order_of_names(patch: Patch) -> None:
     def canonical(record: Any) -> bytes:
         return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
@@ -180,7 +174,6 @@ WRONG: dict[Callable[[Patch], None], str] = {
     leaves_old_artifacts: "1 correct",
     trusts_what_lies_among_artifacts: "1 correct",
     collects_what_is_pinned: "11 collection",
-    leases_nothing: "1 correct, 6 plan, 3 minimal, 8 failures, error",
     goes_by_the_order_of_names: "7 order-free",
     runs_what_is_known: "2 no-op, 3 minimal, 5 revert, 6 plan, 10 all from cache, 13 why",
     promises_too_much: "6 plan",

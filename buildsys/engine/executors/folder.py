@@ -39,11 +39,7 @@ class ActionFolder:
             self.path = Path(tempfile.mkdtemp(prefix=f"{job.key[:16]}-", dir=work))
             for name in ("in", "out", "scratch", "scratch/tmp"):
                 (self.path / name).mkdir()
-            self.outputs = {
-                o.name: self.path / "out" / o.name / o.filename for o in job.action.outputs
-            }
-            for path in self.outputs.values():
-                path.parent.mkdir()
+        self.outputs = {o.name: self.path / "out" / o.filename for o in job.action.outputs}
         # A worker may go by a checkpoint's suffix, so a user's file keeps it.
         self.inputs = {
             name: self.path / "in" / (name + (path.suffix if path is not None else ""))
@@ -116,7 +112,8 @@ class ActionFolder:
             files = [f for _, f in tree_files(path)] if path.is_dir() else [path]
             if not any(file.stat().st_size for file in files):
                 return f"ended well but left {declared.filename} empty"
-        return {name: self._store.put(path) for name, path in self.outputs.items()}
+        stored = self._store.put_all(list(self.outputs.values()))
+        return dict(zip(self.outputs, stored, strict=True))
 
     def keep_log(self) -> Path:
         """Moves the log to where it outlives the folder."""

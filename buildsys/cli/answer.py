@@ -115,13 +115,21 @@ def _holds(record: dict[str, Any]) -> bool:
     return all(_lists(record["project"], *row) for row in record["listings"])
 
 
-def _lists(project: str, name: str, digest: str, before: dict[str, Stat]) -> bool:
+def _lists(
+    project: str, name: str, digest: str, seen: Stat | None, packages: dict[str, bool]
+) -> bool:
     """Whether a folder still offers the same names; only looked into when its time is another one."""
-    if before and all(_stat(path) == was for path, was in before.items()):
+    folder = os.path.dirname(os.path.join(project, name))
+    if seen is not None and _stat(folder) == seen and _packages(packages) == packages:
         return True
     from buildsys.toolchains import worker_host
 
     return worker_host.discovered_digest(project, name) == digest
+
+
+def _packages(folders: Iterable[str]) -> dict[str, bool]:
+    """Which folders are packages: a folder's own time does not tell of its folders'."""
+    return {folder: os.path.isfile(os.path.join(folder, "__init__.py")) for folder in folders}
 
 
 def _stat(path: str) -> Stat | None:
@@ -290,15 +298,18 @@ def _stored(session: Session, graph: ActionGraph, run: Run) -> Iterable[str]:
 
 
 def _listing(project: os.PathLike[str], name: str, digest: str) -> list[Any]:
-    """A folder's names, with the times by which a change of them would show."""
+    """A folder's names, with the time by which a change of them would show."""
+    from buildsys.store.memo import FINE_NS
     from buildsys.toolchains import worker_host
 
     folder = os.path.dirname(os.path.join(project, name))
-    paths = [folder, *(entry.path for entry in os.scandir(folder) if entry.is_dir())]
-    before = {path: _stat(path) for path in paths}
+    seen = _stat(folder)
+    if seen is not None and _young(seen, time.time_ns()):
+        time.sleep(FINE_NS / 1e9)  # The folder of artifacts may have been made in it just now.
+        seen = _stat(folder)
+    packages = _packages(entry.path for entry in os.scandir(folder) if entry.is_dir())
     if worker_host.discovered_digest(str(project), name) != digest:
         raise Unknown
-    now = time.time_ns()
-    if any(found is None or _young(found, now) for found in before.values()):
-        return [name, digest, {}]  # Too young to go by its time: looked into every time.
-    return [name, digest, before]
+    if seen is None or _young(seen, time.time_ns()):
+        return [name, digest, None, packages]  # Looked into every time.
+    return [name, digest, seen, packages]

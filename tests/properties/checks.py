@@ -88,8 +88,8 @@ class Checks:
         """Every step gave what it gives for what those above it gave, down from the disk's files."""
         for action in self.graph.actions.values():
             trace = self.run.trace(action.id)
-            if trace is None:
-                continue
+            if trace is None or any(self.run.trace(name) is None for name in action.upstream()):
+                continue  # It was known; what was needed again of what is above it failed.
             digests = {n: o.digest for n, o in trace.outputs.items()}
             possible = list(self._semantics(action.id))
             known = [made for each in possible for made in self.memory.made.get(each, ())]

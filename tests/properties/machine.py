@@ -165,7 +165,8 @@ class Machine(RuleBasedStateMachine):
             for path, data in saved.items():
                 path.write_bytes(data)
         failed = outcome.run.failures or outcome.run.environment_error
-        self.fresh = targets == ALL and not failed and not self.runner.edited
+        # What a killed build left in SQLite's log is moved by the next one that ends well.
+        self.fresh = targets == ALL and not (failed or self.runner.edited or killed)
         return outcome
 
     def take_turns(self, seed: int) -> None:

@@ -1,0 +1,378 @@
+"""One change or more for each declared field, with the steps whose own manifest must change by it.
+
+The steps are told apart: it is not enough that something runs. A field that one step reads and that
+is missing from its key would go unseen behind another step that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.mutation.project import Tree
+
+Keys = tuple[str | int, ...]
+Change = Callable[[Tree], None]
+
+CAPTURES = "torch.capture torch.export"
+ORIGINALS = f"{CAPTURES} torch.reference"
+RUNS = "onnx.run tflite.run torchscript.run"
+CONVERSIONS = "coreml.convert onnx.export tflite.convert tflite.quantize"
+ADDED = "coreml.quantize"
+OF_THE_MODEL = f"{ORIGINALS} {CONVERSIONS} {ADDED} {RUNS}"
+"""All steps of `classifier` that are told of its inputs."""
+OF_THE_ENCODER = (
+    "torch.export torch.reference coreml.convert coreml.quantize tflite.convert tflite.run"
+)
+NOTHING = ""
+"""No step has to do with it: verdicts, labels, places or the report tell."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A change of one field.
+
+    Attributes:
+        field: As `fields.declared` names it.
+        change: Makes it.
+        rules: The rules of the steps whose manifests are new.
+        name: Tells cases of one field apart.
+    """
+
+    field: str
+    change: Change
+    rules: str
+    name: str = ""
+
+    @property
+    def id(self) -> str:
+        """Names the test."""
+        return f"{self.field}:{self.name}" if self.name else self.field
+
+
+def keys(path: str) -> Keys:
+    """`targets.ios.0` as keys."""
+    return tuple(int(part) if part.isdecimal() else part for part in path.split("."))
+
+
+def part(tree: Tree, at: Keys) -> Any:
+    """What lies under some keys."""
+    found: Any = tree
+    for key in at:
+        found = found[key]
+    return found
+
+
+def put(path: str, value: Any) -> Change:
+    """Gives a field another value; `None` takes it away."""
+
+    def change(tree: Tree) -> None:
+        *above, last = keys(path)
+        holder = part(tree, tuple(above))
+        assert holder.get(last) != value if isinstance(holder, dict) else True
+        if value is None:
+            del holder[last]
+        else:
+            holder[last] = value
+
+    return change
+
+
+def rename(path: str, name: str, *same: str) -> Change:
+    """Gives what lies under a name another one, in its place; also where else it is a key.
+
+    What refers to it by its name follows.
+    """
+
+    def change(tree: Tree) -> None:
+        old = keys(path)[-1]
+        for where in (path, *same):
+            *above, last = keys(where)
+            holder = part(tree, tuple(above))
+            assert last in holder
+            entries = [(name if key == last else key, value) for key, value in holder.items()]
+            holder.clear()
+            holder.update(entries)
+        for section in ("models", "quantization", "targets"):
+            _refer(tree[section], str(old), name)
+
+    return change
+
+
+def _refer(value: Any, old: str, new: str) -> None:
+    places = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, below in list(places):
+        if isinstance(below, dict | list):
+            _refer(below, old, new)
+        elif below == old and (key in REFERENCES or isinstance(value, list)):
+            value[key] = new
+
+
+REFERENCES = ("dataset", "quantization", "accept")
+
+
+def swap(path: str) -> Change:
+    """Turns the order of a mapping's names round."""
+
+    def change(tree: Tree) -> None:
+        holder = part(tree, keys(path))
+        entries = list(reversed(holder.items()))
+        assert len(entries) > 1
+        holder.clear()
+        holder.update(entries)
+
+    return change
+
+
+SOURCE = "models.classifier.source"
+IMAGE = "models.classifier.inputs.image"
+PICTURES = "datasets.photos.preprocess"
+INT8 = "quantization.int8"
+ENTRY = "targets.ios.0"
+
+
+def _put(field: str, path: str, value: Any, rules: str, name: str = "") -> Case:
+    return Case(field, put(path, value), rules, name)
+
+
+def _preprocess(name: str, value: Any) -> Case:
+    field = f"datasets.{{name}}.preprocess.{name}"
+    return _put(field, f"{PICTURES}.{name}", value, "data.images")
+
+
+def _port(name: str, value: Any) -> Case:
+    field = f"models.{{name}}.inputs.{{name}}.{name}"
+    given = name.replace("{name}", "N")
+    return _put(field, f"{IMAGE}.{given}", value, f"{OF_THE_MODEL} data.sample")
+
+
+def _profile(name: str, value: Any, rules: str = "tflite.quantize") -> Case:
+    return _put(f"quantization.{{name}}.{name}", f"{INT8}.{name}", value, rules)
+
+
+def _bound(name: str, value: float, rules: str = NOTHING) -> Case:
+    return _put(f"acceptance.{{name}}.{name}", f"acceptance.everything.{name}", value, rules)
+
+
+def _entry(name: str, path: str, value: Any, rules: str, case: str = "") -> Case:
+    return _put(f"targets.{{name}}.[].{name}", path, value, rules, case)
+
+
+CASES = (
+    _put("project", "project", "fuller", "coreml.convert"),
+    _put("release", "release", "1.2.1", "coreml.convert"),
+    _put("release", "release", None, "coreml.convert", "dropped"),
+    _put("include", "include", ["common/other.yaml"], NOTHING),
+    # Datasets
+    _put("datasets.{name}.source", "datasets.train.source", "data/more.npz", "data.sample"),
+    _put(
+        "datasets.{name}.source",
+        "datasets.photos.source",
+        "data/pictures",
+        "data.images",
+        "folder",
+    ),
+    _put(
+        "datasets.{name}.source.python",
+        "datasets.coded.source.python",
+        "loading:load_all",
+        "data.load",
+    ),
+    _put("datasets.{name}.inputs", "datasets.val.inputs.image", "x2", "data.sample"),
+    _put("datasets.{name}.inputs", "datasets.coded.inputs.ids", "x2", "data.sample", "coded"),
+    _put("datasets.{name}.inputs", "datasets.photos.inputs.image", "x2", "data.sample", "folder"),
+    _put("datasets.{name}.labels", "datasets.val.labels", "y2", "data.sample"),
+    _put("datasets.{name}.limit", "datasets.val.limit", 511, "data.sample"),
+    _put("datasets.{name}.limit", "datasets.val.limit", None, "data.sample", "dropped"),
+    _put("datasets.{name}.limit", "datasets.train.limit", 255, "data.sample", "calibration"),
+    _put("datasets.{name}.limit", "datasets.coded.limit", 63, "data.load data.sample", "coded"),
+    _put("datasets.{name}.limit", "datasets.photos.limit", 15, "data.images data.sample", "folder"),
+    _preprocess("size", [8, 9]),
+    _preprocess("fit", "pad"),
+    _preprocess("crop_fraction", 0.876),
+    _preprocess("interpolation", "lanczos"),
+    _preprocess("color", "rgb"),
+    _preprocess("scale", 0.0101),
+    _preprocess("mean", [0.51]),
+    _preprocess("std", [0.251]),
+    _preprocess("layout", "NHWC"),
+    # Models
+    Case("models.{name}", rename("models.classifier", "digits"), "coreml.convert"),
+    _put("models.{name}.source.factory", f"{SOURCE}.factory", "model:make", ORIGINALS),
+    _put("models.{name}.source.args", f"{SOURCE}.args.width", 17, ORIGINALS),
+    _put("models.{name}.source.args", f"{SOURCE}.args.names", ["b", "a"], ORIGINALS, "list"),
+    _put("models.{name}.source.args", f"{SOURCE}.args.deep.rate", 0.51, ORIGINALS, "deep"),
+    _put("models.{name}.source.args", f"{SOURCE}.args.width", 16.0, ORIGINALS, "type"),
+    _put("models.{name}.source.args", f"{SOURCE}.args.deep.rate", None, ORIGINALS, "dropped"),
+    _put(
+        "models.{name}.source.checkpoint",
+        f"{SOURCE}.checkpoint",
+        "older.safetensors",
+        ORIGINALS,
+    ),
+    _put("models.{name}.source.checkpoint", f"{SOURCE}.checkpoint", None, ORIGINALS, "dropped"),
+    _put(
+        "models.{name}.source.torchscript",
+        "models.scripted.source.torchscript",
+        "files/scripted-2.pt",
+        "torch.adopt",
+    ),
+    _put(
+        "models.{name}.source.exported",
+        "models.program.source.exported",
+        "files/program-2.pt2",
+        "torch.adopt",
+    ),
+    _put(
+        "models.{name}.source.onnx",
+        "models.graph.source.onnx",
+        "files/graph-2.onnx",
+        "onnx.adopt",
+    ),
+    Case(
+        "models.{name}.inputs.{name}",
+        rename(IMAGE, "picture", "datasets.val.inputs.image", "datasets.train.inputs.image"),
+        f"{OF_THE_MODEL} data.sample",
+    ),
+    Case(
+        "models.{name}.inputs.{name}",
+        swap("models.encoder.inputs"),
+        f"{OF_THE_ENCODER} data.sample",
+        "order",
+    ),
+    _port("shape", ["N", 1, 8, 9]),
+    _port("dtype", "float64"),
+    Case(
+        "models.{name}.inputs.{name}.dims.{name}",
+        lambda tree: (
+            put(f"{IMAGE}.shape", ["M", 1, 8, 8])(tree),
+            rename(f"{IMAGE}.dims.N", "M")(tree),
+        )[0],
+        f"{OF_THE_MODEL} data.sample",
+    ),
+    _port("dims.{name}.min", 2),
+    _port("dims.{name}.max", 65),
+    _port("dims.{name}.example", 3),
+    _put(
+        "models.{name}.inputs.{name}.range",
+        "models.encoder.inputs.ids.range",
+        [0, 98],
+        f"{OF_THE_ENCODER} data.sample",
+    ),
+    _port("layout", "NDHW"),
+    Case(
+        "models.{name}.outputs.{name}",
+        rename("models.classifier.outputs.logits", "scores"),
+        f"{OF_THE_MODEL} verify.measure verify.original",
+    ),
+    Case(
+        "models.{name}.outputs.{name}",
+        swap("models.classifier.outputs"),
+        f"{OF_THE_MODEL} verify.measure verify.original",
+        "order",
+    ),
+    _put(
+        "models.{name}.outputs.{name}.layout",
+        "models.classifier.outputs.logits.layout",
+        "AB",
+        CAPTURES,
+    ),
+    _put("models.{name}.samples.dataset", "models.classifier.samples.dataset", "train", "data.sample"),
+    _put("models.{name}.samples.random", "models.encoder.samples.random", "normal", "data.sample"),
+    _put("models.{name}.samples.count", "models.classifier.samples.count", 33, "data.sample"),
+    _put("models.{name}.samples.count", "models.encoder.samples.count", 7, "data.sample", "random"),
+    _put("models.{name}.samples.seed", "models.encoder.samples.seed", 4, "data.sample"),
+    _put("models.{name}.environment", "models.classifier.environment", "host", ORIGINALS),
+    _put(
+        "models.{name}.environment.requirements",
+        "models.encoder.environment.requirements",
+        "others.txt",
+        "torch.export torch.reference data.load data.metric",
+    ),
+    _put(
+        "models.{name}.evaluate.dataset",
+        "models.classifier.evaluate.dataset",
+        "photos",
+        "data.sample",
+    ),
+    _put(
+        "models.{name}.evaluate.metric",
+        "models.classifier.evaluate.metric",
+        "mae",
+        "verify.measure",
+    ),
+    _put(
+        "models.{name}.evaluate.python",
+        "models.encoder.evaluate.python",
+        "metrics:other",
+        "data.metric",
+    ),
+    _put("models.{name}.capture", "models.classifier.capture", "script", "torch.capture"),
+    # Quantization
+    Case("quantization.{name}", rename(INT8, "eight"), NOTHING),
+    _profile("scheme", "dynamic"),
+    _profile("per_channel", False),
+    _profile("symmetric", True),
+    _profile("symmetric", None),
+    _profile("keep_float", ["body.*"]),
+    _put(
+        "quantization.{name}.keep_float",
+        "quantization.half.keep_float",
+        ["body.*"],
+        "tflite.quantize",
+        "float16",
+    ),
+    _put(
+        "quantization.{name}.keep_float",
+        "quantization.fp16.keep_float",
+        ["body.*"],
+        "coreml.convert",
+        "coreml-float16",
+    ),
+    _profile("calibration.dataset", "val", "data.sample"),
+    _profile("calibration.count", 129, "data.sample"),
+    _profile("calibration.seed", 8, "data.sample"),
+    # Acceptance
+    Case("acceptance.{name}", rename("acceptance.everything", "all"), NOTHING),
+    _bound("signal_error", 0.021),
+    _bound("max_abs", 0.031),
+    _bound("max_rel", 0.041),
+    _bound("mean_abs", 0.051),
+    _bound("rmse", 0.061),
+    _bound("cosine", 0.971),
+    _bound("sqnr_db", 21),
+    _bound("top1_agreement", 0.961),
+    _bound("metric_drop", 0.014),
+    _bound("size_ratio", 1.41),
+    _bound("latency_ratio", 1.51),
+    # Targets
+    Case("targets.{name}", rename("targets.ios", "edge"), NOTHING),
+    _entry("format", "targets.server.1.format", "exported", "exported.run torch.adopt"),
+    _entry("quantization", "targets.android.3.quantization", "w8", "tflite.quantize"),
+    _entry("quantization", "targets.android.3.quantization", None, NOTHING, "dropped"),
+    _entry("accept", "targets.ios.2.accept", "everything", NOTHING),
+    _entry("accept", "targets.ios.2.accept", None, NOTHING, "dropped"),
+    _entry("options", f"{ENTRY}.options", None, "coreml.convert", "dropped"),
+    _entry("route", "targets.android.3.route", "direct", "tflite.quantize"),
+    _entry("models", "targets.server.1.models", ["classifier"], NOTHING),
+    _entry("models", "targets.server.2.models", None, "exported.run", "dropped"),
+    _entry("name", "targets.android.2.name", "simple", NOTHING),
+    # Toolchains
+    Case("toolchains.{name}", rename("toolchains.onnx", "tflite"), "onnx.adopt onnx.run tflite.run"),
+    _put("toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", "onnx.adopt onnx.run"),
+)
+
+ONE_VALUE = {
+    "version": "there is one version of this form",
+    "quantization.{name}.bits": "no format takes integers of another width than 8",
+}
+"""Fields with one valid value, which is the default or has to be given."""
+
+MEANS_NOTHING = {
+    "datasets.{name}": "a dataset's name is for the recipe to refer to it: only its rows count",
+}
+"""Fields that may be changed and rightly change nothing."""
+NEUTRAL_CHANGES: dict[str, Change] = {
+    "datasets.{name}": rename("datasets.train", "rows"),
+}

@@ -1,0 +1,198 @@
+"""A project whose recipe says everything that a recipe can say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RECIPE = """\
+version: 1
+project: full
+release: ${FULL_RELEASE:-1.2.0}
+include: [common/bounds.yaml]
+
+datasets:
+  train: {source: data/train.npz, inputs: {image: x}, limit: 256}
+  val: {source: data/val.npz, inputs: {image: x}, labels: y, limit: 512}
+  coded:
+    source: {python: "loading:load"}
+    inputs: {ids: ids, mask: mask}
+    labels: y
+    limit: 64
+  photos:
+    source: data/photos
+    inputs: {image: images}
+    labels: labels
+    limit: 16
+    preprocess:
+      size: [8, 8]
+      fit: crop
+      crop_fraction: 0.875
+      interpolation: bicubic
+      color: gray
+      scale: 0.01
+      mean: [0.5]
+      std: [0.25]
+      layout: NCHW
+
+models:
+  classifier:
+    source:
+      factory: model:build
+      args: {width: 16, names: [a, b], deep: {rate: 0.5}}
+      checkpoint: weights.safetensors
+    inputs:
+      image:
+        shape: [N, 1, 8, 8]
+        dtype: float32
+        dims: {N: {min: 1, max: 64, example: 2}}
+        layout: NCHW
+    outputs:
+      logits: {layout: NC}
+      embedding: {}
+    samples: {dataset: val, count: 32}
+    evaluate: {dataset: val, metric: top1}
+    environment: builtin
+    capture: trace
+  encoder:
+    source: {factory: "text.encoder:build"}
+    inputs:
+      ids: {shape: [B, 12], dtype: int32, dims: {B: {min: 1, max: 8, example: 1}}, range: [0, 99]}
+      mask: {shape: [B, 12], range: [0, 1]}
+    outputs: {hidden: {}}
+    samples: {random: uniform, count: 6, seed: 3}
+    evaluate: {dataset: coded, python: "metrics:score"}
+    environment: {requirements: requirements.txt}
+    capture: export
+  scripted:
+    source: {torchscript: files/scripted.pt}
+    inputs: {image: {shape: [N, 1, 8, 8]}}
+    outputs: {logits: {}}
+    samples: {random: normal, count: 8, seed: 0}
+  program:
+    source: {exported: files/program.pt2}
+    inputs: {image: {shape: [N, 1, 8, 8]}}
+    outputs: {logits: {}}
+    samples: {random: normal, count: 9, seed: 0}
+  graph:
+    source: {onnx: files/graph.onnx}
+    inputs: {image: {shape: [N, 1, 8, 8]}}
+    outputs: {logits: {}}
+    samples: {dataset: photos, count: 4}
+    evaluate: {dataset: photos, metric: top5}
+  hosted:
+    source: {factory: "model:small"}
+    inputs: {image: {shape: [N, 1, 8, 8]}}
+    outputs: {logits: {}}
+    environment: host
+
+quantization:
+  fp16: {scheme: float16, keep_float: ["classifier.*"]}
+  half: {scheme: float16, keep_float: ["tail.*"]}
+  w8: {scheme: weight-only}
+  dyn: {scheme: dynamic}
+  int8:
+    scheme: static
+    bits: 8
+    per_channel: true
+    symmetric: false
+    keep_float: ["head.*"]
+    calibration: {dataset: train, count: 128, seed: 7}
+
+acceptance:
+  everything:
+    signal_error: 0.02
+    max_abs: 0.03
+    max_rel: 0.04
+    mean_abs: 0.05
+    rmse: 0.06
+    cosine: 0.97
+    sqnr_db: 20
+    top1_agreement: 0.96
+    metric_drop: 0.013
+    size_ratio: 1.4
+    latency_ratio: 1.5
+
+targets:
+  ios:
+    - format: coreml
+      quantization: fp16
+      accept: small
+      models: [classifier]
+      options:
+        minimum_deployment_target: iOS16
+        compute_units: all
+        flexible: false
+        author: "Ziffern größer"
+        license: MIT
+        description: Handwritten digits
+    - {format: coreml, quantization: w8, models: [encoder, classifier]}
+    - {format: onnx, accept: close, models: [classifier], options: {opset: 17}}
+  android:
+    - {format: tflite, quantization: int8, accept: everything, route: onnx, models: [classifier]}
+    - {format: tflite, quantization: half, accept: close, route: direct, models: [classifier]}
+    - {format: tflite, route: direct, name: plain, models: [classifier, encoder]}
+    - {format: tflite, quantization: dyn, route: onnx, models: [classifier]}
+  server:
+    - {format: onnx, accept: close, models: [scripted, program, graph, hosted]}
+    - {format: torchscript, models: [classifier, scripted]}
+    - {format: exported, models: [program]}
+
+toolchains:
+  onnx: {lock: locks/onnx.txt}
+"""
+FRAGMENT = """\
+acceptance:
+  close: {signal_error: 1.0e-3, max_abs: 0.001}
+  small: {size_ratio: 1.2}
+"""
+FILES = {
+    "common/bounds.yaml": FRAGMENT,
+    "common/other.yaml": FRAGMENT.replace("0.001", "0.002"),
+    "model.py": "from layers import Layer\n",
+    "layers.py": "class Layer: ...\n",
+    "other.py": "from layers import Layer\n",
+    "train.py": "from layers import Layer\n",
+    "text/__init__.py": "",
+    "text/encoder.py": "from . import words\n",
+    "text/words.py": "WORDS = ()\n",
+    "text/words.txt": "one two",
+    "loading.py": "from layers import Layer\n",
+    "metrics.py": "def score(): ...\n",
+    "requirements.txt": "-r more.txt\ntorch==2.9.0\n",
+    "more.txt": "transformers==5.0.0\n",
+    "others.txt": "torch==2.8.0\n",
+    "locks/onnx.txt": "onnx==1.19.0\nonnxruntime==1.23.0\n",
+    "locks/older.txt": "onnx==1.18.0\nonnxruntime==1.22.0\n",
+    "weights.safetensors": "weights",
+    "older.safetensors": "older weights",
+    "data/train.npz": "rows to train",
+    "data/val.npz": "rows to judge",
+    "data/more.npz": "more rows",
+    "data/photos/cat/1.png": "a cat",
+    "data/photos/dog/2.png": "a dog",
+    "data/pictures/cat/1.png": "another cat",
+    "files/scripted.pt": "scripted",
+    "files/program.pt2": "program",
+    "files/graph.onnx": "graph",
+    "files/scripted-2.pt": "scripted, later",
+    "files/program-2.pt2": "program, later",
+    "files/graph-2.onnx": "graph, later",
+}
+
+Tree = dict[str, Any]
+
+
+def create(folder: Path) -> None:
+    """Writes the project."""
+    for name, text in {**FILES, "deploy.yaml": RECIPE}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def tree(text: str = RECIPE) -> Tree:
+    """The recipe as plain data, interpolation left as it is written."""
+    found: Tree = yaml.safe_load(text)
+    return found

@@ -19,10 +19,10 @@ import os
 import queue
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +52,10 @@ class Executor(Protocol):
 
     def run(self, job: Job) -> Outcome:
         """Does a step and puts what it made into the store."""
+        ...
+
+    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+        """Makes an environment ready for a step that will come up, and calls `done`, at some time."""
         ...
 
     def stop(self) -> None:
@@ -127,6 +131,13 @@ class _Finished:
     outcome: Outcome | BaseException | None
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A message from the executor: an environment has imported what was asked for."""
+
+    environment: str
+
+
 class Coordinator:
     """Runs one graph once.
 
@@ -162,7 +173,7 @@ class Coordinator:
         self._claims = claims
         self._lease = lease
         self._began = time.monotonic()
-        self._messages: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[_Finished | _Prepared] = queue.SimpleQueue()
         self._run = Run()
         self._roots = roots(self._graph.deployables)
         self._consumers: dict[str, list[str]] = {}
@@ -177,6 +188,9 @@ class Coordinator:
         self._seen: dict[str, Standing] = {}
         self._making: dict[str, list[str]] = {}
         self._left: dict[str, int] = {}
+        self._preparing: set[str] = set()
+        self._warm: set[str] = set()
+        self._considered: set[str] = set()
         self._demanded: set[str] = set()
         self._reopened: dict[str, Trace] = {}
         self._attempts: dict[str, int] = {}
@@ -266,6 +280,44 @@ class Coordinator:
             if chosen is None:
                 break
             self._start(pool, chosen)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Has an environment import what it will need, while part of the machine has nothing to do.
+
+        Only for steps that are sure to run, since nothing like them was ever run here.
+        """
+        running = [job.action.environment for job in self._in_flight.values()]
+        # Those that wait for one import keep one core busy.
+        busy = len({e for e in running if e not in self._warm})
+        busy += sum(e in self._warm for e in running) + len(self._preparing)
+        if self._stopped() or not running or busy >= self._settings.jobs:
+            return
+        self._considered.update(e for e in running if e is not None)
+        best: Action | None = None
+        for environment in [e for e in self._left if e not in self._considered]:
+            action = self._next_of(environment) if self._has(environment) else None
+            if action is None:
+                self._considered.add(environment)
+            elif best is None or self._remaining[action.id] > self._remaining[best.id]:
+                best = action
+        if best is not None and best.environment is not None:
+            self._considered.add(best.environment)
+            self._preparing.add(best.environment)
+            done = partial(self._messages.put, _Prepared(best.environment))
+            self._executor.prepare(self._blank_job(best), done)
+
+    def _next_of(self, environment: str) -> Action | None:
+        """The most urgent step of an environment that waits for others, and is sure to run."""
+        found = [
+            action
+            for action in self._graph.actions.values()
+            if action.environment == environment
+            and self._missing[action.id]
+            and not self._run.settled(action.id)
+            and self._walk.is_new(action)
+        ]
+        return max(found, key=lambda action: self._remaining[action.id], default=None)
 
     def _fits(self, name: str) -> bool:
         action = self._graph.actions[name]
@@ -453,12 +505,21 @@ class Coordinator:
                 self._fail(action, Failed(f"{path} does not exist"))
                 return None
             inputs[name] = (given.path if isinstance(given, FileInput) else None, digest)
-        parallel = max(1, min(self._settings.jobs, os.cpu_count() or 1))
-        return Job(
-            action=action,
+        return replace(
+            self._blank_job(action),
             manifest=standing.manifest,
             key=_claim_key(standing),
             inputs=inputs,
+        )
+
+    def _blank_job(self, action: Action) -> Job:
+        """A job without its inputs."""
+        parallel = max(1, min(self._settings.jobs, os.cpu_count() or 1))
+        return Job(
+            action=action,
+            manifest={},
+            key="",
+            inputs={},
             python=self._environments.python(action.environment) if action.environment else None,
             project=self._project if action.user_code else None,
             threads=max(1, (os.cpu_count() or 1) // parallel),
@@ -467,11 +528,17 @@ class Coordinator:
 
     # What comes back
 
-    def _take(self, message: _Finished) -> None:
+    def _take(self, message: _Finished | _Prepared) -> None:
+        if isinstance(message, _Prepared):
+            self._preparing.discard(message.environment)
+            self._warm.add(message.environment)
+            return
         if message.job is None:
             self._toolchain_made(message.action, message.outcome)
             return
         self._room.give_back(message.action)
+        if message.job.action.environment is not None:
+            self._warm.add(message.job.action.environment)
         action = self._in_flight.pop(message.action).action
         outcome = message.outcome
         try:

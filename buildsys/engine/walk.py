@@ -168,6 +168,10 @@ class Walk:
         # Another action may put the same bytes back before this one's turn comes.
         return Standing(State.MAYBE, record, key, static, trace, LOST)
 
+    def is_new(self, action: Action) -> bool:
+        """Whether nothing like an action was ever run: it cannot be a hit, whatever its inputs are."""
+        return not self._has_shape(keys.shape(action, self.implementation(action)))
+
     def present(self, trace: Trace) -> bool:
         """Whether all that an action gave lies in the store."""
         return all(self._store.has(o.digest, o.size) for o in trace.outputs.values())

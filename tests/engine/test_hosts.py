@@ -591,3 +591,29 @@ def test_where_the_time_went(executor: LocalExecutor, store: Store, make: Make) 
     assert second.seconds == second.phases["work"]
     assert second.peak_rss > 2**20
     assert second.cpu > 0
+
+
+def test_an_environment_is_made_ready_before_it_is_needed(
+    executor: LocalExecutor, store: Store, make: Make
+) -> None:
+    ready = threading.Event()
+    executor.prepare(make("seen"), ready.set)
+    assert ready.wait(30)
+    assert executor.processes_started == 1
+    outcome = executor.run(make("seen"))
+    assert isinstance(outcome, Done)
+    assert executor.processes_started == 2  # A child of the host that was there.
+    assert json.loads(text(store, outcome))["late"] is True
+    again = threading.Event()
+    executor.prepare(make("seen"), again.set)  # There is a host: nothing to do.
+    assert again.is_set()
+    assert executor.processes_started == 2
+
+
+def test_who_waits_for_an_environment_is_told_when_it_cannot_be_made_ready(
+    executor: LocalExecutor, make: Make
+) -> None:
+    ready = threading.Event()
+    executor.prepare(make("seen"), ready.set)
+    executor.stop()
+    assert ready.wait(30)

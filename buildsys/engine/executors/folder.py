@@ -75,21 +75,16 @@ class ActionFolder:
 
     def write_request(self) -> None:
         """Writes what the worker is asked for."""
-        job, worker = self._job, self._job.action.worker
+        job = self._job
         spec: dict[str, Any] = {
             "action": str(self.path),
-            "backends": str(BUILT_IN),
-            "backend": worker.backend,
-            "worker": worker.function,
+            **step(job),
             "inputs": {n: str(p) for n, p in self.inputs.items()},
             "outputs": {n: str(p) for n, p in self.outputs.items()},
-            "options": job.action.options,
             "scratch": str(self.path / "scratch"),
             "project": str(job.project) if job.project else None,
             "threads": job.threads,
         }
-        if worker.folder is not None and worker.folder.parent != BUILT_IN:
-            spec["folder"] = str(worker.folder)
         with writing(self.path):
             self.request.write_text(json.dumps(spec, indent=1))
 
@@ -140,6 +135,20 @@ class ActionFolder:
     def remove(self) -> None:
         """Takes the folder away."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def step(job: Job) -> dict[str, Any]:
+    """What a worker's environment must know of a step to import what that needs."""
+    worker = job.action.worker
+    spec: dict[str, Any] = {
+        "backends": str(BUILT_IN),
+        "backend": worker.backend,
+        "worker": worker.function,
+        "options": job.action.options,
+    }
+    if worker.folder is not None and worker.folder.parent != BUILT_IN:
+        spec["folder"] = str(worker.folder)
+    return spec
 
 
 def _digest(path: Path) -> str:

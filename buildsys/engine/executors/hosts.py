@@ -65,6 +65,7 @@ class Host:
         self._children: dict[int, int] = {}
         self._guard = threading.Lock()
         self._retired = False
+        self._prepared: Callable[[], None] | None = None
         self._end: str | None = None
         self._control, theirs = socket.socketpair()
         try:
@@ -118,6 +119,14 @@ class Host:
                 done = self._retired and not self._boxes
             if done:
                 self.close()
+
+    def prepare(self, spec: Mapping[str, Any], done: Callable[[], None]) -> None:
+        """Has it import what a step will need; it is told of when that is done, or the host is gone."""
+        message = {"number": next(self._numbers), "prepare": dict(spec)}
+        with self._guard:
+            self._prepared = done
+            with suppress(OSError):  # It is gone; the listener is about to say so.
+                self._control.sendall(json.dumps(message).encode() + b"\n")
 
     def _ask(
         self, request: Path, variables: Mapping[str, str]
@@ -220,6 +229,12 @@ class Host:
                 self._children.clear()
                 for box in self._boxes.values():
                     box.put({"what": "lost", "end": end})
+            self._tell_prepared()
+
+    def _tell_prepared(self) -> None:
+        done, self._prepared = self._prepared, None
+        if done is not None:
+            done()
 
     def _receive(self) -> bytes:
         try:
@@ -229,6 +244,9 @@ class Host:
 
     def _hear(self, message: Message) -> None:
         number = message["number"]
+        if message["what"] == "prepared":
+            self._tell_prepared()
+            return
         with self._guard:
             if message["what"] == "started":
                 self._count()
@@ -282,6 +300,23 @@ class Hosts:
             self.retire(environment)
         return outcome
 
+    def prepare(
+        self,
+        environment: str,
+        python: Path,
+        variables: Mapping[str, str],
+        spec: Mapping[str, Any],
+        done: Callable[[], None],
+    ) -> None:
+        """Starts an environment's host before it is needed, and has it import; where none is there."""
+        with self._guard:
+            known = environment in self._hosts
+        host = None if known else self._host(environment, python, variables)
+        if isinstance(host, Host):
+            host.prepare(spec, done)
+        else:
+            done()
+
     def _host(
         self, environment: str, python: Path, variables: Mapping[str, str]
     ) -> Host | Ended | Refused:
@@ -297,6 +332,7 @@ class Hosts:
                 known.retire()
                 self._leaving.append(known)
             with writing(self._work):
+                self._work.mkdir(parents=True, exist_ok=True)
                 folder = Path(tempfile.mkdtemp(prefix="host-", dir=self._work))
             made = Host(python, self._program, variables, folder, self._count)
             self._hosts[environment] = made

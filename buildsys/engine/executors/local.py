@@ -16,7 +16,7 @@ from typing import Any
 import buildsys.toolchains
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.engine.executors.ended import Ended
-from buildsys.engine.executors.folder import ActionFolder
+from buildsys.engine.executors.folder import ActionFolder, step
 from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.processes import Processes, before_files
@@ -80,6 +80,15 @@ class LocalExecutor:
         finally:
             if not keep:
                 folder.remove()
+
+    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+        """Has an environment import what a step needs that will come up; `done` is called after that."""
+        if not self._warm or job.python is None:
+            done()
+            return
+        name = job.action.environment or str(job.python)
+        variables = worker_environment(job, self._store.root / "work")
+        self._hosts.prepare(name, job.python, variables, step(job), done)
 
     def stop(self) -> None:
         """Kills every worker, with all that it started."""

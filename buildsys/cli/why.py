@@ -30,7 +30,7 @@ def command(
     """Say why a deployable would be rebuilt, down to what changed; run nothing.
 
     LABEL is a label (`ios/classifier.onnx`), a target (`ios`) or a glob over labels. For one that is
-    up to date it says what its last build was for. `--json` prints one object a line.
+    up to date it says what its steps last ran for. `--json` prints one object a line.
     """
     from buildsys.engine.explain import explanations
     from buildsys.engine.session import Session

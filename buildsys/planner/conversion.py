@@ -74,6 +74,7 @@ def follow(
         }
         if number == 0:
             options["source"] = source.declaration
+            options["layouts"] = source.layouts
             if rule.methods:
                 options["method"] = source.method
         else:

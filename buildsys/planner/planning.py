@@ -12,7 +12,7 @@ from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.planner.measuring import check_original, measure
-from buildsys.planner.routes import NoRoute, cheapest
+from buildsys.planner.routes import NoRoute, Step, cheapest
 from buildsys.planner.selectors import select
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
@@ -70,6 +70,10 @@ def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) 
             continue
         try:
             planning.add(entry)
+        except Unread as error:
+            failures.append(
+                Diagnostic(error.message, recipe.where_key(*entry.place, *error.keys), error.hint)
+            )
         except NoRoute as error:
             place = entry.place + (("route",) if entry.item.route else ("format",))
             failures.append(Diagnostic(error.message, recipe.where(*place), hint=error.hint))
@@ -78,6 +82,14 @@ def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) 
     planning.name_baselines()
     planning.graph.labels = tuple(labels)
     return planning.graph
+
+
+class Unread(Exception):
+    """The recipe asks for something that no step on the way reads."""
+
+    def __init__(self, message: str, hint: str, keys: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.keys = message, hint, keys
 
 
 class Planning:
@@ -111,6 +123,7 @@ class Planning:
         steps = cheapest(
             self._catalog, source.state, source.method, (item.format, scheme), item.route
         )
+        self._check_read(entry, steps)
         options = self._given_options(entry)
         goal = Goal(item.format, options, entry.label, entry.place, item.quantization)
         made = follow(self._builder, self._recipe, source, steps, goal)
@@ -158,6 +171,30 @@ class Planning:
                 place=entry.place,
             )
         )
+
+    def _check_read(self, entry: Entry, steps: tuple[Step, ...]) -> None:
+        """What is asked for and would be passed over silently is an error."""
+        item = entry.item
+        makers = [step.rule for step in steps if step.rule.gives == item.format]
+        read = {name for rule in makers for name in rule.options}
+        for name in item.options:
+            if name not in read:
+                raise Unread(
+                    f"`{entry.model}` comes to {item.format} by {makers[-1].name}, which has no "
+                    f"option `{name}`",
+                    "delete it, or leave the model out with `models`",
+                    ("options", name),
+                )
+        profile = self._recipe.spec.quantization.get(item.quantization or "")
+        if profile is None or any(rule.quantizes for rule in makers):
+            return
+        if profile.keep_float:
+            raise Unread(
+                f"{item.format} takes `{profile.scheme}` for the whole model: `keep_float` of "
+                f"`{item.quantization}` would mean nothing",
+                "give it a profile without `keep_float`",
+                ("quantization",),
+            )
 
     def _source(self, model: str) -> ModelSource:
         found = self._sources.get(model)

@@ -21,6 +21,7 @@ class ModelSource:
         files: Its checkpoint, or the file that it is.
         ports: Its inputs, as plain JSON.
         outputs: Names of its outputs, in order.
+        layouts: What the axes of outputs mean, where the recipe says it.
         environment: Where its own code runs.
         metric: The evaluation's metric, or `None`.
         metric_function: `module:function` of a metric in Python, or `None`.
@@ -34,6 +35,7 @@ class ModelSource:
     files: dict[str, FileInput]
     ports: list[dict[str, Any]]
     outputs: list[str]
+    layouts: dict[str, str]
     environment: str
     metric: str | None
     metric_function: str | None
@@ -65,6 +67,7 @@ class ModelSource:
             files=files,
             ports=[_port(port_name, port) for port_name, port in model.inputs.items()],
             outputs=list(model.outputs),
+            layouts={n: port.layout for n, port in model.outputs.items() if port.layout},
             environment=_environment(recipe, model.environment),
             metric=evaluate.metric if evaluate else None,
             metric_function=evaluate.python if evaluate else None,

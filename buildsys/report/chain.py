@@ -42,7 +42,7 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
         head.append(f" is up to date. It was built once: {count}.")
         plain = True
     elif past:
-        head.append(" is up to date. Its last build:")
+        head.append(" is up to date. What its steps last ran for:")
     elif all(link.text == NEW for link in chain):
         head.append(f" would be built for the first time: {count}.")
         plain = True

@@ -90,7 +90,7 @@ def test_up_to_date_is_explained_by_the_last_build(modelbuild: Inside) -> None:
     modelbuild.space.edit("deploy.yaml", *GAIN)
     modelbuild("build")
     lines = modelbuild("why", "ios/m.onnx").out.splitlines()
-    assert lines[0] == "ios/m.onnx is up to date. Its last build:"
+    assert lines[0] == "ios/m.onnx is up to date. What its steps last ran for:"
     assert len(lines) == 4
     assert "gain: 1.0 → 1.0001   deploy.yaml:" in lines[-1]
 

@@ -13,12 +13,12 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from buildsys.engine import placing
 from buildsys.engine.claims import Claims
 from buildsys.engine.events import Event
 from buildsys.engine.lease import Lease
@@ -95,7 +95,7 @@ POINTS: dict[str, tuple[Callable[[int], None], int]] = {
     "after the artifacts' record": (lambda n: _after(Placing, "_write", n), 1),
     "between two artifacts": (lambda n: _after(Placing, "_restore", n), 2),
     "in the middle of a swap": (lambda n: _before(Placing, "_swap", n), 2),
-    "while a record is written": (lambda n: _before(placing.tempfile, "mkstemp", n), 9),
+    "while a record is written": (lambda n: _before(tempfile, "mkstemp", n), 9),
     "before pins are written": (lambda n: _before(Index, "pin", n), 1),
     "before the memo is written": (lambda n: _before(Memo, "save", n), 1),
     "after the memo is written": (lambda n: _after(Memo, "save", n), 1),
@@ -142,8 +142,6 @@ def main() -> int:
         )
     print(json.dumps({"event": "end", "exit": build.exit, "executed": build.run.executed}))
     return build.exit
-
-
 
 
 def run() -> int:

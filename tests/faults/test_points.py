@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.faults import runs
 from tests.faults.driver import COLLECTING, POINTS
 from tests.space import Space
 
-ACTIONS = 14
+ACTIONS = 15
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def test_killed_at_a_point(built: Space, tmp_path: Path, point: str) -> None:
     result = runs.build(space, "--die", point)
     assert result.status == -signal.SIGKILL, (result.status, result.errors)
     clean = Space(tmp_path / "clean", tmp_path / "clean-store")
-    runs.shutil.copytree(space.project, clean.project)
-    runs.shutil.rmtree(clean.project / "artifacts", ignore_errors=True)
+    shutil.copytree(space.project, clean.project)
+    shutil.rmtree(clean.project / "artifacts", ignore_errors=True)
     clean.build()
     runs.recovered(space, runs.artifacts(clean), result.ran, ACTIONS)
 

@@ -1,4 +1,1 @@
-"""Every declared field is changed in turn, and must be seen; what means nothing must be overlooked.
-
-Recipes are planned with the real backends and built by a stand-in for workers: no toolchain is needed.
-"""
+"""Every declared thing is changed in turn: what decides a build is seen, what means nothing is not."""

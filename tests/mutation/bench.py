@@ -6,25 +6,24 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import yaml
-
+from buildsys.backends.base import Toolchain
 from buildsys.engine import session as sessions
 from buildsys.engine.build import Settings
 from buildsys.engine.keys import canonical
-from buildsys.engine.session import Build, Plan, Session, open_recipe
+from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.engine.walk import Standing, State
 from buildsys.planner import Catalog
 from buildsys.planner.catalog import BUILT_IN, load_backends
-from buildsys.planner.graph import Action, FileInput
+from buildsys.planner.graph import Action, ActionGraph, FileInput
 from buildsys.report.record import report
-from tests.mutation import project
-from tests.mutation.environments import Installed
+from tests.mutation import recipe as full
+from tests.mutation.environments import INTERPRETER, Installed
 from tests.mutation.runner import Runner
 
 
@@ -41,14 +40,35 @@ class Seen:
     Attributes:
         rules: Rules of the steps whose own manifest is new, the outputs of other steps left aside.
         runs: How many steps are sure to run.
-        labels: The deployables.
     """
 
     rules: frozenset[str]
     runs: int
-    labels: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Look:
+    """A graph, and where its actions stand."""
+
+    graph: ActionGraph
+    standings: dict[str, Standing]
+
+    def stale(self, *states: State) -> list[str]:
+        """The actions that would or might run; or those in the given states."""
+        wanted = states or (State.RUN, State.MAYBE)
+        return [name for name, standing in self.standings.items() if standing.state in wanted]
+
+    def records(self) -> set[tuple[str, bytes]]:
+        """Rule and own manifest of each action."""
+        return {(a.rule, _own(a, self.standings[name])) for name, a in self.graph.actions.items()}
+
+    def essence(self) -> str:
+        """All that decides what a build gives, and how it comes there."""
+        routes = [(d.label, d.route) for d in self.graph.deployables]
+        return repr([sorted(self.records()), routes])
+
+
+OTHER = "other files than before"
 Stamps = dict[str, tuple[int, int]]
 
 
@@ -59,63 +79,91 @@ class Bench:
         folder: The project.
         store: The store.
         drifted: What environments hold beside what their locks say.
-        first: The labels of the first build.
-        report: The report of the first build.
+        interpreter: What they were made with.
+        locks: Files that take the place of toolchains' own locks.
+        catalog: The backends.
+        report: The report of the first build, as text.
+        graph: Its actions.
+        built: Whether there was another build since.
     """
 
     def __init__(self, root: Path) -> None:
         self.folder, self.store = root / "project", root / "store"
-        self.drifted: Mapping[str, str] = {}
+        self.reset()
         self.runner = Runner(self.store)
-        project.create(self.folder)
+        full.create(self.folder)
         build = self.build()
         assert build.exit == 0, [v.reason for v in build.verdicts if v.reason]
-        self.report = report(build)
-        self.built = tuple(self.runner.ran)
-        plan = self.plan()
-        assert not plan.has_work
-        self.labels = tuple(d.deployable.label for d in plan.deployables)
-        self._records = frozenset(_records(plan))
+        self.report = self.shown(build)
+        self.graph = build.graph
+        looked = self.look()
+        assert not looked.stale()
+        self._records = frozenset(looked.records())
+        self.built = False
 
-    def write(self, recipe: str | project.Tree) -> None:
+    @classmethod
+    def again(cls, root: Path) -> Bench:
+        """The bench that another process has made."""
+        bench = cls.__new__(cls)
+        bench.folder, bench.store = root / "project", root / "store"
+        bench.reset()
+        bench.runner = Runner(bench.store)
+        return bench
+
+    def reset(self) -> None:
+        """Takes back what was changed outside of the project."""
+        self.drifted: Mapping[str, str] = {}
+        self.interpreter = INTERPRETER
+        self.locks: Mapping[str, Path] = {}
+        self.catalog = catalog()
+
+    def write(self, recipe: str | full.Tree) -> None:
         """Writes the recipe."""
-        text = recipe if isinstance(recipe, str) else dumped(recipe)
+        text = recipe if isinstance(recipe, str) else json.dumps(recipe)
         (self.folder / "deploy.yaml").write_bytes(text.encode())
 
     @contextmanager
     def session(self, path: Path | None = None) -> Iterator[Session]:
         """A session on the recipe as it is now."""
 
-        def provisioner(*given: Any, **named: Any) -> Installed:
-            return Installed(*given, drifted=self.drifted, **named)
+        def provisioner(
+            root: Path, declared: Mapping[str, Toolchain], overrides: Mapping[str, Path], **_: Any
+        ) -> Installed:
+            toolchains = {
+                name: replace(toolchain, lock=self.locks.get(name, toolchain.lock))
+                for name, toolchain in declared.items()
+            }
+            return Installed(root, toolchains, overrides, self.drifted, self.interpreter)
 
-        recipe = open_recipe(path or self.folder / "deploy.yaml", catalog(), os.environ)
+        recipe = open_recipe(path or self.folder / "deploy.yaml", self.catalog, os.environ)
         with mock.patch.object(sessions, "Provisioner", provisioner):
-            session = Session(recipe, catalog(), root=self.store, executor=self.runner)
+            session = Session(recipe, self.catalog, root=self.store, executor=self.runner)
         with session:
             yield session
 
-    def plan(self) -> Plan:
-        """Plans."""
+    def look(self) -> Look:
+        """What `plan` would look at."""
         with self.session() as session:
-            return session.plan()
+            graph = session.graph()
+            return Look(graph, session.engine.walk(graph, session.project()).states())
 
-    def build(
-        self, *, path: Path | None = None, jobs: int = 4, out: Path | None = None
-    ) -> Build:
+    def build(self, *, path: Path | None = None, jobs: int = 4, out: Path | None = None) -> Build:
         """Builds."""
         self.runner.ran = []
+        self.built = True
         with self.session(path) as session:
             return session.build(settings=Settings(jobs=jobs, max_failures=None), out=out)
 
     def seen(self) -> Seen:
         """What a build would do now, that the first one has not done."""
-        plan = self.plan()
-        return Seen(
-            frozenset(rule for rule, record in _records(plan) - self._records),
-            plan.count(State.RUN),
-            tuple(d.deployable.label for d in plan.deployables),
-        )
+        look = self.look()
+        rules = frozenset(rule for rule, _ in look.records() - self._records)
+        return Seen(rules, len(look.stale(State.RUN)))
+
+    @staticmethod
+    def shown(build: Build) -> str:
+        """The report as text."""
+        return json.dumps(report(build), sort_keys=True)
 
     def stamps(self) -> Stamps:
         """When each placed file was written, and its inode."""
@@ -124,21 +172,12 @@ class Bench:
         return {str(p): (status.st_mtime_ns, status.st_ino) for p, status in found.items()}
 
 
-def dumped(recipe: project.Tree) -> str:
-    """YAML in block style, in the order of the tree."""
-    text: str = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    return text
-
-
-def _records(plan: Plan) -> set[tuple[str, bytes]]:
-    return {
-        (action.rule, _own(action, plan.standings[name])) for name, action in plan.graph.actions.items()
-    }
-
-
 def _own(action: Action, standing: Standing) -> bytes:
     """A step's manifest without what other steps gave."""
     record = dict(standing.manifest)
+    found = record.pop("discovered", None)
+    if action.user_code and found is None and standing.state is State.RUN and not standing.reason:
+        record["discovered"] = OTHER
     inputs = record.get("inputs", {})
     record["inputs"] = {
         name: inputs.get(name) if isinstance(given, FileInput) else [given.output]
@@ -147,6 +186,11 @@ def _own(action: Action, standing: Standing) -> bytes:
     return canonical(record)
 
 
-def shown(build: Build) -> str:
-    """The report as text."""
-    return json.dumps(report(build), sort_keys=True)
+def tidy(bench: Bench) -> None:
+    """Puts the project back as it was built; proves that it is."""
+    bench.reset()
+    full.restore(bench.folder)
+    if bench.built:
+        bench.build()
+        bench.built = False
+        assert bench.runner.ran == []

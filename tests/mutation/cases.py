@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.mutation.project import Tree
+from tests.mutation.recipe import Tree
 
 Keys = tuple[str | int, ...]
 Change = Callable[[Tree], None]
@@ -27,6 +27,8 @@ OF_THE_ENCODER = (
 )
 NOTHING = ""
 """No step has to do with it: verdicts, labels, places or the report tell."""
+SOMETHING = "*"
+"""Whichever steps; and to refuse the change is an answer too."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,19 @@ def part(tree: Tree, at: Keys) -> Any:
     return found
 
 
+def place(tree: Tree, path: str, value: Any) -> None:
+    """Puts a value where it is to stand, whatever stands there."""
+    *above, last = keys(path)
+    part(tree, tuple(above))[last] = value
+
+
 def put(path: str, value: Any) -> Change:
     """Gives a field another value; `None` takes it away."""
 
     def change(tree: Tree) -> None:
         *above, last = keys(path)
         holder = part(tree, tuple(above))
-        assert holder.get(last) != value if isinstance(holder, dict) else True
+        assert repr(holder.get(last)) != repr(value)
         if value is None:
             del holder[last]
         else:
@@ -94,19 +102,24 @@ def rename(path: str, name: str, *same: str) -> Change:
             entries = [(name if key == last else key, value) for key, value in holder.items()]
             holder.clear()
             holder.update(entries)
-        for section in ("models", "quantization", "targets"):
-            _refer(tree[section], str(old), name)
+        _refer(tree, str(old), name)
 
     return change
 
 
 def _refer(value: Any, old: str, new: str) -> None:
-    places = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, below in list(places):
-        if isinstance(below, dict | list):
-            _refer(below, old, new)
-        elif below == old and (key in REFERENCES or isinstance(value, list)):
-            value[key] = new
+    """Has what refers to an old name refer to the new one."""
+    if isinstance(value, list):
+        for each in value:
+            _refer(each, old, new)
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            if key in REFERENCES and below == old:
+                value[key] = new
+            elif key == "models" and isinstance(below, list):
+                value[key] = [new if each == old else each for each in below]
+            else:
+                _refer(below, old, new)
 
 
 REFERENCES = ("dataset", "quantization", "accept")
@@ -276,9 +289,11 @@ CASES = (
         "models.{name}.outputs.{name}.layout",
         "models.classifier.outputs.logits.layout",
         "AB",
-        CAPTURES,
+        SOMETHING,
     ),
-    _put("models.{name}.samples.dataset", "models.classifier.samples.dataset", "train", "data.sample"),
+    _put(
+        "models.{name}.samples.dataset", "models.classifier.samples.dataset", "train", "data.sample"
+    ),
     _put("models.{name}.samples.random", "models.encoder.samples.random", "normal", "data.sample"),
     _put("models.{name}.samples.count", "models.classifier.samples.count", 33, "data.sample"),
     _put("models.{name}.samples.count", "models.encoder.samples.count", 7, "data.sample", "random"),
@@ -314,7 +329,7 @@ CASES = (
     _profile("scheme", "dynamic"),
     _profile("per_channel", False),
     _profile("symmetric", True),
-    _profile("symmetric", None),
+    _put("quantization.{name}.symmetric", f"{INT8}.symmetric", None, "tflite.quantize", "dropped"),
     _profile("keep_float", ["body.*"]),
     _put(
         "quantization.{name}.keep_float",
@@ -327,8 +342,8 @@ CASES = (
         "quantization.{name}.keep_float",
         "quantization.fp16.keep_float",
         ["body.*"],
-        "coreml.convert",
-        "coreml-float16",
+        SOMETHING,
+        "coreml",
     ),
     _profile("calibration.dataset", "val", "data.sample"),
     _profile("calibration.count", 129, "data.sample"),
@@ -348,19 +363,25 @@ CASES = (
     _bound("latency_ratio", 1.51),
     # Targets
     Case("targets.{name}", rename("targets.ios", "edge"), NOTHING),
-    _entry("format", "targets.server.1.format", "exported", "exported.run torch.adopt"),
+    _entry("format", "targets.server.1.format", "exported", "exported.run torch.export"),
     _entry("quantization", "targets.android.3.quantization", "w8", "tflite.quantize"),
     _entry("quantization", "targets.android.3.quantization", None, NOTHING, "dropped"),
     _entry("accept", "targets.ios.2.accept", "everything", NOTHING),
     _entry("accept", "targets.ios.2.accept", None, NOTHING, "dropped"),
     _entry("options", f"{ENTRY}.options", None, "coreml.convert", "dropped"),
-    _entry("route", "targets.android.3.route", "direct", "tflite.quantize"),
+    _entry("route", "targets.android.2.route", "onnx", "onnx.export tflite.convert"),
     _entry("models", "targets.server.1.models", ["classifier"], NOTHING),
-    _entry("models", "targets.server.2.models", None, "exported.run", "dropped"),
+    _entry("models", "targets.server.0.models", None, "onnx.export onnx.run", "dropped"),
     _entry("name", "targets.android.2.name", "simple", NOTHING),
     # Toolchains
-    Case("toolchains.{name}", rename("toolchains.onnx", "tflite"), "onnx.adopt onnx.run tflite.run"),
-    _put("toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", "onnx.adopt onnx.run"),
+    Case(
+        "toolchains.{name}",
+        rename("toolchains.onnx", "tflite"),
+        "onnx.adopt onnx.run tflite.quantize tflite.run",
+    ),
+    _put(
+        "toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", "onnx.adopt onnx.run"
+    ),
 )
 
 ONE_VALUE = {
@@ -376,3 +397,22 @@ MEANS_NOTHING = {
 NEUTRAL_CHANGES: dict[str, Change] = {
     "datasets.{name}": rename("datasets.train", "rows"),
 }
+
+NONE: frozenset[str] = frozenset()
+WORDS = {
+    "datasets.{name}.preprocess.fit": (f"{PICTURES}.fit", NONE),
+    "datasets.{name}.preprocess.interpolation": (f"{PICTURES}.interpolation", NONE),
+    "datasets.{name}.preprocess.color": (f"{PICTURES}.color", NONE),
+    "datasets.{name}.preprocess.layout": (f"{PICTURES}.layout", NONE),
+    "models.{name}.inputs.{name}.dtype": (f"{IMAGE}.dtype", NONE),
+    "models.{name}.samples.random": ("models.encoder.samples.random", NONE),
+    "models.{name}.environment": ("models.classifier.environment", NONE),
+    "models.{name}.evaluate.metric": ("models.classifier.evaluate.metric", NONE),
+    "models.{name}.capture": ("models.encoder.capture", NONE),
+    # Without calibration and integers: no format takes all that a scheme can be written with.
+    "quantization.{name}.scheme": (
+        "quantization.dyn.scheme",
+        frozenset({"bfloat16", "mixed", "static"}),
+    ),
+}
+"""Where a field with listed words stands, and the words that are refused there."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from buildsys.backends.base import Toolchain
 from buildsys.toolchains import Provisioner
 from buildsys.toolchains.fingerprint import Fingerprint, Interpreter
 from buildsys.toolchains.lockfile import parse
@@ -19,12 +19,24 @@ class Installed(Provisioner):
     """The real provisioner, but for the installing.
 
     Args:
+        root: Where environments would be.
+        toolchains: The declared ones, by name.
+        overrides: Lock files that a recipe puts in place of the toolchains' own.
         drifted: Packages that are in an environment beside what its lock says, by its name.
+        interpreter: What environments were made with.
     """
 
-    def __init__(self, *given: Any, drifted: Mapping[str, str], **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(
+        self,
+        root: Path,
+        toolchains: Mapping[str, Toolchain],
+        overrides: Mapping[str, Path],
+        drifted: Mapping[str, str],
+        interpreter: Interpreter,
+    ) -> None:
+        super().__init__(root, toolchains, overrides, environ={})
         self._drifted = drifted
+        self._interpreter = interpreter
 
     def installed(self, name: str) -> Fingerprint:
         """What the lock says."""
@@ -40,13 +52,9 @@ class Installed(Provisioner):
         """An interpreter with numpy."""
         return self._of(HOST, ("numpy==2.0.0",))
 
-    def ensure(self, name: str, on_progress: Callable[[str], None] = print) -> Fingerprint:
-        """It is there."""
-        raise AssertionError(f"{name} was to be installed")
-
     def _of(self, name: str, packages: tuple[str, ...]) -> Fingerprint:
         extra = [self._drifted[name]] if name in self._drifted else []
-        return Fingerprint.of(INTERPRETER, [*packages, *extra])
+        return Fingerprint.of(self._interpreter, [*packages, *extra])
 
 
 @cache

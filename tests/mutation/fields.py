@@ -17,7 +17,12 @@ NAME, ITEM = "{name}", "[]"
 
 def declared() -> list[str]:
     """Every leaf of a recipe: `models.{name}.source.factory`; a chosen name is a leaf too."""
-    return list(dict.fromkeys(_of_model(Spec, ())))
+    return of_model(Spec)
+
+
+def of_model(model: type[BaseModel]) -> list[str]:
+    """Every leaf of a model."""
+    return list(dict.fromkeys(_of_model(model, ())))
 
 
 def options() -> list[str]:

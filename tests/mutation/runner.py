@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ class Runner:
         self.processes_started = 0
         self.ran: list[str] = []
         self._store = Store(root)
+
+    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+        """There is nothing to import."""
+        done()
 
     def stop(self) -> None:
         """There is nothing to kill."""

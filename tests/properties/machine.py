@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from buildsys.engine import build as build_module
 from buildsys.engine.build import Settings
-from buildsys.engine.engine import Engine, Outcome, Project
+from buildsys.engine.engine import Engine, Outcome, Project, needed
 from buildsys.engine.events import Event
 from buildsys.planner.graph import ActionGraph
 from buildsys.store import memo
@@ -76,7 +76,8 @@ def move(**strategies: Any) -> Callable[[Any], Any]:
                 error.add_note("\n".join(self.moves))
                 raise
 
-        return rule(**strategies)(noted)
+        decorated: Any = rule(**strategies)
+        return decorated(noted)
 
     return decorate
 
@@ -103,6 +104,8 @@ class Machine(RuleBasedStateMachine):
         self.runner = Runner(self.toy, self.root, self.memory)
         self.known: dict[str, dict[str, str]] = {}
         self.moves: list[str] = []
+        self.needed: set[str] = set()
+        """Names of the stored files that the last build's verdicts need."""
         self.forgot = False
         self.fresh = False
         """Whether the last move was a build of everything that ended well."""
@@ -164,6 +167,12 @@ class Machine(RuleBasedStateMachine):
         if killed:
             for path, data in saved.items():
                 path.write_bytes(data)
+        self.needed = {
+            name
+            for each in graph.deployables
+            for digest in needed(each, outcome.run)
+            for name in names_of(self.memory.contents[digest])
+        }
         failed = outcome.run.failures or outcome.run.environment_error
         # What a killed build left in SQLite's log is moved by the next one that ends well.
         self.fresh = targets == ALL and not (failed or self.runner.edited or killed)
@@ -345,24 +354,15 @@ class Machine(RuleBasedStateMachine):
         """11: what `artifacts/` needs stays: all of it comes from the store afterwards."""
         if not self.root.exists():
             return
-        was_fresh = self.fresh and not self.memory.lost & self._needed()
+        complete = limit == 0 and self.settled() and not self.memory.lost & self.needed
         self.runner.collect(limit)
-        if was_fresh:
+        if complete:
             try:
                 shutil.rmtree(self.folder / "x", ignore_errors=True)
                 outcome = self.build(ALL, 1, False, forbidden=True)
             except Broken as error:
                 raise Broken("11 collection", str(error)) from error
             hold("11 collection", outcome is not None and not outcome.run.executed)
-
-    def _needed(self) -> set[str]:
-        """Names of the stored files that a build of everything may need."""
-        return {
-            n
-            for made in self.known.values()
-            for d in made.values()
-            for n in names_of(self.memory.contents[d])
-        }
 
     # Moves: looking and building
 

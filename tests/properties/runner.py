@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,10 @@ class Runner:
 
     def stop(self) -> None:
         """There is nothing to kill."""
+
+    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+        """There is nothing to get ready."""
+        done()
 
     def retire(self, environment: str) -> None:
         """Nothing is kept alive."""

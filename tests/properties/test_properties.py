@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.machine import Machine
 
-PROFILES = {"ci": (600, 25), "nightly": (10_000, 60), "dev": (100, 25)}
+PROFILES = {"ci": (150, 25), "nightly": (10_000, 60), "dev": (100, 25)}
 EXAMPLES, MOVES = PROFILES[os.environ.get("MODELBUILD_PROPERTIES", "ci")]
 
 
@@ -37,4 +37,4 @@ def test_random_moves_on_the_disk(tmp_path: Path) -> None:
         base = tmp_path
         threads = True
 
-    run_state_machine_as_test(OnDisk, settings=profile(40, MOVES))
+    run_state_machine_as_test(OnDisk, settings=profile(20, MOVES))

@@ -45,7 +45,13 @@ def capture_sizes(ports: list[dict[str, Any]], dynamic: bool) -> Sizes:
     return sizes
 
 
-def survey(run: Run, ports: list[dict[str, Any]], names: list[str], dynamic: bool) -> Survey:
+def survey(
+    run: Run,
+    ports: list[dict[str, Any]],
+    names: list[str],
+    dynamic: bool,
+    layouts: Mapping[str, str] | None = None,
+) -> Survey:
     """Runs the model at the capture sizes and, where sizes may vary, at one more size of each symbol.
 
     Args:
@@ -53,6 +59,7 @@ def survey(run: Run, ports: list[dict[str, Any]], names: list[str], dynamic: boo
         ports: The request's ports.
         names: The outputs, in the recipe's order.
         dynamic: Whether sizes may vary; otherwise they are fixed at the example's.
+        layouts: What the recipe says of the axes of outputs.
 
     Raises:
         StepError: The model takes no other size of a symbol.
@@ -73,7 +80,7 @@ def survey(run: Run, ports: list[dict[str, Any]], names: list[str], dynamic: boo
                 "outputs",
             )
         shape = ports_of.symbolic(base[name].shape, sizes, probes)
-        outputs.append(Port(name, shape, base[name].dtype.name))
+        outputs.append(Port(name, shape, base[name].dtype.name, (layouts or {}).get(name)))
     return Survey(Contract(input_ports(ports, dynamic), outputs), sizes, others)
 
 

@@ -39,7 +39,8 @@ def adopt(request: Request) -> None:
         input_ports(ports, dynamic=True), [Port(o.name, [], o.dtype) for o in graph.outputs(model)]
     )
     session = runtime.load(request.inputs["source"], declared, request.threads)
-    contract = survey(session.run, ports, names, dynamic=True).contract
+    layouts = request.options.get("layouts")
+    contract = survey(session.run, ports, names, dynamic=True, layouts=layouts).contract
     if any(not o.type.tensor_type.HasField("shape") for o in model.graph.output):
         graph.declare_outputs(model, contract)
     canonical.save(model, request.outputs["artifact"])

@@ -72,7 +72,11 @@ def _adopt_torchscript(path: Path, request: Request) -> None:
     every = [a.name for a in module.forward.schema.arguments[1:]]
     _check_inputs(own, every, request)
     contract = survey(
-        _runner(module, request), request.options["ports"], request.options["outputs"], True
+        _runner(module, request),
+        request.options["ports"],
+        request.options["outputs"],
+        True,
+        request.options.get("layouts"),
     ).contract
     canonical.save_torchscript(module, request.outputs["artifact"])
     load(request.outputs["artifact"], "torchscript")
@@ -97,7 +101,8 @@ def _adopt_exported(path: Path, request: Request) -> None:
         feed = ports_of.random_feed(ports, capture_sizes(ports, False), seed=0)
         example = model.tensors(feed, [port["name"] for port in ports])
         program = torch.export.export(program.module(), example)
-    found = survey(_runner(program.module(), request), ports, request.options["outputs"], dynamic)
+    outputs, layouts = request.options["outputs"], request.options.get("layouts")
+    found = survey(_runner(program.module(), request), ports, outputs, dynamic, layouts)
     canonical.save_exported(program, request.outputs["artifact"])
     load(request.outputs["artifact"], "exported")
     found.contract.write(request.outputs["io"])

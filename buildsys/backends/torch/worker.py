@@ -72,4 +72,5 @@ def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:
     ports = request.options["ports"]
     feed = ports_of.random_feed(ports, capture_sizes(ports, dynamic), seed=0)
     model.inspect(eager, feed, request)
-    return eager, survey(eager.run, ports, request.options["outputs"], dynamic)
+    outputs, layouts = request.options["outputs"], request.options.get("layouts")
+    return eager, survey(eager.run, ports, outputs, dynamic, layouts)

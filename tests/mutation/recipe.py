@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ models:
     environment: host
 
 quantization:
-  fp16: {scheme: float16, keep_float: ["classifier.*"]}
+  fp16: {scheme: float16}
   half: {scheme: float16, keep_float: ["tail.*"]}
   w8: {scheme: weight-only}
   dyn: {scheme: dynamic}
@@ -137,7 +139,7 @@ targets:
     - {format: tflite, quantization: dyn, route: onnx, models: [classifier]}
   server:
     - {format: onnx, accept: close, models: [scripted, program, graph, hosted]}
-    - {format: torchscript, models: [classifier, scripted]}
+    - {format: torchscript, models: [classifier, hosted]}
     - {format: exported, models: [program]}
 
 toolchains:
@@ -192,7 +194,26 @@ def create(folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def tree(text: str = RECIPE) -> Tree:
+def restore(folder: Path) -> None:
+    """Writes what is not as it was, and removes what was not there."""
+    wanted = {**FILES, "deploy.yaml": RECIPE}
+    for name, text in wanted.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != text.encode():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in wanted and not name.startswith("artifacts/"):
+            path.unlink()
+
+
+def tree() -> Tree:
     """The recipe as plain data, interpolation left as it is written."""
-    found: Tree = yaml.safe_load(text)
+    return deepcopy(_read())
+
+
+@cache
+def _read() -> Tree:
+    found: Tree = yaml.safe_load(RECIPE)
     return found

@@ -144,7 +144,7 @@ def _asked(arguments: Sequence[str]) -> list[Any]:
     """A command line, where it is called, and how its answer is shown."""
     try:
         width = os.get_terminal_size(sys.stdout.fileno()).columns
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # No terminal, or no output at all.
         width = 0
     variables = [os.environ.get(name) for name in ENVIRONMENT]
     return [VERSION, list(arguments), os.getcwd(), sys.executable, width, variables]
@@ -212,21 +212,24 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
     looked: dict[str, Stat | None] = {
         path: None if found is None else list(found) for path, found in engine.memo.looked.items()
     }
-    own = [str(engine.root) + os.sep]
+    # What the command itself writes may be younger than its start; exact names, since the store or
+    # the folder of artifacts may well hold the project.
+    own = [str(engine.root / "files"), str(session.provisioner.root)]
     if folder is not None:
-        own.append(str(folder.absolute()) + os.sep)
-        names = [".placed.json", "report.json"]
+        records = [str(folder / name) for name in (".placed.json", "report.json")]
+        own += [*records, *(str(folder / d.target / d.filename) for d in graph.deployables)]
         # What must not lie there: an artifact that was rejected before it was right.
-        names += [f".rejected/{each.target}/{each.filename}" for each in graph.deployables]
-        for name in names:
-            looked[str(folder / name)] = _stat(str(folder / name))
+        strays = [str(folder / ".rejected" / d.target / d.filename) for d in graph.deployables]
+        looked.update({path: _stat(path) for path in (*records, *strays)})
+    mine = set(own)
+    below = tuple(path + os.sep for path in own)
     for path in (*_other_inputs(session, graph), *_stored(session, graph, run)):
         looked.setdefault(path, _stat(path))
     files, absent = {}, []
     for path, seen in looked.items():
         if seen is None:
             absent.append(path)
-        elif _young(seen, _Question.started) and not path.startswith(tuple(own)):
+        elif _young(seen, _Question.started) and path not in mine and not path.startswith(below):
             raise Unknown  # It was written while we worked, or a moment before.
         elif _stat(path) != seen:
             raise Unknown
@@ -275,9 +278,11 @@ def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
         if file and module.__name__.partition(".")[0] == "buildsys":
             yield file
     for backend in session.catalog.backends:
-        yield str(backend.folder)
         yield str(backend.folder.parent)
-        yield from map(str, backend.folder.glob("*.py"))
+        for root, folders, names in os.walk(backend.folder):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            yield root
+            yield from (os.path.join(root, name) for name in names if name.endswith(".py"))
     # What is installed beside us: packages with backends, numpy, all of environment `host`.
     yield from (path for path in sys.path if path and os.path.isdir(path))
     for environment in {a.environment for a in graph.actions.values() if a.environment}:

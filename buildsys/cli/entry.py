@@ -7,6 +7,9 @@ from buildsys.cli import answer
 
 def main() -> None:
     """Runs the command line and exits with the documented status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # A sign that cannot be shown must not end a build.
+            stream.reconfigure(errors="replace")
     text = answer.recall(sys.argv[1:])
     if text is None:
         from buildsys.cli.main import main as usual

@@ -76,9 +76,12 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return interrupted()
     except BrokenPipeError:
-        # The reader went away (`| head`); what is left to flush has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return unread()
+    except SystemExit:
+        # click ends with 1 when the reader of a pipe went away, and leaves this behind.
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            return unread()
+        raise
     except Exception as error:
         from buildsys.cli import errors  # Which imports all that can raise one.
 
@@ -93,6 +96,12 @@ def run(arguments: list[str]) -> int:
             err=True,
         )
         return errors.BUG
+
+
+def unread() -> int:
+    """The reader went away (`| head`); what is left to flush has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
 
 
 def interrupted() -> int:

@@ -58,7 +58,7 @@ def command(
         shown = console(color)
         with shown.capture() as captured:
             rendering.print_plan(shown, plan, verbose=verbose)
-        click.echo(captured.get(), nl=False)
+        click.echo(captured.get(), nl=False, color=True)
         if not plan.has_work:
             answer.keep(session, plan.graph, Run(plan.standings), None, captured.get())
     return WORK if check and plan.has_work else 0

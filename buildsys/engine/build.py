@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from buildsys.engine import keys, schedule
-from buildsys.engine.claims import Claims
+from buildsys.engine.claims import OURS, Claims
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Event, Listener
 from buildsys.engine.executors import Done, Failed, Job, Outcome
@@ -185,6 +185,7 @@ class Coordinator:
         self._twins: dict[str, list[str]] = {}
         self._elsewhere: set[str] = set()
         self._told: dict[str, str] = {}
+        self._broken: dict[str | None, str] = {}
         self._seen: dict[str, Standing] = {}
         self._making: dict[str, list[str]] = {}
         self._left: dict[str, int] = {}
@@ -237,6 +238,7 @@ class Coordinator:
                     self._take(self._messages.get(timeout=POLL if self._elsewhere else None))
         except BaseException:
             self._executor.stop()
+            self._environments.stop()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -341,6 +343,8 @@ class Coordinator:
             self._skip(action, f"it needs {lacking}, of which this machine has too little")
         elif self._stopped():
             pass  # Nothing new starts after too many failures; hits are still taken.
+        elif action.environment in self._broken:
+            self._skip(action, self._broken[action.environment])
         elif action.environment is not None and not self._has(action.environment):
             self._make(pool, action.environment, name)
         else:
@@ -447,6 +451,8 @@ class Coordinator:
             outcome: Outcome | BaseException
             try:
                 outcome = self._executor.run(job)
+            except OSError as error:  # Its interpreter does not start, for example.
+                outcome = Failed(f"no worker could be run: {error}", environment=True)
             except BaseException as caught:
                 outcome = caught
             self._messages.put(_Finished(job, name, outcome))
@@ -479,7 +485,7 @@ class Coordinator:
         holder = self._claims.take(key)
         if holder is not None:
             self._elsewhere.add(action.id)
-            if self._told.get(action.id) != holder:
+            if holder != OURS and self._told.get(action.id) != holder:
                 self._told[action.id] = holder
                 self._tell_of("waiting", {**self._fields(action), "holder": holder})
             return None
@@ -572,8 +578,9 @@ class Coordinator:
             self._ready.extend(waiting)
             return
         self._run.environment_error = self._run.environment_error or outcome
+        self._broken[environment] = f"toolchain {environment}: {outcome}"
         for name in waiting:
-            self._skip(self._graph.actions[name], f"toolchain {environment}: {outcome}")
+            self._skip(self._graph.actions[name], self._broken[environment])
 
     def _try_again(self, what: str) -> bool:
         self._tries[what] = self._tries.get(what, 0) + 1
@@ -712,8 +719,8 @@ class Coordinator:
                 return path
             with contextlib.suppress(OSError):
                 status = (self._project / path).stat()
-                changed = max(status.st_mtime_ns, status.st_ctime_ns)
-                if changed > outcome.started_ns and not path.endswith(("/", MODULES)):
+                # Only the system sets the time of the last change; that of the content is anybody's.
+                if status.st_ctime_ns > outcome.started_ns and not path.endswith(("/", MODULES)):
                     return path
         return None
 

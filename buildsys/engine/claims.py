@@ -17,6 +17,8 @@ from buildsys.toolchains.kernel_lock import holder
 
 PREFIX = "action-"
 FILES = 1024
+OURS = "this build"
+"""Holds a claim whose file another action of the same build has locked."""
 
 
 class Claims:
@@ -29,6 +31,7 @@ class Claims:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[str, int] = {}
+        self._slots: set[int] = set()
 
     def take(self, key: str) -> str | None:
         """Claims an action; `None` when it is ours, else who has it.
@@ -36,9 +39,12 @@ class Claims:
         Raises:
             StoreError: The lock file cannot be written.
         """
+        slot = int(key[:12], 16) % FILES
+        if slot in self._slots:
+            return OURS
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"{PREFIX}{int(key[:12], 16) % FILES:03x}"
+            path = self._folder / f"{PREFIX}{slot:03x}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,12 +55,14 @@ class Claims:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder().encode(), 0)
         self._held[key] = descriptor
+        self._slots.add(slot)
         return None
 
     def give_back(self, key: str) -> None:
         """Ends a claim; nothing where there is none."""
         descriptor = self._held.pop(key, None)
         if descriptor is not None:
+            self._slots.discard(int(key[:12], 16) % FILES)
             os.ftruncate(descriptor, 0)
             os.close(descriptor)
 

@@ -19,6 +19,7 @@ from buildsys.engine.lease import Lease
 from buildsys.engine.placing import Placing
 from buildsys.engine.verdicts import Judge, Verdict
 from buildsys.engine.walk import Walk, roots
+from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import ActionGraph, Deployable
 from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
 
@@ -37,7 +38,7 @@ class Project:
     Attributes:
         name: Under which history is kept.
         folder: Where its own code runs, and what discovered paths are relative to.
-        recipe: The recipe's file name: two recipes may share a folder of artifacts.
+        recipe: The recipe's path relative to `artifacts`: several may share that folder.
         artifacts: Where artifacts go.
     """
 
@@ -130,6 +131,7 @@ class Engine:
 
     def walk(self, graph: ActionGraph, project: Project) -> Walk:
         """A look at a graph as things are now."""
+        self.memo.load(project.folder, project.artifacts, BUILT_IN)
         self.looked = Walk(
             graph,
             project.name,
@@ -162,11 +164,11 @@ class Engine:
             run, verdicts = self._settled(
                 graph, project, settings, listener, executor, placing, Claims(locks), lease
             )
+            self._pin(graph, project, run, placing, verdicts)  # Before the lease ends.
         finally:
             if self._executor is None:
                 executor.close()
             lease.close()
-        self._pin(graph, project, run, placing, verdicts)
         self.memo.save()
         paths = {
             v.deployable.label: path

@@ -48,6 +48,10 @@ class Environments:
         elif environment != "host":
             self._provisioner.ensure(environment, on_progress)
 
+    def stop(self) -> None:
+        """Kills what is making environments, and makes no more."""
+        self._provisioner.stop()
+
     def python(self, environment: str) -> Path:
         """The interpreter that workers are started with."""
         if environment == "host":

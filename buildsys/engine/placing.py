@@ -12,12 +12,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.graph import Deployable
-from buildsys.store import Memo, Store
+from buildsys.store import Memo, Store, StoreError
 from buildsys.store.content import writing
 from buildsys.toolchains.kernel_lock import exclusive
 
@@ -30,7 +30,7 @@ class Placing:
 
     Args:
         folder: Where artifacts go.
-        owner: The recipe's file name: two recipes may share a folder.
+        owner: The recipe's path relative to the folder: several may share it.
         store: Where artifacts come from.
         memo: Digests of what lies there.
     """
@@ -118,18 +118,40 @@ class Placing:
         everything = self._read()
         placed = everything.get(self._owner, {})
         after = self._after(placed, verdicts, labels)
-        others = {n for owner, r in everything.items() if owner != self._owner for n in r.values()}
-        keep = set(after.values()) | others
+        others = self._others(everything)
+        keep = set(after.values()) | others.keys()
+        for label, name in after.items():
+            if name in others:
+                raise StoreError(
+                    f"{self.folder / name} is of another recipe, {others[name]}, and `{label}` as well",
+                    "give one of the recipes another `--out`, or its deployable a `name`",
+                )
         # A killed build leaves nothing that the next one does not know of: the record comes first.
         self._write(everything | {self._owner: placed | after})
         old = [self.folder / name for name in placed.values() if name not in keep]
         for path in [*self._strays(verdicts, keep), *old]:
             self._remove(path)
-        for verdict in verdicts:
-            target = self.path(verdict.deployable, verdict.status)
-            if target is not None and verdict.artifact is not None:
-                self._restore(verdict.artifact.digest, target)
+        targets = {
+            target: verdict.artifact.digest
+            for verdict in verdicts
+            if (target := self.path(verdict.deployable, verdict.status)) is not None
+            and verdict.artifact is not None
+        }
+        for folder in {target.parent for target in targets}:
+            for left in folder.glob(".new-*"):  # By a build that was killed: the lock is ours.
+                shutil.rmtree(left, ignore_errors=True)
+        for target, digest in targets.items():
+            self._restore(digest, target)
         self._write(everything | {self._owner: after})
+
+    def _others(self, everything: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """What other recipes have placed here: path to recipe. One that is gone claims nothing."""
+        return {
+            name: owner
+            for owner, placed in everything.items()
+            if owner != self._owner and (self.folder / owner).exists()
+            for name in placed.values()
+        }
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -138,8 +160,6 @@ class Placing:
         if self._memo.placed(path) == digest:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(".new-*"):  # By a build that was killed: the lock is ours.
-            shutil.rmtree(left, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent)) / path.name
         try:
             self._store.restore(digest, fresh)
@@ -167,7 +187,8 @@ class Placing:
         inside = self.folder.resolve()
         found: dict[str, dict[str, str]] = {}
         for owner, label, name in rows:
-            if (inside / str(name)).resolve().is_relative_to(inside):
+            path = (inside / str(name)).resolve()
+            if path.is_relative_to(inside) and path != inside:
                 found.setdefault(str(owner), {})[str(label)] = str(name)
         return found
 

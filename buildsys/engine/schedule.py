@@ -19,7 +19,7 @@ from buildsys.store.index import Expense
 
 UNKNOWN = Expense(seconds=1.0, peak_rss=512 << 20)
 """What an action is taken to need of which nothing is known."""
-LOOK = 32
+LOOK = 1024
 """How many candidates are looked at for one that fits."""
 RESERVE = 0.8
 """The part of the free memory that a build takes for itself."""

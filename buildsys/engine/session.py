@@ -21,7 +21,7 @@ from buildsys.engine.verdicts import Judge, Status, Verdict
 from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
 from buildsys.recipe import Recipe, load
-from buildsys.store import StoreError
+from buildsys.store import DamagedIndex, StoreError
 from buildsys.store.collection import Collector
 from buildsys.store.inventory import BUNDLE
 from buildsys.toolchains import Provisioner
@@ -185,11 +185,12 @@ class Session:
         Args:
             out: Where artifacts go; default: `artifacts/` beside the recipe.
         """
+        artifacts = (out or self.recipe.folder / "artifacts").absolute()
         return Project(
             self.recipe.spec.project,
             self.recipe.folder,
-            self.recipe.path.name,
-            out or self.recipe.folder / "artifacts",
+            os.path.relpath(self.recipe.path, artifacts),
+            artifacts,
         )
 
     def graph(self, selectors: Iterable[str] = ()) -> ActionGraph:
@@ -312,12 +313,14 @@ class Session:
         for verdict in build.verdicts:
             digests |= needed(verdict.deployable, build.run)
         place = f"{BUNDLE}:{bundle.absolute()}"
-        self.engine.index.pin(place, {place}, {place: digests})
+        with suppress(StoreError, DamagedIndex):
+            self.engine.index.pin(place, {place}, {place: digests})
 
     def _collect(self, listener: Listener) -> None:
         """Keeps the store within the user's limit, now that it has grown."""
         engine = self.engine
-        with suppress(StoreError):  # The build is done: what cannot be removed stays.
+        # The build is done: what cannot be removed stays.
+        with suppress(StoreError, DamagedIndex):
             collector = Collector(engine.root, engine.store, engine.index)
             done = collector.collect_if_over(self._max_size)
             if done is not None:

@@ -100,7 +100,6 @@ class Walk:
         self._implementations: dict[tuple[Path, ...], str] = {}
         self._shapes: dict[str, bool] = {}
         self.known = index.known(name)
-        self.sources: list[Path] = []
         self.listings: dict[str, str] = {}
 
     def states(self) -> dict[str, Standing]:
@@ -160,7 +159,9 @@ class Walk:
 
     def _looked_up(self, record: Manifest, static: str | None) -> Standing:
         key = keys.digest(record)
-        trace = self.known.traces.get(key) or self.index.trace(key)
+        trace = self.known.traces.get(key)
+        if trace is None or not self.present(trace):
+            trace = self.index.trace(key)  # Another build may have made it anew since.
         if trace is None:
             return Standing(State.RUN, record, key, static)
         if self.present(trace):
@@ -229,13 +230,13 @@ class Walk:
         sources = action.worker.sources
         if sources not in self._implementations:
             rows = []
+            self.memo.load(*(source for source in sources if source.is_dir()))
             for source in sources:
                 for file in sorted(source.glob("**/*.py")) if source.is_dir() else [source]:
                     if file.name != "rules.py":
                         name = file.relative_to(source.parent).as_posix()
                         rows.append([name, self.memo.digest(file)])
             self._implementations[sources] = keys.digest(rows)
-            self.sources += sources
         return self._implementations[sources]
 
     def _holds(self, found: Mapping[str, str]) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -205,6 +206,7 @@ class Collector:
         if idle:
             found = [row for trace in idle if (row := _discovery(trace)) is not None]
             self._index.forget([trace.key for trace in idle], found)
+        self._index.memo_forget(lambda path: not os.path.lexists(path))
         return len(idle)
 
 

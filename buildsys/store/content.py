@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from typing import BinaryIO
 CHUNK = 1 << 20
 FICLONE = 0x40049409
 FILE, TREE = "sha256:", "tree:"
+MEMBER = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class StoreError(Exception):
@@ -267,11 +269,16 @@ class Store:
         try:
             rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(self.read(digest))]
         except (ValueError, TypeError) as error:
+            self.discard(digest)
             raise CorruptObject(digest, "is no list of files") from error
-        for name, _, _ in rows:
+        for name, member, _ in rows:
             parts = PurePosixPath(name).parts
             if not parts or name.startswith("/") or ".." in parts:
+                self.discard(digest)
                 raise CorruptObject(digest, f"names a path outside of its folder: {name}")
+            if not MEMBER.fullmatch(member):
+                self.discard(digest)
+                raise CorruptObject(digest, f"names no digest: {member}")
         return rows
 
     def restore(self, digest: str, target: Path, *, writable: bool = True) -> None:

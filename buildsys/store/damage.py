@@ -60,7 +60,7 @@ def verify(store: Store, index: Index, *, repair: bool = False) -> list[Damage]:
     inventory = Inventory(store)
     traces, pins = index.all_traces(), index.pins()
     concerned = _Concerned(inventory, traces, pins, index.places())
-    problems = {**_altered(store, inventory), **_incomplete(inventory, traces, pins)}
+    problems = {**_altered(store, inventory), **_incomplete(store, inventory, traces, pins)}
     found = [concerned.damage(digest, problem) for digest, problem in problems.items()]
     return [_repaired(damage, store, inventory) for damage in found] if repair else found
 
@@ -84,19 +84,26 @@ def _altered(store: Store, inventory: Inventory) -> dict[str, str]:
 
 
 def _incomplete(
-    inventory: Inventory, traces: Iterable[Trace], pins: Mapping[str, set[str]]
+    store: Store, inventory: Inventory, traces: Iterable[Trace], pins: Mapping[str, set[str]]
 ) -> dict[str, str]:
-    """Folders with missing files, and what should be kept for an artifact and is not there."""
+    """Folders with missing files, and what should be kept for an artifact and is not there.
+
+    What the list of files does not have may have been stored since it was made.
+    """
     held = {digest for digests in pins.values() for digest in digests}
     made = {output.digest for trace in traces for output in trace.outputs.values()}
     found = {}
     for digest in sorted(held | made):
         if digest.partition(":")[2] not in inventory.files:
-            if digest in held:
+            if digest in held and not store.path(digest).exists():
                 found[digest] = "is missing"
             continue
         members = inventory.members(digest)
-        missing = [name for name in members if name not in inventory.files]
+        missing = [
+            name
+            for name in members
+            if name not in inventory.files and not store.path(FILE + name).exists()
+        ]
         if missing:
             found[digest] = f"{len(missing)} of its {len(members)} files are missing"
     return found

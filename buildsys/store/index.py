@@ -6,10 +6,12 @@ else, so a file that is not a database is set aside and made anew.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,8 +112,18 @@ class DamagedIndex(Exception):
     """The file is not what SQLite wrote. It has been set aside: open the index anew."""
 
 
-REFUSALS = ("locked", "full", "readonly", "read-only", "disk i/o", "unable to open")
-"""Parts of SQLite's messages that speak of the disk, not of the file's content."""
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""SQLite's codes for a file whose content is not what it wrote."""
+LACKING = ("no such table", "no such column", "could not decode")
+"""Begin or hold messages that say the same with another code."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error speaks of the file's content; all others speak of the disk, or of us."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in DAMAGE:
+        return True
+    return any(part in str(error).lower() for part in LACKING)
 
 
 class Index:
@@ -122,7 +134,7 @@ class Index:
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._connection = self._open()
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             raise StoreError(
                 f"cannot open {self._path}: {error}",
                 "point MODELBUILD_CACHE at a folder that can be written",
@@ -133,7 +145,7 @@ class Index:
         try:
             return self._connect()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+            if not is_damage(error):
                 raise
             # Not a database any more. The index is derived: what it knew is found out again.
             self._discard()
@@ -141,6 +153,7 @@ class Index:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+        self._inode = os.stat(self._path).st_ino
         try:
             connection.execute("pragma busy_timeout = 30000")
             found = connection.execute("pragma user_version").fetchone()[0]
@@ -151,7 +164,10 @@ class Index:
                     "update modelbuild, or point MODELBUILD_CACHE at another folder",
                 )
             if found < SCHEMA_VERSION:
-                self._create(connection)
+                # The change to WAL does not wait for others that do the same at this moment.
+                with self._path.with_suffix(".lock").open("w") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    self._create(connection)
             connection.execute("pragma synchronous = normal")
         except BaseException:
             connection.close()
@@ -181,12 +197,14 @@ class Index:
         self.statements += 1
         try:
             return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.ProgrammingError:
+            raise  # A bug of ours: it says nothing of the file.
         except sqlite3.DatabaseError as error:
             raise self._refusal(error) from error
 
     def _refusal(self, error: sqlite3.DatabaseError) -> StoreError | DamagedIndex:
         """What an error of SQLite means; a file that is damaged is set aside."""
-        if any(part in str(error).lower() for part in REFUSALS):
+        if not is_damage(error):
             return StoreError(
                 f"cannot use {self._path}: {error}",
                 "free some disk space, or point MODELBUILD_CACHE at a folder that can be written",
@@ -196,6 +214,10 @@ class Index:
         return DamagedIndex(str(error))
 
     def _discard(self) -> None:
+        """Removes the file, unless somebody else has done so and made it anew."""
+        with suppress(FileNotFoundError):
+            if os.stat(self._path).st_ino != self._inode:
+                return
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).unlink()
@@ -212,6 +234,8 @@ class Index:
                     self._connection.execute("rollback")
                 raise
             self._connection.execute("commit")
+        except sqlite3.ProgrammingError:
+            raise  # A bug of ours: it says nothing of the file.
         except sqlite3.DatabaseError as error:
             raise self._refusal(error) from error
 
@@ -427,9 +451,27 @@ class Index:
 
     # Digests by stat
 
-    def memo_all(self) -> dict[str, tuple[int, int, int, int, str]]:
-        """The whole memo: path to (size, mtime_ns, ctime_ns, inode, digest), in one statement."""
-        return {row[0]: row[1:] for row in self._rows("select * from memo")}
+    def memo_below(self, folders: Iterable[str]) -> dict[str, tuple[int, int, int, int, str]]:
+        """What is known of files below folders: path to (size, mtime_ns, ctime_ns, inode, digest)."""
+        found = {}
+        for folder in folders:
+            rows = self._rows(
+                "select * from memo where path >= ? and path < ?", (f"{folder}/", f"{folder}0")
+            )
+            found.update({row[0]: row[1:] for row in rows})
+        return found
+
+    def memo_of(self, path: str) -> tuple[int, int, int, int, str] | None:
+        """What is known of one file."""
+        rows = self._rows("select * from memo where path = ?", (path,))
+        return rows[0][1:] if rows else None
+
+    def memo_forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Forgets files that are not there any more."""
+        gone = [(path,) for (path,) in self._rows("select path from memo") if is_gone(path)]
+        if gone:
+            with self.transaction():
+                self._write_all("delete from memo where path = ?", gone)
 
     def memo_write(self, rows: Iterable[tuple[str, int, int, int, int, str]]) -> None:
         """Adds or replaces rows of the memo."""

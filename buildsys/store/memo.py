@@ -53,11 +53,24 @@ class Memo:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._known = index.memo_all()
+        self._known: dict[str, tuple[int, int, int, int, str] | None] = {}
+        self._loaded: tuple[str, ...] = ()
         self._fresh: dict[str, tuple[int, int, int, int, str]] = {}
         self._racy: set[str] = set()
         self.hashed_bytes = 0
         self.looked: dict[str, Identity | None] = {}
+
+    def load(self, *folders: Path) -> None:
+        """Reads what is known of all files below folders: a statement each, whatever they hold."""
+        names = [os.fspath(folder) for folder in folders]
+        fresh = [n for n in dict.fromkeys(names) if not (n + os.sep).startswith(self._loaded)]
+        self._known.update(self._index.memo_below(fresh))
+        self._loaded += tuple(name + os.sep for name in fresh)
+
+    def _remembered(self, path: str) -> tuple[int, int, int, int, str] | None:
+        if path not in self._known and not path.startswith(self._loaded):
+            self._known[path] = self._index.memo_of(path)
+        return self._known.get(path)
 
     @property
     def settled(self) -> bool:
@@ -70,7 +83,7 @@ class Memo:
         identity = self.look(name)
         if identity is None:
             return None
-        known = self._fresh.get(name) or self._known.get(name)
+        known = self._fresh.get(name) or self._remembered(name)
         if known is not None and known[:4] == identity and name not in self._racy:
             return known[4]
         seen_at = time.time_ns()
@@ -101,6 +114,7 @@ class Memo:
         """
         if not folder.is_dir():
             return None
+        self.load(folder)
         for each, _, _ in os.walk(folder):
             self.look(each)  # A file that comes or goes changes its folder's time.
         try:
@@ -140,7 +154,7 @@ class Memo:
         rows = [
             (name, *row)
             for name, row in self._fresh.items()
-            if name not in self._racy and self._known.get(name) != row
+            if name not in self._racy and self._remembered(name) != row
         ]
         if rows:
             self._index.memo_write(rows)

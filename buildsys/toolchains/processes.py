@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -40,9 +41,25 @@ class Processes(Protocol):
         """A program's standard output; `None` where it is not there or fails."""
         ...
 
+    def stop(self) -> None:
+        """Kills what runs, from another thread; what is started later is killed at once."""
+        ...
+
 
 class LocalProcesses:
     """Real ones."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """See `Processes.stop`."""
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
 
     def run(
         self,
@@ -66,12 +83,19 @@ class LocalProcesses:
                 stderr=subprocess.STDOUT,
                 pass_fds=() if hold is None else (hold,),
             )
+            with self._guard:
+                self._running.add(process)
+                if self._stopped:
+                    process.kill()
             try:
                 return process.wait()
             except BaseException:
                 process.kill()
                 process.wait()
                 raise
+            finally:
+                with self._guard:
+                    self._running.discard(process)
 
     def ask(self, command: Sequence[str], *, environ: Mapping[str, str]) -> str | None:
         """See `Processes.ask`."""

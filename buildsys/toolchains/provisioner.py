@@ -60,6 +60,10 @@ class Provisioner:
         self._processes = processes or LocalProcesses()
         self._offline = offline
 
+    def stop(self) -> None:
+        """Kills the installers that run, from another thread than theirs; starts no more."""
+        self._processes.stop()
+
     def lock_digest(self, name: str) -> str:
         """sha256, in hex, of a toolchain's lock and the minor version of its Python.
 

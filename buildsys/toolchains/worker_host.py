@@ -11,6 +11,7 @@ With `--serve DESCRIPTOR FOLDER` it stays, and forks a child for each step; see 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.machinery
@@ -20,9 +21,10 @@ import os
 import site
 import sys
 import sysconfig
+import threading
 import traceback
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,9 +33,26 @@ PACKAGE = "modelbuild_backends"
 
 ABSENT = "absent"
 """Stands for the digest of a file that was looked for and is not there."""
+FILE, FOLDER = "file", "folder"
+"""Stand for the digest of what was only asked whether it is there."""
 METADATA = os.path.join("importlib", "metadata", "__init__.py")
 MODULES = "*.py"
 """Ends the path of a record on which modules a folder offers."""
+PRESENCE = "//"
+"""Ends the path of a record on whether something is there, and of what kind."""
+ASKING = ("stat", "lstat", "access")
+"""What `exists`, `isfile` and the like of `os.path` and `pathlib` come down to."""
+BETWEEN = tuple(
+    form.format(name)
+    for name in ("os", "genericpath", "posixpath", "pathlib")
+    for form in ("<frozen {}>", "/{}.py")
+)
+"""Ask for whoever calls them."""
+CURIOUS = (METADATA, f"{os.sep}linecache.py", f"{os.sep}inspect.py")
+"""Look for source files and installed packages everywhere, on nobody's behalf."""
+NOBODYS = frozenset((".git", "__pycache__"))
+NO_FOLDER = -1
+"""Stands in audit events for the descriptor of the current directory."""
 
 
 class Discovery:
@@ -43,6 +62,9 @@ class Discovery:
     that they are of what was read. What native libraries open by themselves is not seen; the usual
     ones are wrapped.
 
+    No audit event tells of `stat` and `access`, nor of the folder that `open` is relative to: those
+    functions are wrapped.
+
     Args:
         project: The recipe's folder.
         ignored: Folders whose files do not count: they are in the key by other ways, or nobody's.
@@ -50,6 +72,7 @@ class Discovery:
 
     def __init__(self, project: Path, ignored: Iterable[Path]) -> None:
         self._root = os.path.abspath(project)
+        self._real = os.path.realpath(project)
         folders = {os.path.abspath(p) + os.sep for p in ignored}
         folders |= {os.path.realpath(p) + os.sep for p in ignored}
         inside = self._root + os.sep
@@ -58,37 +81,115 @@ class Discovery:
         self._within = tuple(f for f in folders if f.startswith(inside) and f != inside)
         self._outside = (*folders, "/proc/", "/sys/", "/dev/", "/etc/")
         self._found: dict[str, str] = {}
-        self._active = False
+        self._made: set[str] = set()
+        self._busy: set[int] = set()
+        self._running = False
+        self._originals: dict[str, Callable[..., Any]] = {}
 
     def start(self) -> None:
         """Begins to record."""
-        self._active = True
+        self._running = True
         sys.addaudithook(self._audit)
+        self._replace("open", self._telling_open(os.open))
+        for name in ASKING:
+            self._replace(name, self._telling_presence(getattr(os, name)))
 
     def stop(self) -> None:
         """Stops recording; an audit hook itself cannot be removed."""
-        self._active = False
+        self._running = False
+        for name, original in self._originals.items():
+            setattr(os, name, original)
+
+    def _replace(self, name: str, telling: Callable[..., Any]) -> None:
+        original = self._originals[name] = getattr(os, name)
+        # `shutil` and others ask there what a function can do.
+        for able in (
+            os.supports_dir_fd,
+            os.supports_fd,
+            os.supports_follow_symlinks,
+            os.supports_effective_ids,
+        ):
+            if original in able:
+                able.add(telling)
+        setattr(os, name, telling)
+
+    def _telling_presence(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def telling(path: Any, *args: Any, **options: Any) -> Any:
+            try:
+                return original(path, *args, **options)
+            finally:
+                if self._active and isinstance(path, str | bytes | os.PathLike):
+                    self._asked(os.fspath(path), options.get("dir_fd"))
+
+        return telling
+
+    def _telling_open(self, original: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(original)
+        def telling(path: Any, flags: int, *args: Any, **options: Any) -> int:
+            folder = options.get("dir_fd")
+            if folder is None or not self._active:
+                return original(path, flags, *args, **options)
+            named = _below(folder, os.fspath(path))
+            if named is not None:
+                self._opened(named, flags)
+            with self._unseen():  # The audit event does not know of the folder.
+                return original(path, flags, *args, **options)
+
+        return telling
+
+    @property
+    def _active(self) -> bool:
+        return self._running and threading.get_ident() not in self._busy
+
+    @contextlib.contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """What this thread does meanwhile is our own; what others do is the model's."""
+        thread = threading.get_ident()
+        nested = thread in self._busy
+        self._busy.add(thread)
+        try:
+            yield
+        finally:
+            if not nested:
+                self._busy.discard(thread)
 
     def ignores(self, path: str) -> bool:
         """Whether a path does not count."""
         if (path + os.sep).startswith(self._root + os.sep):
             return (path + os.sep).startswith(self._within)
-        return (path + os.sep).startswith(self._outside) or (
-            os.path.realpath(path) + os.sep
-        ).startswith(self._outside)
+        if (path + os.sep).startswith(self._outside):
+            return True
+        with self._unseen():
+            return (os.path.realpath(path) + os.sep).startswith(self._outside)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._active:
             return
         if event == "open":
             path, _, flags = arguments
-            writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-            if isinstance(path, str | bytes) and not (flags or 0) & writes:
-                self.read(path)
+            if isinstance(path, str | bytes):
+                self._opened(path, flags or 0)
         elif event in ("os.listdir", "os.scandir"):
             path = arguments[0] if arguments and arguments[0] is not None else "."
+            if isinstance(path, int):
+                path = _below(path, "")
             if isinstance(path, str | bytes) and not self._importing():
-                self._record(os.path.abspath(os.fsdecode(path)), "", listing_digest)
+                text = self.place(path)
+                if not self._is_made(text):
+                    self._record(text, "", listing_digest)
+        elif event in ("ctypes.dlopen", "sqlite3.connect"):
+            self._native(arguments[0])
+        elif event == "os.mkdir":
+            self._makes(arguments[0], arguments[2])
+        elif event == "os.symlink":
+            self._makes(arguments[1], arguments[2])
+        elif event in ("os.link", "os.rename"):
+            source, target, source_folder, target_folder = arguments
+            given = _below(source_folder, os.fspath(source))
+            # What was there before under another name is still the user's.
+            if given is not None and self._is_made(self.place(given)):
+                self._makes(target, target_folder)
 
     @staticmethod
     def _importing() -> bool:
@@ -99,32 +200,126 @@ class Discovery:
         asking = sys._getframe(2).f_code.co_filename
         return asking.startswith("<frozen importlib") or asking.endswith(METADATA)
 
+    def _opened(self, path: str | bytes, flags: int) -> None:
+        if not flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+            self.read(path)  # For both as well: `numpy.memmap` opens like this by default.
+        elif flags & os.O_CREAT:
+            self._makes(path, NO_FOLDER)
+
+    def _makes(self, path: str | bytes | os.PathLike[Any], folder: int) -> None:
+        """Notes what the code itself puts where nothing was: that it is there then tells nothing."""
+        named = _below(folder, os.fspath(path))
+        text = self.place(named) if named is not None else ""
+        with self._unseen():
+            if text.startswith(self._root + os.sep) and not os.path.lexists(text):
+                self._made.add(text)
+
+    def _native(self, path: Any) -> None:
+        """Records a library or a database, which native code opens."""
+        if not isinstance(path, str | bytes | os.PathLike):
+            return
+        text = os.fsdecode(path)
+        if text.startswith("file:"):  # As a URI, for SQLite.
+            text = text.removeprefix("file:").partition("?")[0]
+        with self._unseen():
+            named = os.sep in text or os.path.isfile(text)
+        if named:
+            self.read(text)
+
+    def place(self, path: str | bytes) -> str:
+        """An absolute path without `..`, below the project's by the name that we know it by.
+
+        The current directory and what the kernel tells of a descriptor are without links.
+        """
+        text = os.fsdecode(path)
+        if not text.startswith(os.sep):
+            text = os.path.join(os.getcwd(), text)
+        if os.pardir in text.split(os.sep):
+            # Before `..` may be a link, and then it leads up from where the link leads.
+            head, tail = os.path.split(text)
+            with self._unseen():
+                whole = tail in ("", os.curdir, os.pardir)
+                text = os.path.realpath(text if whole else head)
+            text = text if whole else os.path.join(text, tail)
+        text = os.path.normpath(text)
+        if self._real != self._root and (text + os.sep).startswith(self._real + os.sep):
+            return self._root + text[len(self._real) :]
+        return text
+
     def read(self, path: str | bytes) -> None:
         """Records a file that is about to be read, or that is looked for in vain."""
-        text = os.path.abspath(os.fsdecode(path))
+        text = self.place(path)
         if text.endswith(".pyc") and os.path.basename(os.path.dirname(text)) == "__pycache__":
             # Outside of the project byte code is used; what counts is the source it stands for.
             text = importlib.util.source_from_cache(text)
-        if not os.path.isdir(text):
+        with self._unseen():
+            folder = os.path.isdir(text)
+        if not folder:
             self._record(text, None, file_digest)
 
     def modules(self, folder: str) -> None:
         """Records which modules a folder of the project offers: another one may shadow what is used."""
-        self._record(os.path.abspath(folder), MODULES, modules_digest)
+        self._record(self.place(folder), MODULES, modules_digest)
+
+    def _asked(self, path: str | bytes, folder: int | None) -> None:
+        """Records whether something is there. Outside of the project that is the machine's affair."""
+        named = _below(NO_FOLDER if folder is None else folder, path)
+        if named is None or "\0" in named:
+            return
+        text = self.place(named)
+        inside = self._root + os.sep
+        if not text.startswith(inside) or text[len(inside) :] + PRESENCE in self._found:
+            return
+        parts = text[len(inside) :].split(os.sep)
+        # A build makes the folder of artifacts beside the recipe.
+        if parts[0] == "artifacts" or not NOBODYS.isdisjoint(parts) or self._is_made(text):
+            return
+        with self._unseen():
+            if self._on_nobodys_behalf():
+                return
+        self._record(text, PRESENCE[1:], presence_digest)
+
+    def _is_made(self, path: str) -> bool:
+        while len(path) > len(self._root):
+            if path in self._made:
+                return True
+            path = os.path.dirname(path)
+        return False
+
+    def _on_nobodys_behalf(self) -> bool:
+        """Whether it is not the model's code that asks, nor a library for it.
+
+        What is installed looks around while it is imported; warm hosts have imported it before.
+        """
+        frame: types.FrameType | None = sys._getframe(3)
+        while frame is not None and frame.f_code.co_filename.endswith(BETWEEN):
+            frame = frame.f_back
+        if frame is not None and frame.f_code.co_filename.endswith(CURIOUS):
+            return True
+        while frame is not None:
+            above, code = frame.f_back, frame.f_code
+            if (
+                code.co_name == "<module>"
+                and above is not None
+                and above.f_code.co_filename.startswith("<frozen importlib")
+                and self.ignores(os.path.abspath(code.co_filename))
+            ):
+                return True
+            frame = above
+        return False
 
     def _record(self, path: str, suffix: str | None, digest: Callable[[str], str]) -> None:
         if self.ignores(path):
             return
-        # A link is known by its own name: it may lead elsewhere the next time.
-        name = os.path.relpath(path, self._root)
+        # A link is known by its own name: it may lead elsewhere the next time. What leads out of
+        # the project does so from where its folder really is, as it will when it is looked at.
+        inside = (path + os.sep).startswith(self._root + os.sep)
+        name = os.path.relpath(path, self._root if inside else self._real)
         name = name if suffix is None else f"{name}/{suffix}"
         if name in self._found:
             return
-        self._active = False
-        try:
+        with self._unseen():
             found = digest(path)
-        finally:
-            self._active = True
         # What is looked for in vain outside of the project is the machine's affair: search paths.
         if found != ABSENT or not name.startswith(".."):
             self._found[name] = found
@@ -156,7 +351,31 @@ class Discovery:
 
     def report(self) -> list[dict[str, str]]:
         """What was read, with digests; paths are relative to the project."""
-        return [{"path": name, "digest": digest} for name, digest in sorted(self._found.items())]
+        there: set[str] = set()
+        for name, digest in self._found.items():
+            if digest != ABSENT:
+                plain = name.removesuffix(PRESENCE)
+                if plain == name:
+                    there.add(name.rstrip("/"))
+                while plain := os.path.dirname(plain):
+                    there.add(plain)
+        # The digest of a file says that it is there, and so does what is below a folder.
+        return [
+            {"path": name, "digest": digest}
+            for name, digest in sorted(self._found.items())
+            if digest not in (FILE, FOLDER) or name.removesuffix(PRESENCE) not in there
+        ]
+
+
+def _below(descriptor: int, path: str | bytes) -> str | None:
+    """A path relative to an open folder; `None` where the system does not tell that folder's name."""
+    if descriptor == NO_FOLDER:
+        return os.fsdecode(path)
+    try:
+        folder = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return None
+    return os.path.join(folder, os.fsdecode(path))
 
 
 def file_digest(path: str) -> str:
@@ -193,9 +412,23 @@ def modules_digest(path: str) -> str:
     return "modules:" + hashlib.sha256("\0".join(kept).encode()).hexdigest()
 
 
+def presence_digest(path: str) -> str:
+    """`file`, `folder` or `absent`; of a link, where it leads, whether there is anything or not."""
+    try:
+        target = os.readlink(path)
+    except OSError:
+        if not os.path.lexists(path):
+            return ABSENT
+        return FOLDER if os.path.isdir(path) else FILE
+    kind = FOLDER if os.path.isdir(path) else FILE if os.path.exists(path) else ABSENT
+    return "link:" + hashlib.sha256(f"{target}\0{kind}".encode()).hexdigest()
+
+
 def discovered_digest(project: str, name: str) -> str:
     """The digest now of what a record names; asked by the engine, of the same functions."""
     path = os.path.join(project, name)
+    if name.endswith(PRESENCE):
+        return presence_digest(path.removesuffix(PRESENCE))
     if name.endswith("/" + MODULES):
         return modules_digest(os.path.dirname(path))
     return listing_digest(path) if name.endswith("/") else file_digest(path)
@@ -212,14 +445,20 @@ class SourceOnly(importlib.machinery.SourceFileLoader):
 
 def import_sources(project: Path, discovery: Discovery) -> None:
     """Makes imports from the project go by sources only, and tells which folders were looked into."""
+
+    class Extension(importlib.machinery.ExtensionFileLoader):
+        def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+            discovery.read(self.path)  # Native code opens it.
+            return super().create_module(spec)
+
     make = importlib.machinery.FileFinder.path_hook(
-        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        (Extension, importlib.machinery.EXTENSION_SUFFIXES),
         (SourceOnly, importlib.machinery.SOURCE_SUFFIXES),
     )
     root = os.path.abspath(project)
 
     def hook(path: str) -> importlib.machinery.FileFinder:
-        folder = os.path.abspath(path)
+        folder = discovery.place(path)
         below = (folder + os.sep).startswith(root + os.sep)
         if not below or discovery.ignores(folder):
             raise ImportError(path)

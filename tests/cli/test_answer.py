@@ -236,3 +236,19 @@ def test_an_answer_imports_next_to_nothing(built: Inside) -> None:
     assert int(length) > 0
     heavy = {"click", "rich", "pydantic", "yaml", "sqlite3", "numpy", "typing", "pathlib"}
     assert heavy & set(modules.split()) == set()
+
+
+@pytest.mark.parametrize("where", ["artifacts are the project", "the store is above it"])
+def test_a_recipe_saved_while_we_build_keeps_no_answer_wherever_things_lie(
+    modelbuild: Inside, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    arguments = ["build"]
+    if where == "artifacts are the project":
+        arguments += ["--out", "."]
+    else:
+        monkeypatch.setenv("MODELBUILD_CACHE", str(modelbuild.space.project.parent))
+    aged()
+    assert answer.recall(arguments) is None
+    modelbuild.space.edit("deploy.yaml", "count: 8", "count: 8 ")
+    assert modelbuild(*arguments).code == 0
+    assert answer.recall(arguments) is None

@@ -10,7 +10,9 @@ from buildsys.release.bundle import create
 from tests.space import Space
 
 
-def built(space: Space, limit: int | None, *selectors: str) -> tuple[Build, list[dict[str, object]]]:
+def built(
+    space: Space, limit: int | None, *selectors: str
+) -> tuple[Build, list[dict[str, object]]]:
     """Builds under a limit; gives what was told of collections."""
     recipe = open_recipe(space.project / "deploy.yaml", space.catalog, os.environ)
     events: list[dict[str, object]] = []

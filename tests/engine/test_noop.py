@@ -13,7 +13,7 @@ from buildsys.engine.walk import Standing, Walk
 from buildsys.planner.graph import Action
 from tests.space import RECIPE, Space
 
-STATEMENTS = 6
+STATEMENTS = 10
 
 
 def test_a_no_op_hashes_nothing_starts_nothing_and_asks_little_whatever_its_size(

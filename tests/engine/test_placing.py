@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from buildsys.recipe import RecipeError
+from buildsys.store import StoreError
 from tests.space import Space, statuses
 
 WRONG = "{format: onnx, accept: close, options: {gain: 1.01}}"
@@ -84,3 +87,43 @@ def test_a_dead_model_is_not_merely_unverified(space: Space) -> None:
     assert (build.exit, statuses(build)) == (1, {"ios/m.coreml": "failed"})
     (failed,) = build.run.failures.values()
     assert "does not vary over the samples" in failed.message
+
+
+def test_two_projects_may_share_a_folder_of_artifacts(space: Space, tmp_path: Path) -> None:
+    other = Space(tmp_path / "other", space.store)
+    other.create()
+    other.edit("deploy.yaml", "  m:\n", "  n:\n")
+    shared = tmp_path / "shared"
+    for each in (space, other):
+        with each.session() as session:
+            assert session.build(["ios"], out=shared).exit == 0
+    assert {p.name for p in (shared / "ios").glob("*.plain")} == {"m.plain", "n.plain"}
+
+
+def test_what_another_recipe_has_placed_is_not_overwritten(space: Space, tmp_path: Path) -> None:
+    other = Space(tmp_path / "other", space.store)
+    other.create()
+    other.weights([[2.1, 2.3], [3.1, -4.7], [0.3, 0.25]])
+    shared = tmp_path / "shared"
+    with space.session() as session:
+        session.build(["ios"], out=shared)
+    before = (shared / "ios" / "m.plain").read_bytes()
+    with (
+        other.session() as session,
+        pytest.raises(StoreError, match=r"ios/m\.\w+ is of another recipe"),
+    ):
+        session.build(["ios"], out=shared)
+    assert (shared / "ios" / "m.plain").read_bytes() == before
+    (space.project / "deploy.yaml").unlink()  # A recipe that is gone claims nothing.
+    with other.session() as session:
+        assert session.build(["ios"], out=shared).exit == 0
+    assert (shared / "ios" / "m.plain").read_bytes() != before
+
+
+def test_a_record_that_names_the_folder_itself_removes_nothing(space: Space) -> None:
+    space.build()
+    folder = space.project / "artifacts"
+    (folder / "notes.txt").write_text("of the user")
+    (folder / ".placed.json").write_text('{"../deploy.yaml": {"old": "."}}')
+    space.build()
+    assert (folder / "notes.txt").read_text() == "of the user"

@@ -474,3 +474,34 @@ def test_builds_beside_a_collection_that_never_stops_give_what_they_should(space
     assert process.returncode == 0
     assert int(removed) > 0
     assert space.build().run.executed == []
+
+
+def test_a_folder_that_is_stored_while_we_look_is_no_damage(tmp_path: Path) -> None:
+    """The list of files is no snapshot: what it does not have may be there by now."""
+    from buildsys.store import Index, Store, Trace
+    from buildsys.store import inventory as inventories
+    from buildsys.store.damage import verify
+
+    store, index = Store(tmp_path), Index(tmp_path)
+    real = inventories.Inventory
+
+    class Late(real):  # type: ignore[misc, valid-type]
+        """A list that was made just before a folder's file was stored, and just after its manifest."""
+
+        def __init__(self, store: Store) -> None:
+            folder = tmp_path / "folder"
+            folder.mkdir()
+            (folder / "f").write_text("x")
+            stored = store.put(folder)
+            outputs = {"artifact": stored}
+            trace = Trace("k" * 64, '{"rule": "r"}', outputs, (), 1.0, 1)
+            index.record(trace, "shape", ["p:x"], None, None)
+            super().__init__(store)
+            ((_, member, _),) = store.rows(stored.digest)
+            del self.files[member.partition(":")[2]]
+
+    import pytest
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("buildsys.store.damage.Inventory", Late)
+        assert verify(store, index, repair=True) == []

@@ -119,3 +119,37 @@ def test_has_looks_at_every_file_of_a_tree(store: Store, tmp_path: Path) -> None
     inner = "sha256:" + hashlib.sha256(b"22").hexdigest()
     store.discard(inner)
     assert not store.has(stored.digest, stored.size)
+
+
+@pytest.mark.parametrize("member", ["sha256:../victim.txt", "sha256:ab", "tree:" + "a" * 64, ""])
+def test_a_folder_whose_files_are_no_digests_is_refused_and_touches_nothing(
+    store: Store, tmp_path: Path, member: str
+) -> None:
+    (store.root / "files").mkdir(parents=True)
+    victim = store.root / "files" / "victim.txt"
+    victim.write_text("mine")
+    manifest = json.dumps([["f", member, 4]]).encode()
+    name = hashlib.sha256(manifest).hexdigest()
+    (store.root / "files" / name[:2]).mkdir()
+    (store.root / "files" / name[:2] / name).write_bytes(manifest)
+    with pytest.raises(CorruptObject, match="names no digest"):
+        store.restore("tree:" + name, tmp_path / "out")
+    assert victim.read_text() == "mine"
+    assert not store.has("tree:" + name, 4)  # Taken out, so that its maker runs again.
+
+
+def test_a_file_that_is_there_already_is_compared_and_counts_as_new(
+    store: Store, tmp_path: Path
+) -> None:
+    source = tmp_path / "x"
+    source.write_bytes(b"hello")
+    path = store.path(store.put(source).digest)
+    os.utime(path, (1, 1))
+    inode = path.stat().st_ino
+    store.put(source)
+    assert path.stat().st_ino == inode
+    assert path.stat().st_mtime > 1000
+    path.chmod(0o644)
+    path.write_bytes(b"jello")
+    store.put(source)
+    assert path.read_bytes() == b"hello"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from buildsys.store import Index, Stored, StoreError, Trace
+from buildsys.store import DamagedIndex, Index, Stored, StoreError, Trace
 
 RECORD = '{"inputs": {}, "rule": "r"}'
 TRACE = Trace("k", RECORD, {"o": Stored("sha256:1", 3)}, ("n",), 1.5, 7)
@@ -95,3 +96,39 @@ def test_a_newer_schema_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="newer modelbuild") as caught:
         Index(tmp_path)
     assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize("message", ["locking protocol", "interrupted", "database is locked"])
+def test_what_is_not_damage_removes_nothing(tmp_path: Path, message: str) -> None:
+    index = Index(tmp_path)
+    refusal = index._refusal(sqlite3.OperationalError(message))
+    assert isinstance(refusal, StoreError)
+    assert (tmp_path / "index.sqlite").exists()
+    index.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        index.builds()
+    assert (tmp_path / "index.sqlite").exists()
+
+
+def test_a_damaged_file_that_somebody_has_made_anew_stays(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    path = tmp_path / "index.sqlite"
+    kept = path.with_name("kept")  # Holds the inode, so that the new file gets another.
+    kept.hardlink_to(path)
+    path.unlink()
+    Index(tmp_path).close()
+    refusal = index._refusal(sqlite3.DatabaseError("no such table: trace"))
+    assert isinstance(refusal, DamagedIndex)
+    assert path.exists()
+
+
+def test_memo_rows_of_a_folder_come_in_one_statement(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    index.memo_write([(f"/p/{n}", 1, 2, 3, n, "d") for n in range(9)] + [("/p0", 1, 2, 3, 4, "d")])
+    before = index.statements
+    assert set(index.memo_below(["/p"])) == {f"/p/{n}" for n in range(9)}
+    assert index.statements == before + 1
+    assert index.memo_of("/p0") == (1, 2, 3, 4, "d")
+    index.memo_forget(lambda path: path != "/p/3")
+    assert set(index.memo_below(["/p"])) == {"/p/3"}
+    assert index.memo_of("/p0") is None

@@ -53,6 +53,9 @@ class FakeProcesses:
             self._install(tuple(command))
         return 0
 
+    def stop(self) -> None:
+        """Nothing runs."""
+
     def ask(self, command: Sequence[str], *, environ: Mapping[str, str]) -> str | None:
         self.asked.append(tuple(command))
         return self.says.get(Path(command[0]).name)

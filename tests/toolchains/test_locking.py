@@ -20,6 +20,9 @@ class Resolver:
     excluded: str = ""
     overridden: str = ""
 
+    def stop(self) -> None:
+        """Nothing runs."""
+
     def run(
         self,
         command: Sequence[str],

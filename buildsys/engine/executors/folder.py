@@ -65,7 +65,7 @@ class ActionFolder:
                 continue
             try:
                 with writing(self.path):
-                    (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+                    (_copy_tree if path.is_dir() else shutil.copy)(path, target)
                 same = _digest(target) == digest
             except (FileNotFoundError, shutil.Error):
                 same = False
@@ -149,6 +149,15 @@ def step(job: Job) -> dict[str, Any]:
     if worker.folder is not None and worker.folder.parent != BUILT_IN:
         spec["folder"] = str(worker.folder)
     return spec
+
+
+def _copy_tree(folder: Path, target: Path) -> None:
+    """Copies what the digest covers, and no empty folder: a worker might take that for a class."""
+    target.mkdir()
+    for name, file in tree_files(folder, links=True):
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
 
 
 def _digest(path: Path) -> str:

@@ -7,7 +7,7 @@ export MODELBUILD_CACHE ?= $(CURDIR)/.cache/modelbuild
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 RECIPES := digits activity
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast test-nightly faults lint clean
 
 demo: $(VENV)/installed
 	@set -e; for recipe in $(RECIPES); do \
@@ -16,10 +16,18 @@ demo: $(VENV)/installed
 	done
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest
+	MODELBUILD_PROPERTIES=ci $(VENV)/bin/python -m pytest
 
 test-fast: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m "not toolchain"
+
+# The properties on many more random projects, and 200 builds that are killed at random.
+test-nightly: $(VENV)/installed
+	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties
+	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults
+
+faults: $(VENV)/installed
+	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

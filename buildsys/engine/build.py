@@ -38,7 +38,7 @@ from buildsys.planner.graph import Action, ActionGraph, FileInput
 from buildsys.store import CorruptObject, StoreError, Trace
 from buildsys.store.index import Expense
 from buildsys.toolchains import ToolchainError
-from buildsys.toolchains.worker_host import MODULES
+from buildsys.toolchains.worker_host import MODULES, PRESENCE
 
 ATTEMPTS = 3
 POLL = 0.05
@@ -725,7 +725,8 @@ class Coordinator:
         return None
 
     def _again_after_change(self, action: Action, what: str) -> None:
-        message = f"{what} changed while {action.rule} ran; what it gave is not kept"
+        name = what.removesuffix(PRESENCE)
+        message = f"{name} changed while {action.rule} ran; what it gave is not kept"
         if self._attempt(action):
             self._tell("warning", message, action)
             if not self._missing[action.id]:

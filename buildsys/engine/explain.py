@@ -16,7 +16,7 @@ from buildsys.engine.positions import Positions
 from buildsys.engine.walk import LOST, Standing, State, Walk
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.recipe import Position, Recipe
-from buildsys.toolchains.worker_host import ABSENT
+from buildsys.toolchains.worker_host import ABSENT, PRESENCE
 
 SHORT = 6
 FIRST = "was built for the first time"
@@ -273,7 +273,7 @@ class Explainer:
         if head == "inputs" and isinstance(given := action.inputs.get(rest), FileInput):
             return f"{self._name(given.path)} {verb(change)} {arrow}"
         if head == "discovered":
-            return f"{rest} {verb(change)} {arrow}"
+            return f"{rest.removesuffix(PRESENCE)} {verb(change)} {arrow}"
         if head == "toolchain":
             return f"toolchain {action.environment} changed {arrow}"
         if head == "implementation":

@@ -16,7 +16,7 @@ from typing import Any
 
 from buildsys.planner.graph import Action
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 Manifest = dict[str, Any]
 

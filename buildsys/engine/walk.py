@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -245,6 +246,10 @@ class Walk:
 
     def discovered_digest(self, path: str) -> str:
         """The digest now of something that a model's code read; files go by the memo."""
+        if path.endswith(worker_host.PRESENCE):
+            plain = path.removesuffix(worker_host.PRESENCE)
+            self.memo.look(os.path.join(self._project, plain))
+            return worker_host.discovered_digest(str(self._project), path)
         if path.endswith(("/", "/" + worker_host.MODULES)):
             found = worker_host.discovered_digest(str(self._project), path)
             self.listings[path] = found

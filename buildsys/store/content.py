@@ -57,6 +57,9 @@ class Stored:
     size: int
 
 
+WRITABLE = "choose a folder that you may write: `--out`, or MODELBUILD_CACHE for the store"
+
+
 @dataclass
 class _Draft:
     """A file that has no name in the store yet."""
@@ -75,8 +78,10 @@ def writing(what: Path) -> Iterator[None]:
             errno.ENOSPC: "free some disk space, or point MODELBUILD_CACHE at a larger disk",
             errno.EDQUOT: "your disk quota is used up: point MODELBUILD_CACHE elsewhere",
             errno.EFBIG: "a file size limit (`ulimit -f`) is in force: raise it",
-            errno.EROFS: "point MODELBUILD_CACHE at a folder that can be written",
-            errno.EACCES: "point MODELBUILD_CACHE at a folder that you may write",
+            errno.EROFS: WRITABLE,
+            errno.EACCES: WRITABLE,
+            errno.EPERM: WRITABLE,
+            errno.ENOTDIR: WRITABLE,
         }
         if error.errno not in hints:
             raise

@@ -114,8 +114,14 @@ class Discovery:
         setattr(os, name, telling)
 
     def _telling_presence(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        own, up = (self._root, self._real), os.sep + os.pardir
+
         @functools.wraps(original)
         def telling(path: Any, *args: Any, **options: Any) -> Any:
+            # An import of torch asks ten thousand times for what plainly lies elsewhere.
+            absolute = type(path) is str and path[:1] == os.sep and up not in path
+            if absolute and not path.startswith(own):
+                return original(path, *args, **options)
             try:
                 return original(path, *args, **options)
             finally:

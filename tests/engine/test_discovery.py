@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import subprocess
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.space import Space
@@ -166,3 +171,278 @@ def test_looking_for_installed_packages_lists_nothing(code: Space) -> None:
     assert captured(code) == 1
     code.write("notes.txt", "a file that no code reads")
     assert captured(code) == 0
+
+
+def discovered(space: Space) -> dict[str, str]:
+    """What the capture read, as of a build that has nothing to do."""
+    build = space.build("ios/m.onnx")
+    assert space.ran(build)["torch.capture"] == 0
+    [capture] = [n for n, a in build.graph.actions.items() if a.rule == "torch.capture"]
+    found: dict[str, str] = build.run.standings[capture].manifest["discovered"]
+    return found
+
+
+LOOKS = [
+    "(HERE / 'it').exists()",
+    "(HERE / 'it').is_file() or (HERE / 'it').is_dir()",
+    "os.path.lexists('it')",
+    "os.access(HERE / 'it', os.R_OK)",
+    "bool(list(HERE.glob('it')))",
+    "os.stat in os.supports_dir_fd and os.access('it', os.F_OK, dir_fd=os.open(HERE, os.O_RDONLY))",
+]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_file_that_comes_and_goes_and_is_only_asked_for(
+    code: Space, look: str, folder: bool
+) -> None:
+    scaled_by(code, f"scale = 3 if {look} else 1")
+    it = code.project / "it"
+    assert captured(code) == 1
+    assert captured(code) == 0
+    it.mkdir() if folder else it.write_text("")
+    assert captured(code) == 1
+    assert captured(code) == 0
+    if not folder:
+        it.write_text("what is in it does not count")
+        assert captured(code) == 0
+    it.rmdir() if folder else it.unlink()
+    assert captured(code) == 0  # As the first time.
+    it.mkdir() if not folder else it.write_text("")
+    assert captured(code) == 1
+
+
+def test_a_link_that_is_resolved_first(code: Space) -> None:
+    scaled_by(code, "scale = float((HERE / 'best.txt').resolve().read_text())")
+    code.write("v1.txt", "1")
+    code.write("v2.txt", "2")
+    link = code.project / "best.txt"
+    link.symlink_to("v1.txt")
+    assert captured(code) == 1
+    link.unlink()
+    link.symlink_to("v2.txt")
+    assert captured(code) == 1
+
+
+def test_what_is_read_is_not_recorded_as_there_as_well(code: Space) -> None:
+    scaled_by(
+        code,
+        "path = HERE.resolve() / 'data' / 'scale.txt'\n"
+        "scale = float(path.read_text()) if path.parent.is_dir() and path.resolve().exists() else 1",
+    )
+    (code.project / "data").mkdir()
+    code.write("data/scale.txt", "3")
+    assert captured(code) == 1
+    assert set(discovered(code)) == {"./*.py", "model.py", "data/scale.txt"}
+
+
+def test_what_a_build_or_a_library_looks_for_does_not_count(code: Space) -> None:
+    """Artifacts, byte code, the sources of frames; and what a package asks for when it is imported."""
+    scaled_by(
+        code,
+        "import importlib, inspect, linecache, sys, traceback\n"
+        "[(HERE / n).exists() for n in ('artifacts', 'artifacts/ios', '.git/HEAD', '__pycache__')]\n"
+        "inspect.getsource(build)\n"
+        "eval(compile('traceback.format_stack()', '<generated>', 'eval'))\n"
+        "importlib.import_module('curious')\n"
+        "scale = 1",
+    )
+    code.write("curious.py", "import os\nos.path.exists('ours')\n")
+    assert captured(code) == 1
+    assert set(discovered(code)) == {"./*.py", "model.py", "curious.py", "ours//"}
+    assert captured(code) == 0
+
+
+def test_a_package_that_looks_around_while_it_is_imported(tmp_path: Path) -> None:
+    """A warm host has imported it before there was a project: a cold one must not tell more."""
+    from buildsys.toolchains import worker_host
+
+    site, project = tmp_path / "site", tmp_path / "project"
+    for folder in (site, project):
+        folder.mkdir()
+    (site / "curious_package.py").write_text(
+        "import os\nos.path.exists('rc')\n\n\ndef look(path):\n    return os.path.exists(path)\n"
+    )
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(site)
+    patch.chdir(project)
+    discovery = worker_host.Discovery(project, [site])
+    discovery.start()
+    try:
+        import curious_package  # type: ignore[import-not-found]
+
+        curious_package.look("asked")
+    finally:
+        discovery.stop()
+        patch.undo()
+    assert discovery.report() == [{"path": "asked//", "digest": "absent"}]
+    assert os.stat.__module__ == "posix"
+
+
+def test_what_the_code_itself_makes_tells_nothing(code: Space) -> None:
+    """A folder with another name each time, which is looked at and removed."""
+    scaled_by(
+        code,
+        "import shutil, tempfile\n"
+        "folder = Path(tempfile.mkdtemp(dir=HERE))\n"
+        "(folder / 'inner').mkdir()\n"
+        "(folder / 'new').write_text('1')\n"
+        "(folder / 'new').rename(folder / 'old')\n"
+        "assert (folder / 'old').exists() and os.listdir(folder)\n"
+        "shutil.rmtree(folder)\n"
+        "scale = 1",
+    )
+    assert captured(code) == 1
+    assert set(discovered(code)) == {"./*.py", "model.py"}
+
+
+def test_a_link_before_two_dots(code: Space) -> None:
+    outside = code.project.parent / "data"
+    (outside / "assets").mkdir(parents=True)
+    (outside / "gain.txt").write_text("1")
+    (code.project / "assets").symlink_to(outside / "assets")
+    scaled_by(code, "scale = float(open(HERE / 'assets' / '..' / 'gain.txt').read())")
+    assert captured(code) == 1
+    assert captured(code) == 0
+    (outside / "gain.txt").write_text("2")
+    assert captured(code) == 1
+    assert "../data/gain.txt" in discovered(code)
+
+
+def test_a_project_behind_a_link(code: Space) -> None:
+    """The current directory has another name then."""
+    real = code.project.rename(code.project.parent / "deep-project")
+    (code.project.parent / "deep").mkdir()
+    real = real.rename(code.project.parent / "deep" / "real")
+    code.project.symlink_to(real)
+    (real.parent / "shared.txt").write_text("1")
+    scaled_by(
+        code,
+        "scale = float(open('../shared.txt').read()) + os.path.exists('it')\n"
+        "scale += float(open('own.txt').read())",
+    )
+    code.write("own.txt", "1")
+    assert captured(code) == 1
+    assert set(discovered(code)) == {"./*.py", "model.py", "it//", "own.txt", "../shared.txt"}
+    (real.parent / "shared.txt").write_text("2")
+    assert captured(code) == 1
+    code.write("it", "")
+    assert captured(code) == 1
+
+
+def compiled(source: Path, target: Path, *flags: str) -> None:
+    """Makes a shared library of C."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    subprocess.run(["cc", "-shared", "-fPIC", *flags, source, "-o", target], check=True)
+
+
+EXTENSION = """\
+#include <Python.h>
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "ops", 0, -1, 0};
+PyMODINIT_FUNC PyInit_ops(void) {
+    PyObject *module = PyModule_Create(&definition);
+    PyModule_AddIntConstant(module, "GAIN", VALUE);
+    return module;
+}
+"""
+
+
+def test_an_extension_module_of_the_projects(code: Space, tmp_path: Path) -> None:
+    include = sysconfig.get_paths()["include"]
+    if not Path(include, "Python.h").exists():
+        pytest.skip("no headers of Python")
+    (tmp_path / "ops.c").write_text(EXTENSION)
+    target = code.project / f"ops{sysconfig.get_config_var('EXT_SUFFIX')}"
+    scaled_by(code, "import ops\nscale = ops.GAIN")
+    for value in (1, 2):
+        compiled(tmp_path / "ops.c", target, f"-I{include}", f"-DVALUE={value}")
+        assert captured(code) == 1
+        assert captured(code) == 0
+    assert target.name in discovered(code)
+
+
+def test_a_library_that_is_loaded_by_its_path(code: Space, tmp_path: Path) -> None:
+    (tmp_path / "ops.c").write_text("int gain(void) { return VALUE; }\n")
+    scaled_by(code, "import ctypes\nscale = ctypes.CDLL(str(HERE / 'ops.so')).gain()")
+    for value in (1, 2):
+        compiled(tmp_path / "ops.c", code.project / "ops.so", f"-DVALUE={value}")
+        assert captured(code) == 1
+        assert captured(code) == 0
+
+
+@pytest.mark.parametrize(
+    "how", ["'a.db'", "HERE / 'a.db'", "f'file:{HERE}/a.db?mode=ro', uri=True"]
+)
+def test_a_database(code: Space, how: str) -> None:
+    scaled_by(
+        code,
+        f"import sqlite3\n[[scale]] = sqlite3.connect({how}).execute('select gain from gains')",
+    )
+    for value in (1, 2):
+        (code.project / "a.db").unlink(missing_ok=True)
+        with sqlite3.connect(code.project / "a.db") as database:
+            database.execute(f"create table gains as select {value} as gain")
+        database.close()
+        assert captured(code) == 1
+        assert captured(code) == 0
+
+
+def in_folder(space: Space) -> Callable[[str], object]:
+    """Writes the only file of a folder."""
+    (space.project / "d").mkdir()
+    return (space.project / "d" / "f.txt").write_text
+
+
+def test_a_file_relative_to_an_open_folder(code: Space) -> None:
+    scaled_by(
+        code,
+        "folder = os.open(HERE / 'd', os.O_RDONLY)\n"
+        "scale = float(os.read(os.open('f.txt', os.O_RDONLY, dir_fd=folder), 9))",
+    )
+    write = in_folder(code)
+    for text in ("1", "2"):
+        write(text)
+        assert captured(code) == 1
+        assert captured(code) == 0
+    assert set(discovered(code)) == {"./*.py", "model.py", "d/f.txt"}
+
+
+def test_the_listing_of_an_open_folder(code: Space) -> None:
+    scaled_by(code, "scale = len(os.listdir(os.open(HERE / 'd', os.O_RDONLY)))")
+    in_folder(code)("")
+    assert captured(code) == 1
+    assert captured(code) == 0
+    (code.project / "d" / "g.txt").write_text("")
+    assert captured(code) == 1
+
+
+def test_a_file_that_is_opened_to_be_changed_too(code: Space) -> None:
+    scaled_by(code, "import numpy\nscale = float(numpy.memmap('x.bin', numpy.float32)[0])")
+    for value in (1, 2):
+        (code.project / "x.bin").write_bytes(np.float32(value).tobytes())
+        assert captured(code) == 1
+        assert captured(code) == 0
+
+
+def test_the_same_is_asked_for_warm_and_cold(
+    code: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled_by(
+        code,
+        "import numpy.lib.format, tempfile, zipfile\n"
+        "scale = 1 + (HERE / 'a').exists() + os.path.isfile('b') + (HERE / 'helper.py').exists()\n"
+        "zipfile.is_zipfile(HERE / 'val.npz')",
+    )
+    assert captured(code) == 1
+    warm = discovered(code)
+    monkeypatch.setattr("buildsys.engine.executors.local.FORKS", False)
+    other = Space(code.project, tmp_path / "other")
+    assert captured(other) == 1
+    assert discovered(other) == warm
+    assert {n: d for n, d in warm.items() if n.endswith("//")} == {
+        "a//": "absent",
+        "b//": "absent",
+        "helper.py//": "file",
+    }

@@ -10,8 +10,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.machine import Machine
 
-PROFILES = {"ci": (150, 25), "nightly": (10_000, 60), "dev": (100, 25)}
-EXAMPLES, MOVES = PROFILES[os.environ.get("MODELBUILD_PROPERTIES", "ci")]
+PROFILES = {"quick": (40, 25), "ci": (600, 25), "nightly": (10_000, 60)}
+"""Examples and moves. `make test` takes `ci`; pytest alone is quick, for use while one writes."""
+PROFILE = os.environ.get("MODELBUILD_PROPERTIES", "quick")
+EXAMPLES, MOVES = PROFILES[PROFILE]
 
 
 def profile(examples: int, moves: int, *, shrink: bool = True) -> settings:
@@ -37,4 +39,4 @@ def test_random_moves_on_the_disk(tmp_path: Path) -> None:
         base = tmp_path
         threads = True
 
-    run_state_machine_as_test(OnDisk, settings=profile(20, MOVES))
+    run_state_machine_as_test(OnDisk, settings=profile(EXAMPLES // 15, MOVES))

@@ -150,6 +150,9 @@ class Toolchains(Environments):
         self.missing.discard(environment)
         self.made.append(environment)
 
+    def stop(self) -> None:
+        """Nothing is being made by anybody else."""
+
     def python(self, environment: str) -> Path:
         return Path("python")
 

@@ -286,3 +286,21 @@ def test_online_says_nothing_of_offline(make: Make) -> None:
         make(processes).ensure("small")
     assert "offline" not in caught.value.message
     assert not any("--offline" in command for command in processes.ran)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_maker_that_is_killed_leaves_nothing_that_counts(make: Make, step: int) -> None:
+    class Killed(BaseException):
+        """Nobody cleans up after this, as after SIGKILL."""
+
+    def die(command: tuple[str, ...]) -> str | None:
+        if len(dying.ran) == step:
+            raise Killed
+        return None
+
+    dying = FakeProcesses(fail=die)
+    with pytest.raises(Killed):
+        make(dying).ensure("small")
+    again = make(FakeProcesses())
+    assert again.installed("small") is None
+    assert again.ensure("small").installed == ("numpy==2.4.6", "pillow==13.0.0", "torch==2.13.0")

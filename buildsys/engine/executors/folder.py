@@ -67,7 +67,7 @@ class ActionFolder:
                 with writing(self.path):
                     (_copy_tree if path.is_dir() else shutil.copy)(path, target)
                 same = _digest(target) == digest
-            except (FileNotFoundError, shutil.Error):
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError, shutil.Error):
                 same = False
             if not same:
                 return path.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 
 from buildsys.backends.kit import arrays
+from buildsys.engine.executors import Job
+from buildsys.engine.executors.folder import ActionFolder
+from buildsys.planner.graph import Action, Worker
+from buildsys.store import Index, Memo, Store
 from tests.backends.harness import Result, interpreter, run_worker
 
 pytestmark = pytest.mark.toolchain
@@ -115,6 +120,27 @@ def test_sub_folders_are_labels_and_take_turns(pictures: Path) -> None:
     got = images(pictures / "classes", limit=2, size=[4, 4], scale=1.0).arrays()
     assert got[arrays.LABELS].tolist() == [0, 1]
     assert got["images"][:, 0, 0, 0].tolist() == [0, 2]
+
+
+def test_an_empty_folder_is_no_class(pictures: Path, tmp_path: Path) -> None:
+    """The digest of a dataset does not know of it, so it must not move the labels."""
+    folder = tmp_path / "classes"
+    shutil.copytree(pictures / "classes", folder)
+    found = []
+    for _ in range(2):
+        store = Store(tmp_path / "store")
+        digest = Memo(Index(store.root)).of(folder)
+        assert digest is not None
+        action = Action("m:val", "data.sample", Worker("", "", None, ()), None, {}, {}, ())
+        inputs: dict[str, tuple[Path | None, str]] = {"folder": (folder, digest)}
+        job = Job(action, {}, "ab" * 32, inputs, Path(), None, 1, 60.0)
+        step = ActionFolder(store, job)
+        assert step.copy_inputs() is None
+        got = images(step.inputs["folder"], size=[4, 4]).arrays()[arrays.LABELS].tolist()
+        found.append((digest, got))
+        (folder / "bird").mkdir(exist_ok=True)
+    assert found[0] == found[1]
+    assert found[0][1] == [0, 1, 0]
 
 
 @pytest.mark.parametrize(

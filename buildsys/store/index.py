@@ -165,7 +165,9 @@ class Index:
                 )
             if found < SCHEMA_VERSION:
                 # The change to WAL does not wait for others that do the same at this moment.
-                with self._path.with_suffix(".lock").open("w") as lock:
+                locks = self._path.parent / "locks"
+                locks.mkdir(exist_ok=True)
+                with (locks / "index").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)
                     self._create(connection)
             connection.execute("pragma synchronous = normal")

@@ -165,11 +165,12 @@ class Index:
                 )
             if found < SCHEMA_VERSION:
                 # The change to WAL does not wait for others that do the same at this moment.
-                locks = self._path.parent / "locks"
-                locks.mkdir(exist_ok=True)
-                with (locks / "index").open("w") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX)
                     self._create(connection)
+                finally:
+                    os.close(folder)
             connection.execute("pragma synchronous = normal")
         except BaseException:
             connection.close()

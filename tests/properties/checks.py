@@ -45,6 +45,8 @@ class Before:
     known: Mapping[str, Mapping[str, str]]
     artifacts: Mapping[str, bytes]
     forgot: bool
+    mended: bool = False
+    """Whether the build began again, with an empty index."""
 
 
 class Checks:
@@ -233,7 +235,7 @@ class Checks:
     # 6. the plan was sound
 
     def sound(self) -> None:
-        if self.edits:
+        if self.edits or self.before.mended:
             return
         executed = set(self.run.executed)
         sure = {n for n, s in self.before.planned.items() if s.state is State.RUN}

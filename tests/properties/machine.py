@@ -6,6 +6,7 @@ import functools
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -141,16 +142,19 @@ class Machine(RuleBasedStateMachine):
         self.take_turns(jobs)
         with self.engine(self.root, self.runner) as engine:
             before = self._before(engine, graph)
+            mended: list[str] = []
             try:
                 outcome = engine.mended(
                     lambda: engine.build(graph, self.project, settings, lambda _: None),
-                    lambda _: None,
+                    lambda message: self._mend(mended, message),
                 )
             except Died:
                 self._note(engine)
                 hold("10 all from cache", not forbidden, f"{dict(self.runner.ran)} ran")
                 return None
             self._note(engine)
+            if mended:  # What was known of the last build went with the index.
+                before = replace(before, last={}, known={}, mended=True)
             Checks(
                 self.toy,
                 self.runner,
@@ -193,6 +197,11 @@ class Machine(RuleBasedStateMachine):
             return Before(planned, last, dict(self.known), artifacts(self.folder), self.forgot)
 
         return engine.mended(look, lambda _: None)
+
+    def _mend(self, mended: list[str], message: str) -> None:
+        """The index turned out to be damaged in the midst of a build: it begins again."""
+        mended.append(message)
+        self.runner.finished.clear()
 
     def _note(self, engine: Engine) -> None:
         """What the index knows from now on: all that ran, but for what could not be kept."""

@@ -206,6 +206,10 @@ def _sweep(folder: str) -> None:
 
 
 def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None) -> dict[str, Any]:
+    from buildsys.engine.placing import REJECTED
+    from buildsys.report.record import NAME
+    from buildsys.store.inventory import RECORD
+
     engine, recipe = session.engine, session.recipe
     if not engine.memo.settled or _asks_machine(session, graph):
         raise Unknown
@@ -216,10 +220,10 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
     # the folder of artifacts may well hold the project.
     own = [str(engine.root / "files"), str(session.provisioner.root)]
     if folder is not None:
-        records = [str(folder / name) for name in (".placed.json", "report.json")]
+        records = [str(folder / name) for name in (RECORD, NAME)]
         own += [*records, *(str(folder / d.target / d.filename) for d in graph.deployables)]
         # What must not lie there: an artifact that was rejected before it was right.
-        strays = [str(folder / ".rejected" / d.target / d.filename) for d in graph.deployables]
+        strays = [str(folder / REJECTED / d.target / d.filename) for d in graph.deployables]
         looked.update({path: _stat(path) for path in (*records, *strays)})
     mine = set(own)
     below = tuple(path + os.sep for path in own)

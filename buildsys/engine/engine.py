@@ -22,11 +22,10 @@ from buildsys.engine.walk import Walk, roots
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import ActionGraph, Deployable
 from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
+from buildsys.store.inventory import ARTIFACTS, LOCKS
 
 LEFTOVERS_SECONDS = 7 * 86_400
 """How long the folders of failed steps, and what killed builds left, are kept."""
-PLACE = "artifacts"
-"""Begins the name of an artifacts' folder among the pins."""
 
 Result = TypeVar("Result")
 
@@ -158,7 +157,7 @@ class Engine:
         executor = self._executor or LocalExecutor(self.store)
         before = executor.processes_started
         placing = Placing(project.artifacts, project.recipe, self.store, self.memo)
-        locks = self.root / "locks"
+        locks = self.root / LOCKS
         lease = Lease(self.index, locks)
         try:
             run, verdicts = self._settled(
@@ -229,7 +228,7 @@ class Engine:
         verdicts: Iterable[Verdict],
     ) -> None:
         """Keeps what the artifacts' folder holds from being collected: files, contracts, figures."""
-        prefix = f"{PLACE}:{project.artifacts.absolute()}:{project.recipe}:"
+        prefix = f"{ARTIFACTS}:{project.artifacts.absolute()}:{project.recipe}:"
         held: dict[str, set[str]] = {}
         for verdict in verdicts:
             digests = set()

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from buildsys.store import Index
 from buildsys.store.content import writing
-
-PREFIX = "build-"
+from buildsys.store.inventory import LOCK_PREFIX
 
 
 class Lease:
@@ -51,7 +50,7 @@ class Lease:
             return
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"{PREFIX}{self._name}"
+            path = self._folder / f"{LOCK_PREFIX}{self._name}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._descriptor = descriptor
@@ -71,7 +70,7 @@ class Lease:
         with suppress(Exception):  # A lease whose lock is not held counts for nothing.
             self._index.close_build(self._name)
         with suppress(OSError):
-            (self._folder / f"{PREFIX}{self._name}").unlink()
+            (self._folder / f"{LOCK_PREFIX}{self._name}").unlink()
         os.close(self._descriptor)
         self._descriptor = None
         self._leased.clear()

@@ -19,10 +19,10 @@ from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.graph import Deployable
 from buildsys.store import Memo, Store, StoreError
 from buildsys.store.content import writing
+from buildsys.store.inventory import LOCKS, RECORD
 from buildsys.toolchains.kernel_lock import exclusive
 
 REJECTED = ".rejected"
-RECORD = ".placed.json"
 
 
 class Placing:
@@ -69,7 +69,7 @@ class Placing:
         with writing(self.folder):
             if self._agrees(verdicts, labels):
                 return
-            locks = self._store.root / "locks"
+            locks = self._store.root / LOCKS
             locks.mkdir(parents=True, exist_ok=True)
             name = hashlib.sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
             with exclusive(locks / f"placing-{name}", on_wait):

@@ -30,6 +30,7 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._holder = holder().encode()
         self._held: dict[str, int] = {}
         self._slots: set[int] = set()
 
@@ -53,7 +54,7 @@ class Claims:
                 os.close(descriptor)
                 return other or "another build"
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, holder().encode(), 0)
+            os.pwrite(descriptor, self._holder, 0)
         self._held[key] = descriptor
         self._slots.add(slot)
         return None

@@ -10,11 +10,13 @@ import errno
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,7 +66,7 @@ WRITABLE = "choose a folder that you may write: `--out`, or MODELBUILD_CACHE for
 class _Draft:
     """A file that has no name in the store yet."""
 
-    path: Path
+    path: str
     digest: str = ""
 
 
@@ -86,6 +88,35 @@ def writing(what: Path) -> Iterator[None]:
         if error.errno not in hints:
             raise
         raise StoreError(f"cannot write {what}: {error.strerror}", hints[error.errno]) from error
+
+
+def _copied(reader: BinaryIO, target: str) -> tuple[int, str]:
+    """Copies to a new file; gives the size in bytes and the SHA-256 in hexadecimal."""
+    hasher = hashlib.sha256()
+    size = 0
+    with open(target, "xb", opener=_private) as writer:
+        while chunk := reader.read(CHUNK):
+            hasher.update(chunk)
+            writer.write(chunk)
+            size += len(chunk)
+    return size, hasher.hexdigest()
+
+
+def _moved(source: Path, target: str) -> bool:
+    """Gives a file another name, where it is ours and has no other one."""
+    status = os.lstat(source)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
+        return False
+    try:
+        os.rename(source, target)
+    except OSError:  # On another file system, for example.
+        return False
+    return True
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that nobody else reads until it has its name."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def hash_file(path: Path) -> str:
@@ -140,6 +171,8 @@ class Store:
         self.root = root
         self._files = root / "files"
         self._prefix = os.path.join(root, "files")  # A path object takes longer than its stat.
+        self._drafts = f"{self._prefix}/.put-{os.getpid()}-{secrets.token_hex(8)}"
+        self._numbers = itertools.count()
 
     def path(self, digest: str) -> Path:
         """Where the file, or the manifest of the tree, lies."""
@@ -171,11 +204,16 @@ class Store:
         """
         return self.put_all([path])[0]
 
-    def put_all(self, paths: Sequence[Path]) -> list[Stored]:
+    def put_all(self, paths: Sequence[Path], *, move: bool = False) -> list[Stored]:
         """Takes several files or folders in; what a step made.
 
         A file that is there already is read and compared, never trusted. What is new is written, all
         of it, before the first file is flushed to the disk and gets its name.
+
+        Args:
+            paths: What to take.
+            move: Whether the files may go from where they are: nothing is copied where the file
+                system can give them another name.
 
         Raises:
             StoreError: The store cannot be written; nothing is left half-written.
@@ -184,7 +222,7 @@ class Store:
         with writing(self.root):
             self._files.mkdir(parents=True, exist_ok=True)
             try:
-                stored = [self._write(path, drafts) for path in paths]
+                stored = [self._write(path, drafts, move) for path in paths]
                 fresh = [draft for draft in drafts if not self._keeps(draft.digest)]
                 for draft in fresh:
                     self._settle(draft.path)
@@ -192,34 +230,36 @@ class Store:
                     self._enter(draft.path, draft.digest)
             finally:
                 for draft in drafts:
-                    draft.path.unlink(missing_ok=True)
+                    with suppress(FileNotFoundError):
+                        os.unlink(draft.path)
         return stored
 
-    def _write(self, path: Path, drafts: list[_Draft]) -> Stored:
+    def _write(self, path: Path, drafts: list[_Draft], move: bool) -> Stored:
         """Writes a file or a folder under temporary names, the manifest of a folder last."""
         if not path.is_dir():
-            with path.open("rb") as reader:
-                return self._draft(reader, FILE, drafts)
+            return self._draft(path, drafts, move)
         rows = []
         for name, file in tree_files(path):
-            with file.open("rb") as reader:
-                stored = self._draft(reader, FILE, drafts)
+            stored = self._draft(file, drafts, move)
             rows.append((name, stored.digest, stored.size))
-        manifest = self._draft(io.BytesIO(tree_manifest(rows)), TREE, drafts)
+        manifest = self._draft(tree_manifest(rows), drafts)
         return Stored(manifest.digest, sum(size for _, _, size in rows))
 
-    def _draft(self, reader: BinaryIO, kind: str, drafts: list[_Draft]) -> Stored:
-        hasher = hashlib.sha256()
-        size = 0
-        descriptor, name = tempfile.mkstemp(prefix=".put-", dir=self._files)
-        draft = _Draft(Path(name))
+    def _draft(self, source: Path | bytes, drafts: list[_Draft], move: bool = False) -> Stored:
+        draft = _Draft(f"{self._drafts}-{next(self._numbers)}")
         drafts.append(draft)
-        with os.fdopen(descriptor, "wb") as writer:
-            while chunk := reader.read(CHUNK):
-                hasher.update(chunk)
-                writer.write(chunk)
-                size += len(chunk)
-        draft.digest = kind + hasher.hexdigest()
+        if isinstance(source, bytes):
+            size, hexadecimal = _copied(io.BytesIO(source), draft.path)
+            draft.digest = TREE + hexadecimal
+            return Stored(draft.digest, size)
+        if move and _moved(source, draft.path):
+            with open(draft.path, "rb", buffering=0) as reader:
+                hexadecimal = hashlib.file_digest(reader, "sha256").hexdigest()
+                size = os.fstat(reader.fileno()).st_size
+        else:
+            with source.open("rb") as reader:
+                size, hexadecimal = _copied(reader, draft.path)
+        draft.digest = FILE + hexadecimal
         return Stored(draft.digest, size)
 
     def _keeps(self, digest: str) -> bool:
@@ -235,20 +275,27 @@ class Store:
             return False
 
     @staticmethod
-    def _settle(temporary: Path) -> None:
-        """Makes a file read-only, and has it on the disk before it gets its name."""
+    def _settle(temporary: str) -> None:
+        """Makes a file read-only, and has it on the disk before it gets its name.
+
+        A step may have given it any time; a collection goes by when it came here.
+        """
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fchmod(descriptor, 0o444)
+            os.utime(descriptor)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
-    def _enter(self, temporary: Path, digest: str) -> None:
+    def _enter(self, temporary: str, digest: str) -> None:
         """Gives a finished file its name, in the place of a bad one that has it."""
         target = self.path(digest)
-        target.parent.mkdir(exist_ok=True)
-        temporary.rename(target)
+        try:
+            os.rename(temporary, target)
+        except FileNotFoundError:  # The first one whose digest begins like this.
+            target.parent.mkdir(exist_ok=True)
+            os.rename(temporary, target)
 
     def read(self, digest: str) -> bytes:
         """The bytes of a small stored file, checked.

@@ -80,7 +80,7 @@ def installed_in(paths: Iterable[str]) -> tuple[str, ...]:
     for distribution in distributions(path=list(paths)):
         name = _name(distribution)
         if name is not None:
-            found.setdefault(name, distribution.version)
+            found.setdefault(name, _field("Version", distribution) or "")
     return tuple(sorted(f"{name}=={version}" for name, version in found.items()))
 
 
@@ -108,5 +108,13 @@ def missing(site: Path, name: str, prefixes: tuple[str, ...]) -> tuple[str, ...]
 
 def _name(distribution: Distribution) -> str | None:
     # A folder that an interrupted uninstall left behind has no metadata, and so no name.
-    name = distribution.metadata["Name"]
+    name = _field("Name", distribution)
     return normalise(name) if name else None
+
+
+def _field(name: str, distribution: Distribution) -> str | None:
+    """A field of a package's metadata; the library parses all of it each time, descriptions too."""
+    texts = map(distribution.read_text, ("METADATA", "PKG-INFO", ""))
+    head = next(filter(None, texts), "").partition("\n\n")[0]
+    found = re.search(rf"^{name}:[ \t]*(.+)$", head, re.MULTILINE | re.IGNORECASE)
+    return found[1].strip() if found else None

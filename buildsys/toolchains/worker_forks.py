@@ -105,8 +105,11 @@ class Preloaded:
         """Whether anything was imported yet."""
         return bool(self._done)
 
-    def extend(self, spec: dict[str, Any]) -> None:
+    def extend(self, spec: dict[str, Any]) -> bool:
         """Imports the worker of a request, and what it declares to import late.
+
+        Returns:
+            Whether there was anything to import.
 
         Raises:
             Unlike: It does not import; a second try in the same process may fail in another way.
@@ -116,13 +119,17 @@ class Preloaded:
             raise Unlike(f"two folders claim the backend {spec['backend']}", False)
         self._start.host.expose_backends(spec)
         module, function = self._start.host.worker_module(spec)
+        wanted = [(f"{self._start.host.PACKAGE}.kit.request", "Request"), (module, function)]
         runtime = spec["options"].get("runtime_module")
+        if runtime is not None:
+            wanted.append((f"{self._start.host.PACKAGE}.{runtime}", "load"))
+        if self._done.issuperset(wanted):
+            return False
         with self._watched(spec):
-            self._import(f"{self._start.host.PACKAGE}.kit.request", "Request")
-            self._import(module, function)
-            if runtime is not None:
-                self._import(f"{self._start.host.PACKAGE}.{runtime}", "load")
+            for module, function in wanted:
+                self._import(module, function)
         gc.freeze()  # Collecting in a child would copy every page that holds a counter.
+        return True
 
     def _import(self, module: str, function: str) -> None:
         if (module, function) in self._done:
@@ -283,8 +290,8 @@ class Server:
         if self._preloaded.used and _files(self._folder) - self._kept:
             # A library took its cache's place from HOME when it was imported: steps would share it.
             raise Unlike("a step left files in the folder of the host", True)
-        self._preloaded.extend(spec)
-        self._kept = _files(self._folder)
+        if self._preloaded.extend(spec):
+            self._kept = _files(self._folder)
         self._preloaded.check(spec)
         if len(os.listdir(TASKS)) > 1:
             raise Unlike("native threads are alive after the imports", True)

@@ -153,3 +153,32 @@ def test_a_file_that_is_there_already_is_compared_and_counts_as_new(
     path.write_bytes(b"jello")
     store.put(source)
     assert path.read_bytes() == b"hello"
+
+
+def test_what_may_go_is_moved_and_not_copied(store: Store, tmp_path: Path) -> None:
+    source = tree(tmp_path / "t")
+    os.utime(source / "a", (0, 0))
+    inode = (source / "a").stat().st_ino
+    stored = store.put_all([source], move=True)[0]
+    assert not (source / "a").exists()
+    kept = store.path("sha256:" + hashlib.sha256(b"1").hexdigest()).stat()
+    assert (kept.st_ino, kept.st_mode & 0o777) == (inode, 0o444)
+    assert kept.st_mtime > 0  # It counts as new: a collection goes by its age here.
+    store.restore(stored.digest, tmp_path / "u")
+    assert (tmp_path / "u" / "sub" / "b").read_bytes() == b"22"
+    assert not list((store.root / "files").glob(".put-*"))
+
+
+def test_a_file_with_another_name_is_copied(store: Store, tmp_path: Path) -> None:
+    """An edit of the user's file must not reach the store, nor the store's mode the user's file."""
+    theirs, out = tmp_path / "theirs", tmp_path / "out"
+    theirs.write_bytes(b"hello")
+    theirs.chmod(0o644)
+    os.link(theirs, out)
+    (tmp_path / "link").symlink_to(theirs)
+    for path in (out, tmp_path / "link"):
+        digest = store.put_all([path], move=True)[0].digest
+        assert store.path(digest).stat().st_ino != theirs.stat().st_ino
+        assert theirs.stat().st_mode & 0o777 == 0o644
+        store.discard(digest)
+    assert theirs.read_bytes() == b"hello"

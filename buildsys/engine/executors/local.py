@@ -16,7 +16,7 @@ from typing import Any
 import buildsys.toolchains
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.engine.executors.ended import Ended
-from buildsys.engine.executors.folder import ActionFolder, step
+from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
 from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.processes import Processes, before_files
@@ -45,6 +45,7 @@ class LocalExecutor:
         self._store = store
         self.processes_started = 0
         self._guard = threading.Lock()
+        self._folders = ActionFolders(store)
         self._processes = Processes()
         self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
         self._warm = warm and FORKS
@@ -65,7 +66,7 @@ class LocalExecutor:
             StoreError: The store or the action's folder cannot be written.
         """
         started = time.monotonic()
-        folder = ActionFolder(self._store, job)
+        folder = self._folders.make(job)
         keep = False
         try:
             changed = folder.copy_inputs()
@@ -79,7 +80,7 @@ class LocalExecutor:
             return outcome
         finally:
             if not keep:
-                folder.remove()
+                self._folders.give_back(folder)
 
     def prepare(self, job: Job, done: Callable[[], None]) -> None:
         """Has an environment import what a step needs that will come up; `done` is called after that."""
@@ -99,6 +100,7 @@ class LocalExecutor:
     def close(self) -> None:
         """Ends the hosts; what still runs in them is killed."""
         self._hosts.close()
+        self._folders.close()
 
     def retire(self, environment: str) -> None:
         """Frees the memory of an environment that no further action needs."""

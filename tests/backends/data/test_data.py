@@ -13,7 +13,7 @@ import pytest
 
 from buildsys.backends.kit import arrays
 from buildsys.engine.executors import Job
-from buildsys.engine.executors.folder import ActionFolder
+from buildsys.engine.executors.folder import ActionFolders
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Index, Memo, Store
 from tests.backends.harness import Result, interpreter, run_worker
@@ -134,7 +134,7 @@ def test_an_empty_folder_is_no_class(pictures: Path, tmp_path: Path) -> None:
         action = Action("m:val", "data.sample", Worker("", "", None, ()), None, {}, {}, ())
         inputs: dict[str, tuple[Path | None, str]] = {"folder": (folder, digest)}
         job = Job(action, {}, "ab" * 32, inputs, Path(), None, 1, 60.0)
-        step = ActionFolder(store, job)
+        step = ActionFolders(store).make(job)
         assert step.copy_inputs() is None
         got = images(step.inputs["folder"], size=[4, 4]).arrays()[arrays.LABELS].tolist()
         found.append((digest, got))

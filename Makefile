@@ -6,6 +6,8 @@ VENV := .venv
 export MODELBUILD_CACHE ?= $(CURDIR)/.cache/modelbuild
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 RECIPES := digits activity
+# Two processes; tests that share what was built for them stay together (tests/conftest.py).
+PARALLEL := -n 2 --dist loadgroup
 
 .PHONY: demo test test-fast test-nightly faults lint clean
 
@@ -16,18 +18,18 @@ demo: $(VENV)/installed
 	done
 
 test: $(VENV)/installed
-	MODELBUILD_PROPERTIES=ci $(VENV)/bin/python -m pytest
+	MODELBUILD_PROPERTIES=ci $(VENV)/bin/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -m "not toolchain"
+	$(VENV)/bin/python -m pytest -m "not toolchain" $(PARALLEL)
 
 # The properties on many more random projects, and 200 builds that are killed at random.
 test-nightly: $(VENV)/installed
-	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties
-	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults
+	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties $(PARALLEL)
+	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
 
 faults: $(VENV)/installed
-	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults
+	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

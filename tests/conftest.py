@@ -24,6 +24,16 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["MODELBUILD_CACHE"] = tempfile.mkdtemp(prefix="modelbuild-tests-")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes, the tests of a folder share one: so they share its fixtures."""
+    for item in items:
+        folder = item.path.parent
+        # These share nothing that is costly.
+        alone = folder.name in ("properties", "faults", "engine", "cli")
+        group = item.nodeid if alone else str(folder)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes the store that `pytest_configure` made."""
     shutil.rmtree(os.environ["MODELBUILD_CACHE"], ignore_errors=True)

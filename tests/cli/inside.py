@@ -42,7 +42,9 @@ class Inside:
         patch.chdir(space.project)
         patch.setenv("MODELBUILD_CACHE", str(space.store))
         patch.setenv("MODELBUILD_CONFIG", "/dev/null")
-        patch.delenv("MODELBUILD_CACHE_MAX_SIZE", raising=False)
+        patch.setenv("MODELBUILD_TOOLCHAINS", str(space.store / "toolchains"))
+        for name in ("MODELBUILD_CACHE_MAX_SIZE", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+            patch.delenv(name, raising=False)
         patch.setattr(Catalog, "load", staticmethod(lambda *_: space.catalog))
 
     def __call__(self, *arguments: str) -> Said:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.project import Project
 
 CACHE = (Path(__file__).parents[2] / "docs" / "cache.md").read_text()
 
 
+@pytest.mark.toolchain
 def test_the_chain_of_the_documentation_is_the_real_one(digits: Project) -> None:
     path = digits.folder / "weights.safetensors"
     data = bytearray(path.read_bytes())

@@ -78,6 +78,7 @@ def _transaction(nth: int, *, after: bool) -> None:
     Index.transaction = transaction  # type: ignore[method-assign]
 
 
+RECORDING = "while a record is written"
 POINTS: dict[str, tuple[Callable[[int], None], int]] = {
     "before a temporary file": (lambda n: _before(Store, "_write", n), 3),
     "after a temporary file": (lambda n: _after(Store, "_draft", n), 3),
@@ -95,7 +96,7 @@ POINTS: dict[str, tuple[Callable[[int], None], int]] = {
     "after the artifacts' record": (lambda n: _after(Placing, "_write", n), 1),
     "between two artifacts": (lambda n: _after(Placing, "_restore", n), 2),
     "in the middle of a swap": (lambda n: _before(Placing, "_swap", n), 2),
-    "while a record is written": (lambda n: _before(tempfile, "mkstemp", n), 9),
+    RECORDING: (lambda n: _before(tempfile, "mkstemp", n), 1),
     "before pins are written": (lambda n: _before(Index, "pin", n), 1),
     "before the memo is written": (lambda n: _before(Memo, "save", n), 1),
     "after the memo is written": (lambda n: _after(Memo, "save", n), 1),

@@ -17,6 +17,7 @@ import pytest
 from buildsys.store import Index, Store
 from buildsys.store.collection import Collector
 from tests.faults import runs
+from tests.profile import KILLS, some
 from tests.space import Space
 
 
@@ -41,7 +42,7 @@ def test_six_builds_at_once_run_each_action_once(space: Space, tmp_path: Path) -
 def test_collections_beside_a_build_take_nothing_that_it_needs(space: Space) -> None:
     space.build()
     clean = runs.artifacts(space)
-    for number in range(3):
+    for number in some(range(3)):
         space.weights([[1.1 + number, 2.3], [3.1, -4.7], [0.3, 0.25]])
         process = runs.start(space)
         while process.poll() is None:
@@ -76,21 +77,21 @@ def test_an_interrupt_stops_the_build(space: Space, times: int) -> None:
     assert space.build().exit == 0
 
 
-def test_random_kills_of_the_whole_group(space: Space, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_random_kill_of_the_whole_group(space: Space, tmp_path: Path, number: int) -> None:
     space.build()
-    for number in range(int(os.environ.get("MODELBUILD_KILLS", "5"))):
-        space.weights([[1.1, 2.3], [3.1, -4.7], [0.3, float(number)]])
-        process = runs.start(space)
-        time.sleep(random.uniform(0.3, 2.5))
-        os.killpg(process.pid, signal.SIGKILL)
-        runs.ended(process)
-        assert space.build().exit == 0
-        other = Space(tmp_path / f"clean-{number}", tmp_path / f"clean-store-{number}")
-        shutil.copytree(space.project, other.project, ignore=shutil.ignore_patterns("artifacts"))
-        other.build()
-        assert runs.artifacts(space) == runs.artifacts(other)
-        assert runs.leftovers(space) == []
-        assert space.build().run.executed == []
+    space.weights([[1.1, 2.3], [3.1, -4.7], [0.3, float(number)]])
+    process = runs.start(space)
+    time.sleep(random.uniform(0.3, 2.5))
+    os.killpg(process.pid, signal.SIGKILL)
+    runs.ended(process)
+    assert space.build().exit == 0
+    other = Space(tmp_path / "clean", tmp_path / "clean-store")
+    shutil.copytree(space.project, other.project, ignore=shutil.ignore_patterns("artifacts"))
+    other.build()
+    assert runs.artifacts(space) == runs.artifacts(other)
+    assert runs.leftovers(space) == []
+    assert space.build().run.executed == []
 
 
 def test_too_many_open_files(space: Space) -> None:

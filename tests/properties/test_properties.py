@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.profile import PROFILE
 from tests.properties.machine import Machine
 
 PROFILES = {"quick": (40, 25), "ci": (600, 25), "nightly": (10_000, 60)}
 """Examples and moves. `make test` takes `ci`; pytest alone is quick, for use while one writes."""
-PROFILE = os.environ.get("MODELBUILD_PROPERTIES", "quick")
 EXAMPLES, MOVES = PROFILES[PROFILE]
 
 

@@ -7,17 +7,18 @@ from collections.abc import Callable
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.profile import QUICK
 from tests.properties.machine import Machine
-from tests.properties.test_properties import PROFILE, profile
+from tests.properties.test_properties import profile
 from tests.properties.wrong import WRONG
 
-QUICK = ("ignores_", "leaves_", "runs_", "trusts_what_", "promises_", "trusts_stored_")
+SOON = ("ignores_", "leaves_", "runs_", "trusts_what_", "promises_", "trusts_stored_")
 """Begin the names of engines that are caught within a second or two."""
 
 
 def chosen() -> list[Callable[[pytest.MonkeyPatch], None]]:
     """All of them, but while one writes."""
-    return [wrong for wrong in WRONG if PROFILE != "quick" or wrong.__name__.startswith(QUICK)]
+    return [wrong for wrong in WRONG if not QUICK or wrong.__name__.startswith(SOON)]
 
 
 @pytest.mark.parametrize("wrong", chosen(), ids=lambda wrong: wrong.__name__)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.project import Project
+from tests.profile import some
 
 Break = Callable[[Project], object]
 
@@ -70,7 +71,7 @@ RECIPE_ERRORS: dict[str, tuple[Break, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", RECIPE_ERRORS)
+@pytest.mark.parametrize("name", some(RECIPE_ERRORS))
 def test_a_wrong_recipe(raw: Project, name: str) -> None:
     harm, texts = RECIPE_ERRORS[name]
     harm(raw)

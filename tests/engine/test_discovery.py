@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.profile import some
 from tests.space import Space
 
 HEAD = "import os\nfrom pathlib import Path\n\nHERE = Path(__file__).parent\n"
@@ -193,7 +194,7 @@ LOOKS = [
 
 
 @pytest.mark.parametrize("folder", [False, True])
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", some(LOOKS))
 def test_a_file_that_comes_and_goes_and_is_only_asked_for(
     code: Space, look: str, folder: bool
 ) -> None:

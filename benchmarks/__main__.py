@@ -2,9 +2,9 @@
 
     python -m benchmarks [NAME]...
 
-NAME is `planning`, `overhead`, `cold` or `pipeline`; without one, all of them. It takes hours, most of
-them for other tools' first builds, and the machine should do nothing else meanwhile. Results go to
-`benchmarks/results/`, from where `docs/performance.svg` and `docs/performance.md` are made.
+NAME is `planning`, `overhead`, `workers`, `cold` or `pipeline`; without one, all of them. It takes
+hours, most of them for other tools' first builds, and the machine should do nothing else meanwhile.
+Results go to `benchmarks/results/`, from where `docs/performance.svg` and `docs/performance.md` are made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 
 from benchmarks import chart, tables
 
-NAMES = ("planning", "overhead", "cold", "pipeline")
+NAMES = ("planning", "overhead", "workers", "cold", "pipeline")
 
 
 def main() -> None:

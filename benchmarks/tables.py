@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cold, overhead, pipeline, planning
+from benchmarks import cold, overhead, pipeline, planning, workers
 
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -56,6 +56,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "ratios": ("pipeline", of_ratios),
     "planning": ("planning", lambda record: planning.table(record["rows"])),
     "overhead": ("overhead", lambda record: overhead.table(record["rows"])),
+    "workers": ("workers", lambda record: workers.table(record["milliseconds"])),
     "cold": ("cold", lambda record: cold.table(record["rows"])),
 }
 """Each table: the file of its figures, and what makes it of them."""

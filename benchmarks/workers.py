@@ -1,6 +1,6 @@
 """How long a step waits for its worker: the first of an environment, the next, and one on its own.
 
-    python -m benchmarks.workers [--toolchains torch,tflite] [--runs 10] [--target MILLISECONDS]
+    python -m benchmarks.workers [--toolchains NAME,NAME] [--runs 10] [--target MILLISECONDS]
 
 From the moment that the executor is given an action to the first line of the worker's function; the
 worker is the real one of each toolchain, with all that it imports. `first` starts the host, which
@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import machine
@@ -105,12 +105,25 @@ def measured(name: str, python: Path, folder: Path, runs: int) -> dict[str, floa
     }
 
 
+def table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "| toolchain | first ms | next ms | slowest next | alone ms | own ms |",
+        "|---" * 6 + "|",
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in row.values()) + " |"
+        for name, row in rows.items()
+    ]
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints, and compares with the target."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--toolchains", default="torch,tflite", help=", ".join(WORKERS))
+    parser.add_argument("--toolchains", default=",".join(WORKERS), help=", ".join(WORKERS))
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--target", type=float, help="milliseconds for `next`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
@@ -121,10 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         provisioner.ensure(name, lambda line: print(line, file=sys.stderr))
         with tempfile.TemporaryDirectory(prefix="modelbuild-workers-") as folder:
             rows[name] = measured(name, provisioner.python(name), Path(folder), given.runs)
-    print("| toolchain | first ms | next ms | slowest next | alone ms | own ms |")
-    print("|---|---|---|---|---|---|")
-    for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in row.values()) + " |")
+    print(table(rows))
     if given.json:
         record = {"machine": machine.described(), "milliseconds": rows}
         given.json.write_text(json.dumps(record, indent=1) + "\n")

@@ -18,6 +18,7 @@ COMMANDS = {
     "build": "Build, verify and place the selected deployables.",
     "bundle": "Make and check what a release publishes.",
     "cache": "Show what the store holds, shrink it, check it.",
+    "doctor": "Say what this machine can make and run, and how to mend the rest.",
     "plan": "Say what is stale, and why; run nothing.",
     "schema": "Print the recipe's JSON Schema, for editors.",
     "toolchain": "Show, install and pin the converters' environments.",

@@ -54,7 +54,7 @@ def find(minor: str, environ: Mapping[str, str], processes: Processes) -> Found 
         return Found(Path(sys.executable), own)
     on_path = shutil.which(f"python{minor}", path=environ.get("PATH"))
     if on_path is not None:
-        found = _probe(on_path, minor, environ, processes)
+        found = probe(on_path, minor, environ, processes)
         if found is not None:
             return found
     program = find_uv(environ)
@@ -62,7 +62,7 @@ def find(minor: str, environ: Mapping[str, str], processes: Processes) -> Found 
         return None
     command = (program, "python", "find", "--no-project", minor)
     said = processes.ask(command, environ=clean(environ))
-    return _probe(said.strip(), minor, environ, processes) if said and said.strip() else None
+    return probe(said.strip(), minor, environ, processes) if said and said.strip() else None
 
 
 def _own() -> Interpreter | None:
@@ -70,9 +70,10 @@ def _own() -> Interpreter | None:
     return own if sys.executable and own.implementation == "CPython" else None
 
 
-def _probe(
+def probe(
     program: str, minor: str, environ: Mapping[str, str], processes: Processes
 ) -> Found | None:
+    """The interpreter behind a program's name, if it runs and is of a minor version."""
     said = processes.ask((program, "-I", "-c", PROBE), environ=clean(environ))
     if said is None:
         return None

@@ -15,6 +15,7 @@ from buildsys.toolchains import installers, interpreters
 from buildsys.toolchains.environment import FILE, MARKER, Environment, Step, refused
 from buildsys.toolchains.errors import ToolchainError
 from buildsys.toolchains.fingerprint import Fingerprint, host_fingerprint
+from buildsys.toolchains.health import Health, State
 from buildsys.toolchains.kernel_lock import exclusive
 from buildsys.toolchains.lockfile import parse, render
 from buildsys.toolchains.processes import LocalProcesses, Processes
@@ -112,6 +113,30 @@ class Provisioner:
         """
         return self._ensure(self._toolchain(name), lambda: self._steps(name), on_progress)
 
+    def check(self, name: str) -> Health:
+        """Looks whether a toolchain is there and starts, or could be made. Changes nothing.
+
+        The package index is not asked.
+        """
+        try:
+            wanted = self._toolchain(name)
+            self._steps(name)
+            found = wanted.fingerprint()
+            if found is None:
+                self._means(wanted)
+                return Health(name, State.ABSENT, wanted.folder)
+        except ToolchainError as error:
+            return Health(name, State.IMPOSSIBLE, None, str(error), error.hint)
+        if interpreters.probe(str(wanted.python), wanted.minor, self._environ, self._processes):
+            return Health(name, State.READY, wanted.folder, packages=len(found.installed))
+        return Health(
+            name,
+            State.BROKEN,
+            wanted.folder,
+            f"its Python {wanted.minor} does not start",
+            f"delete {wanted.folder}: the next build makes it anew",
+        )
+
     def installed_requirements(self, file: Path) -> Fingerprint | None:
         """As `installed`, for an environment made from a requirements file."""
         return self._requirements(file).fingerprint()
@@ -199,6 +224,15 @@ class Provisioner:
         on_progress: Callable[[str], None],
         hold: int,
     ) -> Fingerprint:
+        python, installer = self._means(wanted)
+        return wanted.make(steps, python, installer, self._processes, on_progress, hold)
+
+    def _means(self, wanted: Environment) -> tuple[interpreters.Found, installers.Installer]:
+        """What an environment is made with.
+
+        Raises:
+            ToolchainError: No fitting Python, or no installer.
+        """
         try:
             installer = installers.choose(self._environ, offline=self._offline)
         except installers.NoInstaller as error:
@@ -214,7 +248,7 @@ class Provisioner:
                 f"it needs Python {wanted.minor}, which was not found",
                 f"install it, or run `uv python install {wanted.minor}`",
             )
-        return wanted.make(steps, python, installer, self._processes, on_progress, hold)
+        return python, installer
 
     def _declared(self, name: str) -> Toolchain:
         if name not in self.toolchains:

@@ -1,0 +1,81 @@
+"""`modelbuild doctor` for people: the machine, the toolchains, the formats. One screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from buildsys.engine.checkup import Ability, Machine
+from buildsys.report.console import size
+from buildsys.toolchains.health import Health, State
+
+STYLES = {State.READY: "green", State.ABSENT: "", State.BROKEN: "red", State.IMPOSSIBLE: "red"}
+
+
+def print_checkup(
+    console: Console,
+    machine: Machine,
+    toolchains: Iterable[Health],
+    abilities: Iterable[Ability],
+    wanted: frozenset[str],
+) -> None:
+    """Prints what was found, and below it what is to be mended.
+
+    Args:
+        console: Where to.
+        machine: This machine.
+        toolchains: All of them.
+        abilities: All formats.
+        wanted: The formats that the recipe asks for.
+    """
+    _print_machine(console, machine)
+    rows = list(toolchains)
+    table = _table("toolchain", "state", "packages", "what to do")
+    for health in rows:
+        packages = "–" if health.packages is None else str(health.packages)
+        state = Text(health.state.value, STYLES[health.state])
+        table.add_row(health.name, state, packages, _advice(health))
+    console.print()
+    console.print(table)
+    table = _table("format", "made here", "run here")
+    for ability in abilities:
+        name = Text(ability.format, "bold" if ability.format in wanted else "")
+        table.add_row(name, _answer(ability.cannot_make), _answer(ability.cannot_run))
+    console.print()
+    console.print(table)
+
+
+def _print_machine(console: Console, machine: Machine) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    memory = f"{size(machine.memory)} of memory free"
+    about = f"{machine.system}, {machine.cores} cores, {memory}, Python {machine.python}"
+    table.add_row("machine", about)
+    store = f"{machine.store}, {size(machine.disk)} free"
+    table.add_row("store", Text(machine.unwritable or store, "red" if machine.unwritable else ""))
+    if machine.no_installer is None:
+        table.add_row("installer", machine.installer)
+    else:
+        table.add_row("installer", Text(f"{machine.no_installer}: {machine.hint}", "red"))
+    console.print(table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading == "packages" else "left")
+    return table
+
+
+def _advice(health: Health) -> Text:
+    if health.state is State.READY:
+        return Text("")
+    if health.state is State.ABSENT:
+        return Text("nothing: the first build that needs it makes it", "dim")
+    return Text(f"{health.reason}: {health.hint}" if health.hint else health.reason or "")
+
+
+def _answer(hindrance: str | None) -> Text:
+    return Text("yes", "green") if hindrance is None else Text(f"no: {hindrance}")

@@ -1,18 +1,21 @@
-"""What docs/cache.md shows is what happens."""
+"""What docs/cache.md shows is what happens, and docs/formats.md tells what the backends declare."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.settings import UserSettings, read
 from tests.cli.inside import Inside
 from tests.space import Space
 
-CACHE = (Path(__file__).parents[1] / "docs" / "cache.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+CACHE = (DOCS / "cache.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -66,3 +69,13 @@ def test_the_folders_of_the_table_are_those_that_a_build_makes(modelbuild: Insid
         p.name for p in modelbuild.space.store.iterdir() if not p.name.endswith(("-wal", "-shm"))
     }
     assert made <= told | {"answers"}
+
+
+def test_the_formats_are_those_that_are_declared() -> None:
+    spec = importlib.util.spec_from_file_location("formats", DOCS / "formats.py")
+    assert spec is not None
+    assert spec.loader is not None
+    formats = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(formats)
+    catalog = Catalog.load(load_built_in())
+    assert formats.FILE.read_text() == formats.document(catalog), "run `python docs/formats.py`"

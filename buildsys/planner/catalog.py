@@ -21,16 +21,22 @@ class CatalogError(Exception):
     """Two backends claim one name, or one cannot be imported. A bug of a backend."""
 
 
+def load_built_in() -> list[Backend]:
+    """Imports the declarations of the backends that come with this package."""
+    return [
+        importlib.import_module(f"buildsys.backends.{folder.name}.rules").backend
+        for folder in sorted(BUILT_IN.iterdir())
+        if (folder / "rules.py").exists()
+    ]
+
+
 def load_backends() -> list[Backend]:
     """Imports every backend's declarations, never a worker.
 
     Raises:
         CatalogError: A registered backend does not import or is no `Backend`.
     """
-    found = []
-    for folder in sorted(BUILT_IN.iterdir()):
-        if (folder / "rules.py").exists():
-            found.append(importlib.import_module(f"buildsys.backends.{folder.name}.rules").backend)
+    found = load_built_in()
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             backend = entry.load()

@@ -103,11 +103,15 @@ def _copied(reader: BinaryIO, target: str) -> tuple[int, str]:
 
 
 def _moved(source: Path, target: str) -> bool:
-    """Gives a file another name, where it is ours and has no other one."""
+    """Gives a file another name, where it is ours and has no other one.
+
+    A step may have given it any time; here ages count from when a file came.
+    """
     status = os.lstat(source)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
         return False
     try:
+        os.utime(source)  # Before it can be taken for what a killed build left long ago.
         os.rename(source, target)
     except OSError:  # On another file system, for example.
         return False
@@ -276,14 +280,10 @@ class Store:
 
     @staticmethod
     def _settle(temporary: str) -> None:
-        """Makes a file read-only, and has it on the disk before it gets its name.
-
-        A step may have given it any time; a collection goes by when it came here.
-        """
+        """Makes a file read-only, and has it on the disk before it gets its name."""
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fchmod(descriptor, 0o444)
-            os.utime(descriptor)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

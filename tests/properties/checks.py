@@ -20,15 +20,10 @@ from tests.properties.toy import Content, Toy, digest_of, names_of, number, sema
 
 
 class Broken(AssertionError):
-    """A property does not hold.
-
-    Attributes:
-        property: Its name.
-    """
+    """A property does not hold: its name, and by what it was broken."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
-        self.property = name
 
 
 def hold(name: str, condition: bool, message: object = "") -> None:

@@ -73,7 +73,7 @@ def move(**strategies: Any) -> Callable[[Any], Any]:
             try:
                 function(self, **drawn)
             except Exception as error:
-                self.found.append(getattr(error, "property", f"error: {error!r}"))
+                self.found.append(str(error) if isinstance(error, Broken) else f"error: {error!r}")
                 error.add_note("\n".join(self.moves))
                 raise
 
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
 
     base: Path | None = memory_folder()
     found: ClassVar[list[str]] = []
-    """What did not hold: names of properties."""
+    """What did not hold: names of properties, and by what they were broken."""
     threads = False
     """Whether the pool is one of real threads."""
 

@@ -167,7 +167,8 @@ WRONG: dict[Callable[[Patch], None], str] = {
     ignores_the_toolchain: "1 correct, 8 failures, 2 no-op",
     ignores_the_workers_source: "1 correct, 8 failures",
     ignores_what_was_discovered: "1 correct",
-    does_not_look_again: "1 correct, 8 failures",
+    # Who goes on with what was there a moment ago may make again what is known of what is there now.
+    does_not_look_again: "1 correct, 3 minimal, 8 failures",
     # Figures that are empty, or damaged, do not parse.
     trusts_stored_files: "1 correct, 8 failures, error",
     caches_failures: "1 correct, 8 failures, error",
@@ -180,6 +181,6 @@ WRONG: dict[Callable[[Patch], None], str] = {
     goes_by_the_order_of_names: "7 order-free",
     runs_what_is_known: "2 no-op, 3 minimal, 5 revert, 6 plan, 10 all from cache, 13 why",
     promises_too_much: "6 plan",
-    mixes_versions: "1 correct",
+    mixes_versions: "1 correct, 3 minimal",
     forgets_lost_files: "error, 1 correct",
 }

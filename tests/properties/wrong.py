@@ -167,7 +167,8 @@ WRONG: dict[Callable[[Patch], None], str] = {
     ignores_the_toolchain: "1 correct, 8 failures, 2 no-op",
     ignores_the_workers_source: "1 correct, 8 failures",
     ignores_what_was_discovered: "1 correct",
-    # Who goes on with what was there a moment ago may make again what is known of what is there now.
+    # `3 minimal` was seen once in CI for this one and for `mixes_versions`, and not since. Likely: who goes
+    # on with what was there a moment ago may make again what is known of what is there now.
     does_not_look_again: "1 correct, 3 minimal, 8 failures",
     # Figures that are empty, or damaged, do not parse.
     trusts_stored_files: "1 correct, 8 failures, error",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from buildsys.toolchains import node as javascript
 from buildsys.toolchains.errors import ALTERED, FULL, ToolchainError, explain
 from buildsys.toolchains.fingerprint import (
     Fingerprint,
@@ -60,6 +61,7 @@ class Environment:
         key: Digest of all that is asked of it; one with another key is not reused.
         minor: Of its Python.
         cwd: Where the installer runs; the folder above it by default.
+        node: The folder of npm's manifests, where it holds packages of npm as well.
     """
 
     name: str
@@ -67,11 +69,17 @@ class Environment:
     key: str
     minor: str
     cwd: Path | None = None
+    node: Path | None = None
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
         return self.folder / "bin" / "python"
+
+    @property
+    def node_program(self) -> Path:
+        """Its link to Node.js, where it holds packages of npm."""
+        return self.folder / "bin" / "node"
 
     @property
     def log(self) -> Path:
@@ -92,8 +100,9 @@ class Environment:
             found = Fingerprint.of(Interpreter(**marker["interpreter"]), marker["installed"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        # The Python that it stands on may have been removed since.
-        return found if self.python.exists() else None
+        # The Python that it stands on may have been removed since; Node.js likewise.
+        stands = self.python.exists() and (self.node is None or self.node_program.exists())
+        return found if stands else None
 
     def make(
         self,
@@ -103,6 +112,7 @@ class Environment:
         processes: Processes,
         on_progress: Callable[[str], None],
         hold: int,
+        npm: javascript.Node | None = None,
     ) -> Fingerprint:
         """Makes it anew. The caller holds its lock.
 
@@ -115,6 +125,8 @@ class Environment:
         self.log.unlink(missing_ok=True)
         try:
             installed = self._fill(steps, found, maker)
+            if self.node is not None and npm is not None:
+                installed += self._fill_node(self.node, npm, maker)
             self._mark(found.interpreter, installed, installer)
         except (ToolchainError, OSError):
             # Half an environment is of no use, and may be what filled the disk.
@@ -131,6 +143,14 @@ class Environment:
         if cuda:
             maker.install(Step(CUDA_SAID, cuda), len(steps))
         return installed_in([str(site)])
+
+    def _fill_node(self, manifests: Path, npm: javascript.Node, maker: _Maker) -> tuple[str, ...]:
+        for name in (javascript.PACKAGE, javascript.LOCK):
+            shutil.copyfile(manifests / name, self.folder / name)
+        command = npm.install(self.folder, offline=maker.installer.offline)
+        maker.run("installing packages of npm", command, npm)
+        self.node_program.symlink_to(npm.program)
+        return (*javascript.installed_in(self.folder), f"node=={npm.version}")
 
     def _clear(self) -> None:
         # The marker first: a removal that is cut short must leave nothing that looks whole.
@@ -172,23 +192,27 @@ class _Maker:
         arguments = tuple(str(file) if a == FILE else a for a in step.arguments)
         self.run(step.says, self.installer.command(self.environment.python, arguments))
 
-    def run(self, says: str, command: tuple[str, ...]) -> None:
+    def run(
+        self,
+        says: str,
+        command: tuple[str, ...],
+        npm: javascript.Node | None = None,
+    ) -> None:
         self.on_progress(says)
         log = self.environment.log
         before = log.stat().st_size if log.exists() else 0
         status = self.processes.run(
             command,
             cwd=self.environment.cwd or self.environment.folder.parent,
-            environ=self.installer.environ,
+            environ=npm.environ if npm else self.installer.environ,
             log=log,
             hold=self.hold,
         )
         if status != 0:
             said = log.read_bytes()[before:].decode(errors="replace").partition("\n")[2]
-            message, hint = explain(said)
-            if self.installer.offline and not any(
-                sign in said.lower() for sign in (*FULL, *ALTERED)
-            ):
+            message, hint = javascript.explain(said) if npm else explain(said)
+            kept = self.installer.offline and npm is None
+            if kept and not any(sign in said.lower() for sign in (*FULL, *ALTERED)):
                 message, hint = offline(message, self.installer.name)
             if status < 0:
                 message, hint = f"{says} was ended by signal {-status}", None

@@ -78,7 +78,12 @@ def explain(said: str) -> tuple[str, str | None]:
     elif any(sign in lowered for sign in ABSENT):
         message = "the package index has no file of a pinned package for this machine"
         hint = "check that the index is complete (`pip config list`), or pin other versions"
+    return "\n".join([message, *last_lines(said)]), hint
+
+
+def last_lines(said: str) -> list[str]:
+    """The last lines of an installer's output, indented."""
     # pip tells of each attempt, in a line longer than all the rest.
     lines = (line.rstrip() for line in said.splitlines())
     last = [line for line in lines if line and not line.startswith("WARNING: Retrying")][-TAIL:]
-    return "\n".join([message, *(f"  {line}" for line in last)]), hint
+    return [f"  {line}" for line in last]

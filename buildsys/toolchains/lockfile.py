@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 # Their builds differ by platform and by index (`+cpu`, CUDA, macOS), under one version number and
 # with no hash in common: they are pinned by version, and what was installed is recorded instead.
-UNHASHED = frozenset({"torch", "torchvision", "torchaudio"})
+# TensorRT's lie in NVIDIA's own index, and what others have of them fetches them from there.
+UNHASHED = frozenset(
+    {"torch", "torchvision", "torchaudio"}
+    | {"tensorrt-cu12", "tensorrt-cu12-bindings", "tensorrt-cu12-libs"}
+    | {"tensorrt", "tensorrt-cu13", "tensorrt-cu13-bindings", "tensorrt-cu13-libs"}
+)
 
 # Directives of a `.in` file: packages that dependencies ask for and the toolchain does without;
 # a requirement that stands in for what dependencies say of a package.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from buildsys.backends.base import Toolchain
-from buildsys.toolchains import installers
+from buildsys.toolchains import installers, node
 from buildsys.toolchains.errors import ToolchainError, explain
 from buildsys.toolchains.lockfile import overrides, render, tidy, without
 from buildsys.toolchains.processes import LocalProcesses, Processes
@@ -23,6 +23,8 @@ def lock(
     processes: Processes | None = None,
 ) -> str:
     """Resolves `toolchain.requirements` and writes `toolchain.lock`, if that changes it.
+
+    Where the toolchain has packages of npm, their lock is written as well.
 
     The lock is for every platform, with hashes; versions that it pins already stay where they
     still fit, so that to edit one requirement moves no other.
@@ -38,22 +40,54 @@ def lock(
         requirements = toolchain.requirements.read_text()
         before = toolchain.lock.read_text() if toolchain.lock.exists() else ""
         on_progress(f"{name}: resolving {toolchain.requirements.name}")
-        resolved = _resolve(toolchain, requirements, before, environ, processes or LocalProcesses())
+        processes = processes or LocalProcesses()
+        resolved = _resolve(toolchain, requirements, before, environ, processes)
         header = (
             f"Resolved from {toolchain.requirements.name} by `modelbuild toolchain lock {name}`: "
             "edit that file, not this one."
         )
         after = render(tidy(resolved, toolchain.python[0]), header)
-        if after != before:
-            _replace(toolchain.lock, after)
+        changes = [(toolchain.lock, before, after)]
+        if toolchain.node is not None:
+            on_progress(f"{name}: resolving {node.PACKAGE}")
+            changes.append(_node_lock(name, toolchain.node, environ, processes))
+        for file, old, new in changes:
+            if new != old:
+                _replace(file, new)
     except OSError as error:
         raise ToolchainError(name, f"{error.filename}: {error.strerror}") from error
     except configparser.Error as error:
         raise ToolchainError(name, f"pip's settings cannot be read: {error}") from error
-    lines = difflib.unified_diff(
-        before.splitlines(True), after.splitlines(True), "before", "after", n=0
+    return "".join(
+        line
+        for _, old, new in changes
+        for line in difflib.unified_diff(
+            old.splitlines(True), new.splitlines(True), "before", "after", n=0
+        )
     )
-    return "".join(lines)
+
+
+def _node_lock(
+    name: str, manifests: Path, environ: Mapping[str, str], processes: Processes
+) -> tuple[Path, str, str]:
+    """The lock of npm's packages, its text before and after."""
+    lock = manifests / node.LOCK
+    before = lock.read_text() if lock.exists() else ""
+    try:
+        npm = node.find(environ, processes)
+    except node.NoNode as error:
+        raise ToolchainError(name, str(error), error.hint) from error
+    with tempfile.TemporaryDirectory(prefix="modelbuild-lock-") as temporary:
+        folder = Path(temporary)
+        (folder / node.PACKAGE).write_text((manifests / node.PACKAGE).read_text())
+        if before:
+            (folder / node.LOCK).write_text(before)
+        log = folder / "log"
+        status = processes.run(npm.resolve(folder), cwd=folder, environ=npm.environ, log=log)
+        if status != 0:
+            message, hint = node.explain(log.read_text(errors="replace").partition("\n")[2])
+            raise ToolchainError(name, message, hint)
+        return lock, before, (folder / node.LOCK).read_text()
 
 
 def _resolve(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from buildsys.backends.base import Toolchain
-from buildsys.toolchains import installers, interpreters
+from buildsys.toolchains import installers, interpreters, node
 from buildsys.toolchains.environment import FILE, MARKER, Environment, Step, refused
 from buildsys.toolchains.errors import ToolchainError
 from buildsys.toolchains.fingerprint import Fingerprint, host_fingerprint
@@ -66,12 +66,12 @@ class Provisioner:
         self._processes.stop()
 
     def lock_digest(self, name: str) -> str:
-        """sha256, in hex, of a toolchain's lock and the minor version of its Python.
+        """sha256, in hex, of a toolchain's lock (npm's too) and the minor version of its Python.
 
         Raises:
             ToolchainError: There is no such toolchain, or its lock file cannot be read.
         """
-        return self._key(self._lock_text(name), self._minor(name))
+        return self._key(self._lock_text(name) + self._node_text(name), self._minor(name))
 
     def folder(self, name: str) -> Path:
         """Where a toolchain is, or will be."""
@@ -81,7 +81,9 @@ class Provisioner:
         """Files that say what a toolchain is: its lock, and what was written when it was made."""
         wanted = self._toolchain(name)
         lock = self._overrides.get(name) or self._declared(name).lock
-        return [lock, wanted.folder / MARKER, wanted.python]
+        manifests = self._manifests(name)
+        linked = [wanted.node_program] if manifests else []
+        return [lock, *manifests, wanted.folder / MARKER, wanted.python, *linked]
 
     def evidence_requirements(self, file: Path) -> list[Path]:
         """As `evidence`, for an environment made from a requirements file."""
@@ -127,15 +129,21 @@ class Provisioner:
                 return Health(name, State.ABSENT, wanted.folder)
         except ToolchainError as error:
             return Health(name, State.IMPOSSIBLE, None, str(error), error.hint)
-        if interpreters.probe(str(wanted.python), wanted.minor, self._environ, self._processes):
+        broken = self._broken(wanted)
+        if broken is None:
             return Health(name, State.READY, wanted.folder, packages=len(found.installed))
-        return Health(
-            name,
-            State.BROKEN,
-            wanted.folder,
-            f"its Python {wanted.minor} does not start",
-            f"delete {wanted.folder}: the next build makes it anew",
-        )
+        mend = f"delete {wanted.folder}: the next build makes it anew"
+        return Health(name, State.BROKEN, wanted.folder, broken, mend)
+
+    def _broken(self, wanted: Environment) -> str | None:
+        """What of an environment does not start."""
+        python = str(wanted.python)
+        if not interpreters.probe(python, wanted.minor, self._environ, self._processes):
+            return f"its Python {wanted.minor} does not start"
+        command = (str(wanted.node_program), "--version")
+        if wanted.node and self._processes.ask(command, environ=self._environ) is None:
+            return "its Node.js does not start"
+        return None
 
     def installed_requirements(self, file: Path) -> Fingerprint | None:
         """As `installed`, for an environment made from a requirements file."""
@@ -162,7 +170,8 @@ class Provisioner:
 
     def _toolchain(self, name: str) -> Environment:
         digest = self.lock_digest(name)
-        return Environment(name, self._named(name, digest), digest, self._minor(name))
+        folder, declared = self._named(name, digest), self._declared(name)
+        return Environment(name, folder, digest, self._minor(name), node=declared.node)
 
     def _requirements(self, file: Path) -> Environment:
         try:
@@ -224,14 +233,16 @@ class Provisioner:
         on_progress: Callable[[str], None],
         hold: int,
     ) -> Fingerprint:
-        python, installer = self._means(wanted)
-        return wanted.make(steps, python, installer, self._processes, on_progress, hold)
+        python, installer, npm = self._means(wanted)
+        return wanted.make(steps, python, installer, self._processes, on_progress, hold, npm)
 
-    def _means(self, wanted: Environment) -> tuple[interpreters.Found, installers.Installer]:
+    def _means(
+        self, wanted: Environment
+    ) -> tuple[interpreters.Found, installers.Installer, node.Node | None]:
         """What an environment is made with.
 
         Raises:
-            ToolchainError: No fitting Python, or no installer.
+            ToolchainError: No fitting Python, no installer, or no Node.js where it needs one.
         """
         try:
             installer = installers.choose(self._environ, offline=self._offline)
@@ -248,7 +259,11 @@ class Provisioner:
                 f"it needs Python {wanted.minor}, which was not found",
                 f"install it, or run `uv python install {wanted.minor}`",
             )
-        return python, installer
+        try:
+            npm = node.find(self._environ, self._processes) if wanted.node else None
+        except node.NoNode as error:
+            raise ToolchainError(wanted.name, str(error), error.hint) from error
+        return python, installer, npm
 
     def _declared(self, name: str) -> Toolchain:
         if name not in self.toolchains:
@@ -270,6 +285,21 @@ class Provisioner:
                 f"correct `toolchains.{name}.lock`"
                 if name in self._overrides
                 else f"run `modelbuild toolchain lock {name}`",
+            ) from error
+
+    def _manifests(self, name: str) -> list[Path]:
+        folder = self._declared(name).node
+        return [folder / node.PACKAGE, folder / node.LOCK] if folder else []
+
+    def _node_text(self, name: str) -> str:
+        """The text of npm's manifests; empty for a toolchain without JavaScript."""
+        try:
+            return "".join(f"\n# {m.name}\n{m.read_text()}" for m in self._manifests(name))
+        except OSError as error:
+            raise ToolchainError(
+                name,
+                f"{error.filename} cannot be read: {error.strerror}",
+                f"run `modelbuild toolchain lock {name}`",
             ) from error
 
     def _named(self, name: str, digest: str) -> Path:

@@ -49,6 +49,8 @@ class FakeProcesses:
             return 1
         if "venv" in command:
             self._venv(Path(command[-1]))
+        elif Path(command[0]).name == "npm":
+            self._npm(command[1], Path(command[command.index("--prefix") + 1]))
         else:
             self._install(tuple(command))
         return 0
@@ -67,6 +69,17 @@ class FakeProcesses:
     def _venv(self, folder: Path) -> None:
         (folder / "bin").mkdir(parents=True)
         (folder / "bin" / "python").write_text("")
+
+    def _npm(self, verb: str, folder: Path) -> None:
+        wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+        packages = {f"node_modules/{n}": {"version": version} for n, version in wanted.items()}
+        text = json.dumps({"packages": packages})
+        if verb == "ci":
+            assert (folder / "package-lock.json").exists()
+            (folder / "node_modules").mkdir()
+            (folder / "node_modules" / ".package-lock.json").write_text(text)
+        else:
+            (folder / "package-lock.json").write_text(text)
 
     def _install(self, command: tuple[str, ...]) -> None:
         folder = Path(command[command.index("--python") + 1]).parent.parent

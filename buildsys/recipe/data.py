@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
-from buildsys.recipe.part import EntryPoint, FilePath, Number, Part, PortName, fault
+from buildsys.recipe.part import EntryPoint, FilePath, Part, PortName
+from buildsys.recipe.preprocess import Preprocess
 
 
 class PythonSource(Part):
@@ -17,64 +18,6 @@ class PythonSource(Part):
         "the first axis of each being the samples: `module:callable`, relative to the recipe.",
         examples=["data:load"],
     )
-
-
-class Preprocess(Part):
-    """How a picture becomes an array: decoded, resized, scaled, normalised, laid out."""
-
-    size: Annotated[
-        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)
-    ] = Field(description="Height and width of the array, in pixels.", examples=[[224, 224]])
-    fit: Literal["crop", "stretch", "pad"] = Field(
-        default="crop",
-        description="How a picture of another shape is made to fit: `crop` scales it to cover the "
-        "size and cuts the middle out, `stretch` changes its proportions, `pad` scales it to lie "
-        "within the size and fills the rest with black.",
-    )
-    crop_fraction: Number = Field(
-        default=1.0,
-        description="For `crop`: the part of each scaled side that is kept; 0.875 gives the usual "
-        "256 to 224.",
-    )
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
-        default="bilinear", description="How pixels are resampled."
-    )
-    color: Literal["rgb", "bgr", "gray"] = Field(
-        default="rgb", description="The channels, in order."
-    )
-    scale: Number = Field(
-        default=1 / 255, description="What pixel values (0 to 255) are multiplied with."
-    )
-    mean: Annotated[tuple[Number, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Subtracted after scaling: one number, or one a channel.",
-        examples=[[0.485, 0.456, 0.406]],
-    )
-    std: Annotated[tuple[Number, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Divided by after that: one number, or one a channel.",
-        examples=[[0.229, 0.224, 0.225]],
-    )
-    layout: Literal["NCHW", "NHWC"] = Field(
-        default="NCHW", description="The order of the axes of the array."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not 0 < self.crop_fraction <= 1:
-            raise fault("`crop_fraction` must be above 0 and at most 1", None, "crop_fraction")
-        channels = 1 if self.color == "gray" else 3
-        for name in ("mean", "std"):
-            values = getattr(self, name)
-            if values and len(values) not in (1, channels):
-                raise fault(
-                    f"`{name}` has {len(values)} numbers for {channels} channels",
-                    f"give one number, or {channels}",
-                    name,
-                )
-        if 0 in self.std:
-            raise fault("a standard deviation of 0 cannot be divided by", None, "std")
-        return self
 
 
 def _kind_of_source(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.document import Key, Node, Path_, follow
 from buildsys.recipe.hints import did_you_mean, nearest
-from buildsys.recipe.part import ENTRY_POINT, NAME, PATH, PORT, PROJECT, RELEASE, SYMBOL
+from buildsys.recipe.part import ENTRY_POINT, NAME, PATH, PORT, PROJECT, RELEASE, SYMBOL, TEXT_LINE
 from buildsys.recipe.position import Position
 from buildsys.recipe.schema import properties
 
@@ -39,6 +39,7 @@ _PATTERNS = {
     SYMBOL: ("is no symbol", "letters, digits and `_`, not a digit first"),
     ENTRY_POINT: ("is not `module:callable`", "for example `model:build`"),
     PATH: ("is no path", "it must not be empty"),
+    TEXT_LINE: ("is no name of a class", "it is one line, and not empty"),
 }
 _TRUTH = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 

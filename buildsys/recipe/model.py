@@ -17,7 +17,10 @@ from pydantic import (
 
 from buildsys.recipe.hints import did_you_mean
 from buildsys.recipe.part import (
+    NOT_EMPTY,
+    SOME,
     SYMBOL,
+    TEXT_LINE,
     EntryPoint,
     FilePath,
     Name,
@@ -30,6 +33,7 @@ from buildsys.recipe.part import (
     misplaced,
     one_of_required,
 )
+from buildsys.recipe.preprocess import Preprocess
 from buildsys.recipe.shape import checked_size
 
 Dtype = Literal["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"]
@@ -144,6 +148,12 @@ class Port(Part):
         description="What the axes mean, a letter an axis.",
         examples=["NCHW"],
     )
+    preprocess: Preprocess | None = Field(
+        default=None,
+        description="How a picture becomes this input, for apps to read: it is told in the io "
+        "contract and inside of artifacts that can carry it, and changes no number.",
+        examples=[{"size": [224, 224], "mean": [0.5], "std": [0.5]}],
+    )
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -162,7 +172,15 @@ class Port(Part):
         if self.layout is not None and len(self.layout) != len(self.shape):
             message = f"`{self.layout}` has {len(self.layout)} letters for {len(self.shape)} axes"
             raise fault(message, None, "layout")
+        if self.preprocess is not None:
+            self.preprocess.fits(self.shape, self.layout)
         return self
+
+
+def _kind_of_labels(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<file>"
+    return "<list>" if isinstance(value, list | tuple) else None
 
 
 class OutputPort(Part):
@@ -170,6 +188,25 @@ class OutputPort(Part):
 
     layout: str | None = Field(
         default=None, pattern=r"^[A-Z]+$", description="What the axes mean, a letter an axis."
+    )
+    labels: (
+        Annotated[
+            Annotated[FilePath, Tag("<file>")]
+            | Annotated[
+                tuple[Annotated[str, Field(pattern=TEXT_LINE)], ...], SOME, NOT_EMPTY, Tag("<list>")
+            ],
+            Discriminator(
+                _kind_of_labels,
+                custom_error_type="recipe_choice",
+                custom_error_message="a list of names, or a file with one name a line",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The names of the classes along the last axis, in order: a list, or a text file "
+        "(UTF-8) with one name a line. Told like `preprocess`.",
+        examples=[["cat", "dog"], "labels.txt"],
     )
 
 

@@ -14,6 +14,7 @@ PORT = r"^[^\s]+$"
 SYMBOL = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ENTRY_POINT = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 PATH = r"\S"
+TEXT_LINE = r"^[^\r\n]*\S[^\r\n]*$"
 
 Name = Annotated[str, Field(pattern=NAME)]
 """A name that labels are made of."""

@@ -41,6 +41,7 @@ _FILES = (
     _FileField(("models", "*", "source", "torchscript"), "TorchScript file"),
     _FileField(("models", "*", "source", "exported"), "ExportedProgram"),
     _FileField(("models", "*", "source", "onnx"), "ONNX file"),
+    _FileField(("models", "*", "outputs", "*", "labels"), "file of labels"),
     _FileField(("models", "*", "environment", "requirements"), "requirements file"),
     _FileField(
         ("datasets", "*", "source"),

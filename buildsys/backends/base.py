@@ -6,7 +6,7 @@ toolchain provisioner read it; nothing here imports a converter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -46,10 +46,82 @@ class Runtime:
     Attributes:
         toolchain: Name of the toolchain that holds the runtime.
         module: Module in the backend's folder with `load(path, io, threads)`; see `kit.measure`.
+        available: Why it cannot run on this machine, or `None`. Called by the planner; artifacts are
+            then made all the same, and `unverified` for that reason.
+        resources: What it needs, while it runs, of what a machine has few of; as `Rule.resources`.
     """
 
     toolchain: str
     module: str = "runtime"
+    available: Callable[[], str | None] = lambda: None
+    resources: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def asks_machine(self) -> bool:
+        """Whether it looks at this machine before it says that it can run."""
+        return self.available is not Runtime.available
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a package around another artifact is checked where nothing here runs the package.
+
+    The step is given the package (`artifact`, `io`) and what it was made from (`contained`). It finds
+    the latter within, byte for byte, compares all that the package says with it, and writes
+    `check.json`: `{"reason": what was checked, and what was not}`. The package is then gated by the
+    contained artifact's own figures, and is `checked` where they hold.
+
+    Attributes:
+        toolchain: Where it runs.
+        worker: `module:function` inside the backend's folder.
+    """
+
+    toolchain: str
+    worker: str
+
+
+Ports = Sequence[Mapping[str, Any]]
+"""A model's inputs: `name`, `shape`, `dtype`, `dims` (symbol to `min`, `max`, `example`), `range`,
+`layout`."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a format cannot be made of a model with some options.
+
+    Attributes:
+        message: What is wrong; the model's name is put before it.
+        hint: The way out, as an imperative.
+        option: The option at fault, or `None` for the entry itself.
+    """
+
+    message: str
+    hint: str | None = None
+    option: str | None = None
+
+
+def varying(ports: Ports) -> dict[str, Mapping[str, int]]:
+    """Symbols of a model's inputs that may really vary, each to its `min`, `max` and `example`."""
+    return {
+        symbol: dim
+        for port in ports
+        for symbol, dim in port["dims"].items()
+        if dim["min"] < dim["max"]
+    }
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """What writes an io contract into finished artifacts of a format, and reads it back.
+
+    Attributes:
+        toolchain: Where it runs.
+        worker: `module:function` inside the backend's folder. It gets `artifact` and `io`, calls
+            `kit.description.described`, and writes both again; numbers and names stay as they are.
+    """
+
+    toolchain: str
+    worker: str
 
 
 @dataclass(frozen=True)
@@ -64,11 +136,22 @@ class Format:
         schemes: Quantization schemes it can take.
         runtime: What runs it, or `None` where nothing here does.
         unverified: Why it is not run, where `runtime` is `None`.
-        dynamic: Whether artifacts keep dynamic sizes; else sizes are fixed at `example`.
+        dynamic: Whether artifacts keep dynamic sizes; else sizes are fixed at `example`, and `plan`
+            says so.
+        opens: The option that keeps dynamic sizes where the format fixes them by default.
+        refuses: Says what the backend cannot do, or would do nothing for, from a model's inputs and
+            an entry's options alone; the recipe is then in error before anything runs.
         deployable: Whether a target may ask for it.
+        unrun: Why nothing here runs what these options make, though `runtime` runs the others; such
+            an artifact is `unverified` with that reason. `None` where it is run.
         numeric: Whether it computes the model's outputs. What does not (a package, a listing) has
             nothing to be compared with the original: it has no measurement, the original is not run
             for it, and it is `unverified` with the format's reason.
+        carrier: What puts preprocessing and labels inside of its artifacts; `None` where they have
+            no place for them, and `io.json` alone tells.
+        check: For a package around another artifact, where nothing runs the package itself.
+        legacy: Why nothing new should be built on it, and what to take instead; plans, builds and
+            reports say so. Empty for all that is maintained.
     """
 
     name: str
@@ -81,6 +164,16 @@ class Format:
     dynamic: bool = True
     deployable: bool = True
     numeric: bool = True
+    unrun: Callable[[Mapping[str, Any]], str | None] = lambda _: None
+    carrier: Carrier | None = None
+    check: Check | None = None
+    opens: str | None = None
+    refuses: Callable[[Ports, Mapping[str, Any]], Refusal | None] | None = None
+    legacy: str = ""
+
+    def keeps_sizes(self, options: Mapping[str, Any]) -> bool:
+        """Whether an artifact with these options keeps dynamic sizes."""
+        return self.dynamic or (self.opens is not None and bool(options[self.opens]))
 
 
 @dataclass(frozen=True)
@@ -107,6 +200,9 @@ class Rule:
         schemes: Schemes it makes in this one step, beside the unquantized artifact; for a rule
             whose `takes` and `gives` are the same format: the schemes it quantizes to.
         route: The word for this way in a recipe's `route:`, where there is a choice.
+        when: Whether a deployable's options ask for this step. It then refines what a route has
+            made: `takes` and `gives` are one format, no route goes through it, and it stands before
+            whatever quantizes. Several stand in the order in which they are declared.
         methods: Values of a model's `capture:` for which the rule serves; empty: all.
         cost: Relative; the planner takes the cheapest route.
         needs: Options imposed on the step before it, for example `{"dynamic": False}`.
@@ -117,8 +213,16 @@ class Rule:
             backend's README says what was tried, and the report says so of each deployable.
         user_code: Whether the model's own Python code runs in it (what it reads is discovered).
         available: Why it cannot run on this machine, or `None`. Called by the planner.
+        machine: What of this machine decides the bytes that it makes (a GPU, its driver): it enters
+            the key, and the step is told as `machine`. `None` where nothing does.
         resources: How much it needs, while it runs, of what a machine has few of: `{"gpu": 1}`. The
             user's settings say how many there are.
+        ships: Files of the backend's folder, other than its modules, that the step puts into what it
+            makes: they are its implementation as the modules are.
+        told: Which parts of the io contract that only the recipe knows (`preprocess`, `labels`) this
+            step is told, by the format's options as they are given; they then enter its key. Most
+            steps need none: what an app does before and after is written into the finished artifact
+            by the format's `carrier`.
     """
 
     name: str
@@ -128,6 +232,7 @@ class Rule:
     worker: str
     schemes: tuple[str, ...] = ()
     route: str | None = None
+    when: Callable[[Mapping[str, Any]], bool] | None = None
     methods: tuple[str, ...] = ()
     cost: float = 1.0
     needs: Mapping[str, Any] = field(default_factory=dict)
@@ -136,17 +241,30 @@ class Rule:
     reproducible: bool = True
     user_code: bool = False
     available: Callable[[], str | None] = lambda: None
+    machine: Callable[[], Mapping[str, str]] | None = None
     resources: Mapping[str, int] = field(default_factory=dict)
+    told: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
+    ships: tuple[str, ...] = ()
 
     @property
     def asks_machine(self) -> bool:
-        """Whether it looks at this machine before it says that it can run."""
-        return self.available is not Rule.available
+        """Whether it looks at this machine before it says that it can run, or for its key."""
+        return self.available is not Rule.available or self.machine is not None
 
     @property
     def quantizes(self) -> bool:
         """Whether this step takes a finished artifact and makes a smaller one of the same format."""
-        return self.takes == (self.gives,)
+        return self.takes == (self.gives,) and not self.refines
+
+    @property
+    def refines(self) -> bool:
+        """Whether it is a step of its own that only options ask for."""
+        return self.when is not None
+
+    @property
+    def makes(self) -> bool:
+        """Whether it makes its format from something else."""
+        return not (self.quantizes or self.refines)
 
 
 @dataclass(frozen=True)
@@ -159,6 +277,9 @@ class Toolchain:
         requirements: What `modelbuild toolchain lock` resolves into the lock.
         python: Minor versions of CPython the lock is valid for, best first.
         about: One line for `toolchain list`.
+        node: A folder with `package.json` (exact versions) and `package-lock.json`, where the
+            toolchain runs JavaScript: npm installs what they say into its `node_modules`, and
+            Node.js is linked as its `bin/node`.
     """
 
     name: str
@@ -166,6 +287,7 @@ class Toolchain:
     requirements: Path
     python: tuple[str, ...] = ("3.11",)
     about: str = ""
+    node: Path | None = None
 
 
 @dataclass(frozen=True)

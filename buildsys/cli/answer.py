@@ -260,14 +260,19 @@ def _young(seen: Stat, moment: int) -> bool:
 
 
 def _asks_machine(session: Session, graph: ActionGraph) -> bool:
-    """Whether a rule looks at this machine by itself (a GPU, a Mac): no stat tells of that."""
+    """Whether a rule or a runtime looks at this machine by itself (a GPU, a Mac): no stat tells of it."""
     asking = {rule.name for _, rule in session.catalog.rules if rule.asks_machine}
-    return any(action.rule in asking for action in graph.actions.values())
+    formats = session.catalog.formats
+    runtimes = (formats[d.format].runtime for d in graph.deployables if d.format in formats)
+    return any(action.rule in asking for action in graph.actions.values()) or any(
+        runtime is not None and runtime.asks_machine for runtime in runtimes
+    )
 
 
 def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
     """What was read past the memo: the recipe, this program, environments, what was placed."""
     from buildsys import settings
+    from buildsys.engine.walk import SOURCES
 
     recipe = session.recipe
     yield from map(str, recipe.files)
@@ -286,7 +291,7 @@ def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
         for root, folders, names in os.walk(backend.folder):
             folders[:] = [name for name in folders if name != "__pycache__"]
             yield root
-            yield from (os.path.join(root, name) for name in names if name.endswith(".py"))
+            yield from (os.path.join(root, name) for name in names if name.endswith(SOURCES))
     # What is installed beside us: packages with backends, numpy, all of environment `host`.
     yield from (path for path in sys.path if path and os.path.isdir(path))
     for environment in {a.environment for a in graph.actions.values() if a.environment}:

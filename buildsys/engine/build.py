@@ -739,15 +739,14 @@ class Coordinator:
         self._run.executed.append(action.id)
         if failed.log is not None:
             self._run.logs[action.id] = failed.log
-        self._tell("error", failed.message, action)
+        self._tell("error", failed.message, action, hint=failed.hint, instead=list(action.instead))
         self._settle(action)
 
     # Telling
 
-    def _tell(self, severity: str, message: str, action: Action) -> None:
-        self._tell_of(
-            "diagnostic", {"severity": severity, "message": message, **self._fields(action)}
-        )
+    def _tell(self, severity: str, message: str, action: Action, **more: Any) -> None:
+        said = {"severity": severity, "message": message, **more, **self._fields(action)}
+        self._tell_of("diagnostic", said)
 
     def _tell_of(self, event: str, fields: dict[str, Any]) -> None:
         at = round(time.monotonic() - self._began, 6)

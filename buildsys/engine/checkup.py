@@ -129,7 +129,7 @@ def _hindrance(
     catalog: Catalog, name: str, made: Iterable[str], found: Mapping[str, Health]
 ) -> str:
     """Why no way leads to a format: the first thing that is wrong on the way."""
-    rules = [rule for _, rule in catalog.rules if rule.gives == name and not rule.quantizes]
+    rules = [rule for _, rule in catalog.rules if rule.gives == name and rule.makes]
     for rule in rules:
         wrong = _wrong(rule, found)
         if wrong is not None:
@@ -146,7 +146,7 @@ def _wrong(rule: Rule, found: Mapping[str, Health]) -> str | None:
 def _cannot_run(declared: Format, found: Mapping[str, Health]) -> str | None:
     if declared.runtime is None:
         return declared.unverified
-    return _lacking(declared.runtime.toolchain, found)
+    return declared.runtime.available() or _lacking(declared.runtime.toolchain, found)
 
 
 def _lacking(toolchain: str, found: Mapping[str, Health]) -> str | None:

@@ -39,6 +39,8 @@ class Positions:
             "method": (*model, "capture"),
             "ports": (*model, "inputs", *rest),
             "outputs": (*model, "outputs"),
+            "preprocess": (*model, "inputs", *rest[:1], "preprocess", *rest[1:]),
+            "labels": (*model, "outputs", *rest[:1], "labels"),
             "metric": (*model, "evaluate", "metric"),
             "scheme": (*profile, "scheme"),
             "quantization": (*profile, *rest),

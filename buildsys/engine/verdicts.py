@@ -46,7 +46,7 @@ class Verdict:
         gates: Each bound with its value.
         measurement: The figures, as in `measurement.json`.
         io: The io contract, as in `io.json`.
-        notes: What the steps on its way want said.
+        notes: What the steps on its way want said, and that its format is legacy.
         baseline_bytes: Size of the unquantized artifact, where it was built.
         locks: Digest of the lock by toolchain on its route.
         log: The log of the step that failed, or of the one that made the artifact.
@@ -100,6 +100,7 @@ class Judge:
             return stopped
         artifact = self._stored(deployable.artifact)
         measurement = self._json(deployable.measurement)
+        checked = self._json(deployable.check)
         baseline = self._stored(deployable.baseline)
         gates = self._gates(deployable, artifact, measurement, baseline)
         failed = [gate for gate in gates if not gate.passed]
@@ -108,6 +109,8 @@ class Judge:
             status, reason = Status.REJECTED, "; ".join(describe(gate) for gate in failed)
         elif measurement is None or artifact is None:
             status, reason = Status.UNVERIFIED, deployable.unverified
+        elif checked is not None:
+            status, reason = Status.CHECKED, checked["reason"]
         return Verdict(
             deployable=deployable,
             status=status,
@@ -189,6 +192,8 @@ class Judge:
             trace = self._run.trace(name)
             for note in trace.notes if trace else ():
                 notes[note] = None
+        if deployable.legacy:
+            notes[deployable.legacy] = None
         return tuple(notes)
 
     def _locks(self, actions: list[str]) -> dict[str, str]:
@@ -204,6 +209,8 @@ class Judge:
 def describe(gate: Gate) -> str:
     """A failed bound in words, with the least bound that would have passed."""
     where = f" of {gate.output}" if gate.output else ""
+    if gate.at:
+        where += f" at {', '.join(f'{symbol} = {size}' for symbol, size in gate.at.items())}"
     if gate.value is None:
         return f"{gate.bound}{where}: {gate.reason}"
     text = f"{gate.bound}{where} is {gate.value:.3g}, the bound is {gate.limit:.3g}"

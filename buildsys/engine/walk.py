@@ -15,6 +15,9 @@ from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.store import Index, Memo, Store, Trace
 from buildsys.toolchains import worker_host
 
+SOURCES = (".py", ".mjs", ".html")
+"""What workers are written in, and what they write out."""
+
 LOST = "its stored output is gone"
 NOT_NEEDED = "its stored output is gone, and nothing needs it"
 TWIN = "another action may turn out to be the same"
@@ -233,7 +236,7 @@ class Walk:
             rows = []
             self.memo.load(*(source for source in sources if source.is_dir()))
             for source in sources:
-                for file in sorted(source.glob("**/*.py")) if source.is_dir() else [source]:
+                for file in _sources(source) if source.is_dir() else [source]:
                     if file.name != "rules.py":
                         name = file.relative_to(source.parent).as_posix()
                         rows.append([name, self.memo.digest(file)])
@@ -291,7 +294,7 @@ class Walk:
 
 
 def roots(deployables: Iterable[Deployable]) -> set[str]:
-    """The actions whose very files verdicts need: artifacts, io contracts, figures."""
+    """The actions whose very files verdicts need: artifacts, io contracts, figures, checks."""
     found = set()
     for deployable in deployables:
         for ref in (
@@ -299,7 +302,12 @@ def roots(deployables: Iterable[Deployable]) -> set[str]:
             deployable.io,
             deployable.measurement,
             deployable.baseline_run,
+            deployable.check,
         ):
             if ref is not None:
                 found.add(ref.action)
     return found
+
+
+def _sources(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("**/*") if file.suffix in SOURCES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from buildsys.backends.base import Backend, Output, Rule
+from buildsys.backends.base import Backend, Output, Rule, Runtime
 from buildsys.planner.catalog import BUILT_IN, Catalog
 from buildsys.planner.graph import Action, ActionGraph, Input, Worker
 from buildsys.planner.structure import Structures
@@ -59,6 +59,12 @@ class GraphBuilder:
             self._unavailable[id(rule)] = rule.available()
         return self._unavailable[id(rule)]
 
+    def cannot_run(self, runtime: Runtime) -> str | None:
+        """Why this machine has no use of a runtime; asked once a runtime and graph."""
+        if id(runtime) not in self._unavailable:
+            self._unavailable[id(runtime)] = runtime.available()
+        return self._unavailable[id(runtime)]
+
     def add(
         self,
         rule: str,
@@ -74,6 +80,7 @@ class GraphBuilder:
         asked: tuple[str | int, ...] = (),
         unavailable: str | None = None,
         resources: Mapping[str, int] = MappingProxyType({}),
+        instead: tuple[str, ...] = (),
     ) -> str:
         """Adds an action, or finds the one that is the same step; gives its id.
 
@@ -110,6 +117,7 @@ class GraphBuilder:
             unavailable=unavailable,
             resources=resources,
             number=len(self.graph.actions),
+            instead=instead,
         )
         self._by_structure[digest] = name
         return name
@@ -123,7 +131,7 @@ def rule_worker(backend: Backend, rule: Rule | None = None, function: str | None
     name = rule.worker if rule is not None else function
     if name is None:
         raise ValueError("a worker needs a rule or a function")
-    return _worker(name, backend.name, backend.folder)
+    return _worker(name, backend.name, backend.folder, rule.ships if rule is not None else ())
 
 
 def kit_worker(backend: Backend, function: str) -> Worker:
@@ -132,8 +140,9 @@ def kit_worker(backend: Backend, function: str) -> Worker:
 
 
 @cache
-def _worker(function: str, backend: str, folder: Path) -> Worker:
-    return Worker(function, backend, folder, (folder, KIT, WORKER_HOST))
+def _worker(function: str, backend: str, folder: Path, ships: tuple[str, ...] = ()) -> Worker:
+    shipped = (folder / name for name in ships)
+    return Worker(function, backend, folder, (folder, KIT, WORKER_HOST, *shipped))
 
 
 @cache

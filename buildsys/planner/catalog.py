@@ -77,6 +77,15 @@ class Catalog:
         return tuple((b, r) for b in self.backends for r in b.rules)
 
     @cached_property
+    def refiners(self) -> dict[str, tuple[tuple[Backend, Rule], ...]]:
+        """The rules that only options ask for, by the format that they refine."""
+        found: dict[str, tuple[tuple[Backend, Rule], ...]] = {}
+        for backend, rule in self.rules:
+            if rule.refines:
+                found[rule.gives] = (*found.get(rule.gives, ()), (backend, rule))
+        return found
+
+    @cached_property
     def toolchains(self) -> dict[str, Toolchain]:
         """Toolchains by name."""
         return {t.name: t for b in self.backends for t in b.toolchains}

@@ -10,8 +10,9 @@ from typing import Any
 from buildsys.backends import base
 from buildsys.planner import data
 from buildsys.planner.builder import GraphBuilder, rule_worker
+from buildsys.planner.describing import told
 from buildsys.planner.graph import Input, OutputRef
-from buildsys.planner.routes import Step
+from buildsys.planner.routes import Step, without
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
@@ -20,10 +21,17 @@ ARTIFACT, IO = "artifact", "io"
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a route ends in: an artifact and its io contract."""
+    """What a route ends in: an artifact and its io contract.
+
+    Attributes:
+        artifact: The artifact.
+        io: Its contract.
+        taken: What the last step was given, where that was an artifact.
+    """
 
     artifact: OutputRef
     io: OutputRef
+    taken: Artifact | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ def follow(
     inputs: dict[str, Input] = dict(source.files)
     imposed = [step.rule.needs for step in steps[1:]] + [{}]
     action = ""
+    taken: Artifact | None = None
     for number, step in enumerate(steps):
         rule = step.rule
         declared = builder.catalog.formats[rule.gives]
@@ -66,6 +75,8 @@ def follow(
         # An intermediate is made with its format's defaults, as a deployable without options is:
         # then the two are one step.
         given = goal.options if last else builder.defaults(rule.gives)
+        if number:
+            taken = Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO))
         options: dict[str, Any] = {
             "ports": source.ports,
             "outputs": source.outputs,
@@ -85,8 +96,13 @@ def follow(
                 "model": source.name,
                 "version": recipe.spec.release or "",
             }
+        if rule.machine is not None:
+            options["machine"] = dict(rule.machine())
         if rule.quantizes and goal.profile is not None:
             inputs |= _quantization(builder, recipe, source, goal.profile, options)
+        parts = rule.told(given) if last else ()
+        if parts:
+            inputs |= told(source, parts, options)
         action = builder.add(
             rule.name,
             rule_worker(step.backend, rule),
@@ -99,11 +115,14 @@ def follow(
             slot=goal.slot if last else source.name,
             unavailable=builder.unavailable(rule),
             resources=rule.resources,
+            instead=without(builder.catalog, source.state, source.method, rule)
+            if number and not rule.quantizes
+            else (),
         )
         if not last:
             builder.begun[begun] = action
         inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
-    return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO))
+    return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO), taken)
 
 
 @cache

@@ -72,6 +72,7 @@ class Action:
         unavailable: Why this machine cannot do it, or `None`.
         resources: How much it needs of named resources (`gpu`, `macos`) while it runs.
         number: Its place in the graph's order.
+        instead: For a conversion: what the model can be had as without it.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Action:
     unavailable: str | None = None
     number: int = 0
     resources: Mapping[str, int] = field(default_factory=dict)
+    instead: tuple[str, ...] = ()
 
     def upstream(self) -> list[str]:
         """The ids of the actions whose outputs it takes."""
@@ -110,6 +112,7 @@ class Deployable:
         artifact: The output that holds it.
         io: Its io contract.
         measurement: Its figures, or `None` where nothing runs the format here.
+        check: What the check of a package says, where nothing here runs the package itself.
         unverified: Why there is no measurement.
         baseline: The unquantized artifact of the same format, where the graph has it.
         baseline_run: That artifact's measurement, where it is needed for a bound.
@@ -117,6 +120,8 @@ class Deployable:
         bounds: Its bounds.
         actions: Ids of all actions below it.
         place: Its entry in the recipe.
+        notices: What is known of it beforehand and users must be told.
+        legacy: Why its format is legacy, and what to take instead; or empty.
     """
 
     label: str
@@ -140,6 +145,9 @@ class Deployable:
     bounds: Mapping[str, float]
     actions: tuple[str, ...]
     place: tuple[str | int, ...]
+    notices: tuple[str, ...] = ()
+    check: OutputRef | None = None
+    legacy: str = ""
 
 
 @dataclass

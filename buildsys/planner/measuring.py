@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from buildsys.backends import base
 from buildsys.planner import data
@@ -14,6 +16,10 @@ from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
 LATENCY = {"warmup": 5, "runs": 50}
+SIZES = base.Output("sizes", "sizes.npz")
+EXTREMES = base.Output("extremes", "extremes.npz")
+RunsOn = tuple[dict[str, Input], tuple[base.Output, ...]]
+"""Inputs and outputs of a step that runs something."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,17 @@ class Reference:
         outputs: The original's outputs for them.
         evaluation: The evaluation's data, or `None` without an evaluation.
         evaluated: The original's outputs for that.
+        sizes: What the original was fed at the smallest and the largest sizes, or `None` where no
+            size varies.
+        extremes: Its outputs for that.
     """
 
     samples: OutputRef
     outputs: OutputRef
     evaluation: OutputRef | None
     evaluated: OutputRef | None
+    sizes: OutputRef | None = None
+    extremes: OutputRef | None = None
 
 
 def measure(
@@ -40,21 +51,28 @@ def measure(
     format_name: str,
     made: Artifact,
     label: str,
+    options: Mapping[str, Any],
 ) -> OutputRef | None:
     """Adds what measures an artifact; gives its figures, or `None` where there can be none.
 
     There are none where nothing runs the format, and none of what computes no outputs.
     """
     declared = builder.catalog.formats[format_name]
-    if declared.runtime is None or not declared.numeric:
+    if declared.runtime is None or not declared.numeric or builder.cannot_run(declared.runtime):
         return None
     reference = reference_of(builder, recipe, source)
-    run = _run(builder, source, format_name, made, reference.samples, reference.evaluation, label)
+    keeps = declared.keeps_sizes(options)
+    sizes = reference.sizes if keeps else None
+    inputs_outputs = _runs_on(reference.samples, reference.evaluation, sizes)
+    run = _run(builder, source, format_name, made, inputs_outputs, label, keeps)
     inputs: dict[str, Input] = {
         "got": OutputRef(run, "samples"),
         "reference": reference.outputs,
         "run": OutputRef(run, "run"),
     }
+    if sizes is not None and reference.extremes is not None:
+        inputs["got_extremes"] = OutputRef(run, "extremes")
+        inputs["reference_extremes"] = reference.extremes
     metric: str | None = None
     if reference.evaluation is not None and reference.evaluated is not None:
         inputs["got_evaluation"] = OutputRef(run, "evaluation")
@@ -74,6 +92,30 @@ def measure(
         slot=label,
     )
     return OutputRef(action, "measurement")
+
+
+def check(
+    builder: GraphBuilder, source: ModelSource, format_name: str, made: Artifact, label: str
+) -> OutputRef | None:
+    """Adds the check of a package around another artifact; `None` where the format has none."""
+    declared = builder.catalog.formats[format_name]
+    if declared.check is None or made.taken is None:
+        return None
+    inputs: dict[str, Input] = {
+        ARTIFACT: made.artifact,
+        IO: made.io,
+        "contained": made.taken.artifact,
+    }
+    action = builder.add(
+        f"{format_name}.check",
+        rule_worker(builder.catalog.backend_of(format_name), function=declared.check.worker),
+        environment=declared.check.toolchain,
+        inputs=inputs,
+        options={"ports": source.ports},
+        outputs=(base.Output("check", "check.json"),),
+        slot=label,
+    )
+    return OutputRef(action, "check")
 
 
 def check_original(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> OutputRef:
@@ -99,8 +141,11 @@ def check_original(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -
 def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> Reference:
     """Runs the original itself, not its capture: an error of capturing would be on both sides."""
     samples, evaluation = data.samples(builder, recipe, source)
+    inputs, outputs = _runs_on(samples, evaluation)
+    varies = bool(base.varying(source.ports))
+    if varies:
+        outputs = (*outputs, SIZES, EXTREMES)
     if source.state == "source:factory":
-        inputs, outputs = _runs_on(samples, evaluation)
         action = builder.add(
             "torch.reference",
             rule_worker(builder.catalog.backend_of("torchscript"), function="worker:reference"),
@@ -123,20 +168,30 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
         steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
         goal = Goal(kind, builder.defaults(kind), source.name, source.place)
         original = follow(builder, recipe, source, steps, goal)
-        action = _run(builder, source, kind, original, samples, evaluation, source.name)
+        action = _run(builder, source, kind, original, (inputs, outputs), source.name, True)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
-    return Reference(samples, OutputRef(action, "samples"), evaluation, evaluated)
+    return Reference(
+        samples,
+        OutputRef(action, "samples"),
+        evaluation,
+        evaluated,
+        OutputRef(action, SIZES.name) if varies else None,
+        OutputRef(action, EXTREMES.name) if varies else None,
+    )
 
 
 def _runs_on(
-    samples: OutputRef, evaluation: OutputRef | None
-) -> tuple[dict[str, Input], tuple[base.Output, ...]]:
+    samples: OutputRef, evaluation: OutputRef | None, sizes: OutputRef | None = None
+) -> RunsOn:
     """Inputs and outputs of every step that runs something on the samples."""
     inputs: dict[str, Input] = {"samples": samples}
     outputs = [base.Output("samples", "samples.npz"), base.Output("run", "run.json")]
     if evaluation is not None:
         inputs["evaluation"] = evaluation
         outputs.append(base.Output("evaluation", "evaluation.npz"))
+    if sizes is not None:
+        inputs[SIZES.name] = sizes
+        outputs.append(EXTREMES)
     return inputs, tuple(outputs)
 
 
@@ -145,16 +200,16 @@ def _run(
     source: ModelSource,
     format_name: str,
     made: Artifact,
-    samples: OutputRef,
-    evaluation: OutputRef | None,
+    runs_on: RunsOn,
     slot: str,
+    dynamic: bool,
 ) -> str:
     """Adds the action that runs an artifact on the samples and the evaluation's data."""
     declared = builder.catalog.formats[format_name]
     if declared.runtime is None:
         raise ValueError(f"{format_name} has no runtime")
     backend = builder.catalog.backend_of(format_name)
-    inputs, outputs = _runs_on(samples, evaluation)
+    inputs, outputs = runs_on
     return builder.add(
         f"{format_name}.run",
         kit_worker(backend, "measure:run_artifact"),
@@ -163,10 +218,12 @@ def _run(
         options={
             "ports": source.ports,
             "outputs": source.outputs,
-            "dynamic": declared.dynamic,
+            "dynamic": dynamic,
             "runtime_module": f"{backend.name}.{declared.runtime.module}",
             "latency": LATENCY,
         },
         outputs=outputs,
+        origin=source.place,
         slot=slot,
+        resources=declared.runtime.resources,
     )

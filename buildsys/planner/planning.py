@@ -7,12 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from buildsys.backends.base import Format
 from buildsys.planner.builder import GraphBuilder, NotInGraph
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
+from buildsys.planner.describing import Described, describe
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
-from buildsys.planner.measuring import check_original, measure
-from buildsys.planner.routes import NoRoute, Step, cheapest
+from buildsys.planner.measuring import check, check_original, measure
+from buildsys.planner.notices import notices
+from buildsys.planner.routes import NoRoute, Step, cheapest, refined, refiners
 from buildsys.planner.selectors import select
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
@@ -125,9 +128,31 @@ class Planning:
         )
         self._check_read(entry, steps)
         options = self._given_options(entry)
+        steps = refined(self._catalog, steps, item.format, options)
         goal = Goal(item.format, options, entry.label, entry.place, item.quantization)
-        made = follow(self._builder, self._recipe, source, steps, goal)
-        figures = measure(self._builder, self._recipe, source, item.format, made, entry.label)
+        converted = follow(self._builder, self._recipe, source, steps, goal)
+        described = self._described(source, goal, converted)
+        # Run with what it was converted to: words for apps are no reason to run it again.
+        made = replace(converted, artifact=described.artifact)
+        checked = check(self._builder, source, item.format, made, entry.label)
+        if checked is not None and made.taken is not None:
+            # Its figures are those of what is in it.
+            judged, judged_format = made.taken, steps[-1].taken
+            judged_options = self._builder.defaults(judged_format)
+        else:
+            judged, judged_format, judged_options = made, item.format, options
+        unrun = declared.unrun(options)
+        figures = None
+        if unrun is None:
+            figures = measure(
+                self._builder,
+                self._recipe,
+                source,
+                judged_format,
+                judged,
+                entry.label,
+                judged_options,
+            )
         original = None
         if figures is None and declared.numeric:
             original = check_original(self._builder, self._recipe, source)
@@ -135,7 +160,9 @@ class Planning:
         baseline, baseline_run = self._baseline(entry, goal, scheme, bounds)
         wanted = (
             made.artifact,
+            described.io,
             figures,
+            checked,
             original,
             baseline if SIZE_BOUNDS & set(bounds) else None,
             baseline_run,
@@ -157,26 +184,45 @@ class Planning:
                     (s.exact_types for s in declared.schemes if s.name == scheme), UNQUANTIZED
                 ),
                 options=options,
-                route=tuple(step.rule.name for step in steps),
+                route=(
+                    *(step.rule.name for step in steps),
+                    *([described.rule] if described.rule else []),
+                ),
                 reproducible=all(step.rule.reproducible for step in steps),
-                artifact=made.artifact,
-                io=made.io,
+                artifact=described.artifact,
+                io=described.io,
                 measurement=figures,
-                unverified=None if figures else declared.unverified,
+                check=checked,
+                unverified=None if figures else unrun or self._unverified(declared),
                 baseline=baseline,
                 baseline_run=baseline_run,
                 acceptance=acceptance,
                 bounds=bounds,
                 actions=tuple(needed),
                 place=entry.place,
+                notices=tuple(notices(declared, options, source.ports)),
+                legacy=declared.legacy,
             )
         )
+
+    def _unverified(self, declared: Format) -> str:
+        cannot = self._builder.cannot_run(declared.runtime) if declared.runtime else None
+        return cannot or declared.unverified
 
     def _check_read(self, entry: Entry, steps: tuple[Step, ...]) -> None:
         """What is asked for and would be passed over silently is an error."""
         item = entry.item
         makers = [step.rule for step in steps if step.rule.gives == item.format]
         read = {name for rule in makers for name in rule.options}
+        # What refines an artifact reads its options even where they say that it is not asked for.
+        read |= {n for _, rule in refiners(self._catalog, item.format) for n in rule.options}
+        if item.route is not None and item.route not in {rule.route for rule in makers}:
+            raise Unread(
+                f"`{entry.model}` comes to {item.format} by {makers[0].name}, the only way: "
+                "`route` would mean nothing",
+                "delete it, or leave the model out with `models`",
+                ("route",),
+            )
         for name in item.options:
             if name not in read:
                 raise Unread(
@@ -229,7 +275,15 @@ class Planning:
         steps = cheapest(
             self._catalog, source.state, source.method, (item.format, None), item.route
         )
-        return follow(self._builder, self._recipe, source, steps, goal)
+        steps = refined(self._catalog, steps, item.format, options)
+        made = follow(self._builder, self._recipe, source, steps, goal)
+        # Compared with what would ship, where the graph has it.
+        with suppress(NotInGraph):
+            return replace(made, artifact=self._described(source, goal, made).artifact)
+        return made
+
+    def _described(self, source: ModelSource, goal: Goal, made: Artifact) -> Described:
+        return describe(self._builder, source, goal.format, made.artifact, made.io, goal.slot)
 
     def _bounds(self, entry: Entry, scheme: str | None) -> tuple[str, Mapping[str, float]]:
         if entry.item.accept is None:
@@ -247,5 +301,7 @@ class Planning:
         if not LATENCY_BOUNDS & set(bounds):
             return made.artifact, None
         source = self._source(entry.model)
-        figures = measure(self._builder, self._recipe, source, goal.format, made, entry.label)
+        figures = measure(
+            self._builder, self._recipe, source, goal.format, made, entry.label, goal.options
+        )
         return made.artifact, figures

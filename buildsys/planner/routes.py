@@ -7,8 +7,9 @@ over tuples says it all.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from buildsys.backends.base import Backend, Rule
 from buildsys.planner.catalog import Catalog
@@ -18,11 +19,12 @@ State = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Step:
-    """One rule on a route, and the scheme of what it makes."""
+    """One rule on a route, the scheme of what it makes, and which of its formats it takes."""
 
     backend: Backend
     rule: Rule
     scheme: str | None
+    taken: str
 
 
 class NoRoute(Exception):
@@ -37,12 +39,12 @@ class NoRoute(Exception):
 def edges(catalog: Catalog, method: str) -> Iterator[tuple[State, State, Step]]:
     """Every step that a model captured by `method` may take."""
     for backend, rule in catalog.rules:
-        if rule.methods and method not in rule.methods:
+        if rule.refines or (rule.methods and method not in rule.methods):
             continue
         schemes = rule.schemes if rule.quantizes else (None, *rule.schemes)
         for taken in rule.takes:
             for scheme in schemes:
-                yield (taken, None), (rule.gives, scheme), Step(backend, rule, scheme)
+                yield (taken, None), (rule.gives, scheme), Step(backend, rule, scheme, taken)
 
 
 def cheapest(
@@ -91,6 +93,70 @@ def _search(
     raise NoRoute(*_explain(catalog, source, method, goal, way, {s for s, _ in done}))
 
 
+def without(catalog: Catalog, source: str, method: str, rule: Rule) -> tuple[str, ...]:
+    """What a model can be had as by ways that a rule is not on: format names, and routes in words.
+
+    Args:
+        catalog: All backends.
+        source: Where the model starts.
+        method: The model's `capture:`.
+        rule: The step that is in the way.
+    """
+    asked = ("without", source, method, id(rule))
+    found: tuple[str, ...] | None = catalog.routes.get(asked)
+    if found is None:
+        names = [n for n in catalog.deployable_formats() if catalog.formats[n].numeric]
+        goals: list[State] = [(name, None) for name in names]
+        goals += [(rule.gives, way) for way in ways(catalog, rule.gives)]
+        found = catalog.routes[asked] = tuple(
+            f"{name} by `route: {way}`" if way else name
+            for name, way in goals
+            if (name != rule.gives or way) and _avoids(catalog, source, method, name, way, rule)
+        )
+    return found
+
+
+def _avoids(
+    catalog: Catalog, source: str, method: str, name: str, way: str | None, rule: Rule
+) -> bool:
+    try:
+        steps = cheapest(catalog, source, method, (name, None), way)
+    except NoRoute:
+        return False
+    return all(step.rule is not rule for step in steps)
+
+
+def refined(
+    catalog: Catalog, steps: tuple[Step, ...], format_name: str, options: Mapping[str, Any]
+) -> tuple[Step, ...]:
+    """A route with the steps that a deployable's options ask for, before what quantizes.
+
+    Args:
+        catalog: All backends.
+        steps: The route to `format_name`.
+        format_name: The deployable's format; what lies before it on the route is left as it is.
+        options: That format's options, all of them.
+    """
+    asked = tuple(
+        Step(backend, rule, None, format_name)
+        for backend, rule in refiners(catalog, format_name)
+        if rule.when is not None and rule.when(options)
+    )
+    if not asked:
+        return steps
+    last = max(
+        number
+        for number, step in enumerate(steps)
+        if step.rule.gives == format_name and not step.rule.quantizes
+    )
+    return (*steps[: last + 1], *asked, *steps[last + 1 :])
+
+
+def refiners(catalog: Catalog, format_name: str) -> tuple[tuple[Backend, Rule], ...]:
+    """The rules that options of a format may ask for, in the order of their declaration."""
+    return catalog.refiners.get(format_name, ())
+
+
 def ways(catalog: Catalog, format_name: str) -> list[str]:
     """The words that `route:` may take for a format."""
     return sorted(
@@ -104,7 +170,7 @@ def _explain(
     makers = [
         r
         for _, r in catalog.rules
-        if r.gives == goal[0] and (way is None or r.route in (None, way))
+        if r.gives == goal[0] and not r.refines and (way is None or r.route in (None, way))
     ]
     needs = sorted({taken for r in makers for taken in r.takes if taken != goal[0]})
     message = f"no route leads from {source.removeprefix('source:')} to {goal[0]}"

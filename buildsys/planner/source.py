@@ -22,6 +22,8 @@ class ModelSource:
         ports: Its inputs, as plain JSON.
         outputs: Names of its outputs, in order.
         layouts: What the axes of outputs mean, where the recipe says it.
+        preprocess: How pictures become inputs, by input, where the recipe says it.
+        labels: Names of classes by output, or the file that has them, where the recipe says it.
         environment: Where its own code runs.
         metric: The evaluation's metric, or `None`.
         metric_function: `module:function` of a metric in Python, or `None`.
@@ -36,6 +38,8 @@ class ModelSource:
     ports: list[dict[str, Any]]
     outputs: list[str]
     layouts: dict[str, str]
+    preprocess: dict[str, Any]
+    labels: dict[str, list[str] | FileInput]
     environment: str
     metric: str | None
     metric_function: str | None
@@ -65,15 +69,30 @@ class ModelSource:
             method=model.capture,
             declaration=declaration,
             files=files,
-            ports=[_port(port_name, port) for port_name, port in model.inputs.items()],
+            ports=ports_of(model),
             outputs=list(model.outputs),
             layouts={n: port.layout for n, port in model.outputs.items() if port.layout},
+            preprocess={
+                n: port.preprocess.model_dump(mode="json")
+                for n, port in model.inputs.items()
+                if port.preprocess is not None
+            },
+            labels={
+                n: _labels(recipe, ("models", name, "outputs", n, "labels"), port.labels)
+                for n, port in model.outputs.items()
+                if port.labels is not None
+            },
             environment=_environment(recipe, model.environment),
             metric=evaluate.metric if evaluate else None,
             metric_function=evaluate.python if evaluate else None,
             model=model,
             place=place,
         )
+
+
+def ports_of(model: Any) -> list[dict[str, Any]]:
+    """The inputs of an entry of `models:`, as plain JSON."""
+    return [_port(name, port) for name, port in model.inputs.items()]
 
 
 def _port(name: str, port: Any) -> dict[str, Any]:
@@ -91,6 +110,12 @@ def _port(name: str, port: Any) -> dict[str, Any]:
         "range": list(port.range) if port.range is not None else None,
         "layout": port.layout,
     }
+
+
+def _labels(recipe: Recipe, place: tuple[str, ...], declared: Any) -> list[str] | FileInput:
+    if isinstance(declared, str):
+        return FileInput(recipe.folder / declared, place)
+    return list(declared)
 
 
 def _environment(recipe: Recipe, declared: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,9 +12,13 @@ from buildsys.backends.base import Format, Scheme
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.planning import Entry, entries
 from buildsys.planner.routes import ways
+from buildsys.planner.source import ports_of
 from buildsys.recipe import Diagnostic, Recipe
 
 Place = tuple[str | int, ...]
+
+OUT_OF_BOUNDS = ("greater_than_equal", "less_than_equal")
+"""What pydantic calls the two faults; it names one bound only."""
 
 
 def check(catalog: Catalog) -> Callable[[Recipe], list[Diagnostic]]:
@@ -77,6 +81,8 @@ def _entry(recipe: Recipe, catalog: Catalog, place: Place, item: Any) -> list[Di
         ]
     declared = catalog.formats[item.format]
     found = _options(recipe, declared, place, item.options)
+    if not found:
+        found += _refusals(recipe, declared, place, item)
     found += _scheme(recipe, declared, place, item)
     words = ways(catalog, item.format)
     if item.route is not None and item.route not in words:
@@ -99,8 +105,23 @@ def _options(
     return []
 
 
+def _refusals(recipe: Recipe, declared: Format, place: Place, item: Any) -> Iterator[Diagnostic]:
+    """What the format's backend says it cannot do, or would do nothing for."""
+    if declared.refuses is None:
+        return
+    options = declared.options.model_validate(item.options).model_dump(mode="json")
+    for name in item.models or recipe.spec.models:
+        refusal = declared.refuses(ports_of(recipe.spec.models[name]), options)
+        if refusal is None:
+            continue
+        option = ("options", refusal.option) if refusal.option else ("format",)
+        message = f"{declared.name} of `{name}`: {refusal.message}"
+        yield Diagnostic(message, recipe.where(*place, *option), refusal.hint)
+
+
 def _option(recipe: Recipe, declared: Format, place: Place, fault: Any) -> Diagnostic:
-    keys: Sequence[str | int] = fault["loc"]
+    # Names of a union's members are no keys.
+    keys: Sequence[str | int] = [key for key in fault["loc"] if not str(key).startswith("<")]
     name = ".".join(str(key) for key in keys)
     known = list(declared.options.model_fields)
     if fault["type"] == "extra_forbidden":
@@ -108,7 +129,17 @@ def _option(recipe: Recipe, declared: Format, place: Place, fault: Any) -> Diagn
         message = f"{declared.name} has no option `{name}`"
         return Diagnostic(message, recipe.where_key(*place, "options", *keys), hint)
     message = f"{declared.name} option `{name}`: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
-    return Diagnostic(message, recipe.where(*place, "options", *keys))
+    bounds = _range(declared, name) if fault["type"] in OUT_OF_BOUNDS else None
+    return Diagnostic(message, recipe.where(*place, "options", *keys), bounds)
+
+
+def _range(declared: Format, name: str) -> str | None:
+    """From where to where an option goes, if it has bounds."""
+    schema = declared.options.model_json_schema()["properties"].get(name, {})
+    for each in schema.get("anyOf", [schema]):
+        if "minimum" in each and "maximum" in each:
+            return f"`{name}` goes from {each['minimum']} to {each['maximum']}"
+    return None
 
 
 def _scheme(recipe: Recipe, declared: Format, place: Place, item: Any) -> list[Diagnostic]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from rich.console import Console
@@ -27,6 +28,8 @@ STYLES = {
 }
 SIGNS = {"+": "green", "~": "yellow", "=": "dim", "?": "cyan", "!": "magenta"}
 NARROW = 110
+NARROWEST = 30
+"""A column of fewer characters is worse to read than lines that a terminal breaks."""
 REFUSED = 3
 
 
@@ -171,6 +174,7 @@ def _print_gates(console: Console, build: Build) -> None:
         for gate in verdict.gates:
             sign = "[green]pass[/green]" if gate.passed else "[bold red]FAIL[/bold red]"
             where = f" {gate.output}" if gate.output else ""
+            where += f" at {', '.join(f'{s} = {n}' for s, n in gate.at.items())}" if gate.at else ""
             text = f"  {sign} {verdict.deployable.label}{where} {gate_text(gate)}"
             console.print(text, soft_wrap=True, highlight=False)
 
@@ -189,6 +193,9 @@ def _print_failures(console: Console, build: Build) -> None:
         position = failure_position(build.recipe, actions[0], failed.field)
         finding = Diagnostic(f"{rules}: {failed.message}", position, failed.hint)
         _plain(console, finding.render())
+        if failed.hint is not None and actions[0].instead:
+            others = ", ".join(actions[0].instead)
+            _plain(console, f"without {actions[0].rule} this model can be had as {others}")
         _plain(console, f"stopped: {', '.join(labels)}")
         if failed.hint is None and failed.log is not None:
             for line in log_tail(failed.log):
@@ -217,7 +224,8 @@ def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
         line = Text()
         line.append(planned.sign, SIGNS[planned.sign])
         line.append(f" {planned.deployable.label:<{width}}")
-        for number, text in enumerate(_plan_reasons(planned, verbose)):
+        texts = _plan_reasons(planned, verbose)
+        for number, text in enumerate(_wrapped(texts, console, width + 5)):
             if number:
                 line.append(f"\n  {'':<{width}}")
             line.append(f"   {text}")
@@ -228,13 +236,15 @@ def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
                 console.print(
                     f"    {state.value:<7} {name}", style="dim", soft_wrap=True, highlight=False
                 )
+    _print_notices(console, plan)
     at_least = plan.count(State.RUN)
     at_most = at_least + plan.count(State.MAYBE)
     console.print()
     if not at_most:
         text = f"Everything is up to date: {plan.count(State.HIT)} actions, none to run."
         if plan.count(State.BLOCKED):
-            text = f"Nothing to run; {plan.count(State.BLOCKED)} actions are blocked."
+            count = plan.count(State.BLOCKED)
+            text = f"Nothing to run; {count} action{'s are' if count > 1 else ' is'} blocked."
     else:
         text = f"At least {at_least}, at most {at_most} actions will run"
         if plan.seconds is not None:
@@ -244,6 +254,29 @@ def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
                 text += f" in {duration(plan.elapsed)}"
         text += f"; {plan.count(State.HIT)} are up to date."
     console.print(text, soft_wrap=True, highlight=False)
+
+
+def _wrapped(texts: Iterable[str], console: Console, indent: int) -> Iterator[str]:
+    """Texts at words, below each other, where a terminal has the room; else as they are."""
+    room = console.width - indent
+    for text in texts:
+        if console.is_terminal and room >= NARROWEST:
+            yield from textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        else:
+            yield text
+
+
+def _print_notices(console: Console, plan: Plan) -> None:
+    """What is known before anything runs, each once with the deployables that it is true of."""
+    said: dict[str, list[str]] = {}
+    for planned in plan.deployables:
+        for text in planned.deployable.notices:
+            said.setdefault(text, []).append(planned.deployable.label)
+    if said:
+        console.print()
+    for text, labels in said.items():
+        _plain(console, f"note: {text}")
+        _plain(console, f"  {', '.join(labels)}", style="dim")
 
 
 def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:

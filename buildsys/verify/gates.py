@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.verify.direction import better
@@ -36,6 +36,7 @@ class Gate:
             many elements, or things, are wrong.
         passed: Whether it holds.
         reason: Why there is no value, or what the value counts.
+        at: The sizes of dynamic dims that gave the value, where it is worse than the samples'.
     """
 
     bound: str
@@ -44,6 +45,7 @@ class Gate:
     value: float | None
     passed: bool
     reason: str | None = None
+    at: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The gate as `report.json` has it."""
@@ -54,7 +56,11 @@ class Gate:
             "value": self.value,
             "pass": self.passed,
         }
-        return record if self.reason is None else record | {"reason": self.reason}
+        if self.reason is not None:
+            record["reason"] = self.reason
+        if self.at is not None:
+            record["at"] = dict(self.at)
+        return record
 
 
 def judge(
@@ -92,7 +98,33 @@ def judge(
             gates.append(_bounded(bound, None, limit, value, reason))
         else:
             raise ValueError(f"there is no bound named {bound!r}")
-    return tuple(gates)
+    return tuple(_worst_over_sizes(gates, measurement, bounds))
+
+
+def _worst_over_sizes(
+    gates: list[Gate], measurement: Mapping[str, Any] | None, bounds: Mapping[str, float]
+) -> Iterator[Gate]:
+    """Each gate as it is at the worst of the sizes that were run."""
+    elsewhere: dict[tuple[str, str | None], list[Gate]] = {}
+    for extreme in measurement.get("extremes", ()) if measurement else ():
+        outputs: Mapping[str, Mapping[str, Any]] = extreme["outputs"]
+        found = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
+        for bound, limit in bounds.items():
+            if outputs and bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
+                found += _output_gates(bound, limit, outputs)
+        for gate in found:
+            there = replace(gate, at=extreme["at"])
+            elsewhere.setdefault((gate.bound, gate.output), []).append(there)
+    for gate in gates:
+        # The first of equals: sizes are named only where they matter.
+        yield min([gate, *elsewhere.get((gate.bound, gate.output), ())], key=_badness)
+
+
+def _badness(gate: Gate) -> tuple[bool, bool, float]:
+    """A key by which the worst gate comes first."""
+    if gate.value is None:
+        return gate.passed, False, 0.0
+    return gate.passed, True, gate.value if gate.bound in OUTPUT_FLOORS else -gate.value
 
 
 def _bounded(bound: str, output: str | None, limit: float, value: Any, reason: str | None) -> Gate:

@@ -10,9 +10,10 @@ from typing import Any
 
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.arrays import LABELS, Arrays
+from buildsys.backends.kit.extremes import outputs_by_size, sizes_of
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.fault import VerifyError
-from buildsys.verify.metrics import compare
+from buildsys.verify.metrics import compare, variation
 from buildsys.verify.tasks import METRICS
 
 OWN_METRIC = "python"
@@ -24,7 +25,8 @@ def measure(request: Request) -> None:
 
     Inputs: `got` and `reference` (`.npz`, output name to [n, ...]) for the samples; `run`
     (`run.json`); for a metric either `got_evaluation`, `reference_evaluation` and `evaluation`
-    (the dataset with its labels), or `metric` (`metric.json` of the project's own metric) beside them.
+    (the dataset with its labels), or `metric` (`metric.json` of the project's own metric) beside them;
+    where sizes vary `got_extremes` and `reference_extremes` (see `kit.extremes`).
     Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`.
 
     Raises:
@@ -65,10 +67,33 @@ def _record(request: Request) -> dict[str, Any]:
         _check_names(owner, outputs, names)
     return {
         "outputs": {name: compare(got[name], reference[name], name).to_json() for name in names},
+        **_extremes(request, reference, names),
         "metric": _metric(request, names),
         "samples": len(reference[names[0]]),
         **_read(request.inputs["run"]),
     }
+
+
+def _extremes(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any]:
+    """The comparison at the smallest and the largest sizes that the artifact was run at.
+
+    Two inputs do not tell how much an output varies: what the samples tell counts as well.
+    """
+    if "got_extremes" not in request.inputs:
+        return {}
+    got = outputs_by_size(arrays.load(request.inputs["got_extremes"]))
+    reference = outputs_by_size(arrays.load(request.inputs["reference_extremes"]))
+    signal = {name: variation(samples[name]) for name in names}
+    found = []
+    for label, outputs in got.items():
+        original = reference[label]
+        figures = {
+            name: compare(outputs[name], original[name], name, signal[name]).to_json()
+            for name in names
+            if original[name].size or original[name].shape != outputs[name].shape
+        }
+        found.append({"at": sizes_of(label), "outputs": figures})
+    return {"extremes": found}
 
 
 def _check_names(owner: str, outputs: Arrays, names: list[str]) -> None:

@@ -95,13 +95,17 @@ class Figures:
         }
 
 
-def compare(artifact: NDArray[Any], reference: NDArray[Any], name: str = "output") -> Figures:
+def compare(
+    artifact: NDArray[Any], reference: NDArray[Any], name: str = "output", signal: float = 0.0
+) -> Figures:
     """Compares an artifact's output with the original model's.
 
     Args:
         artifact: [n, ...], one row a sample; floating, whole or boolean.
         reference: [n, ...], two samples or more, which differ.
         name: The output's name, for errors.
+        signal: How much the output is known to vary (see `variation`), where these samples are too
+            few to tell: errors are relative to no less, and the reference need not vary.
 
     Raises:
         VerifyError: The reference allows no judgement: fewer than two samples, no elements, NaN,
@@ -109,7 +113,7 @@ def compare(artifact: NDArray[Any], reference: NDArray[Any], name: str = "output
             is not of numbers.
     """
     _check_numeric(artifact, name)
-    ref = _checked_reference(reference, name)
+    ref = _checked_reference(reference, name, varies=not signal)
     out = artifact.astype(np.float64)
     shape_match = artifact.shape == reference.shape
     mismatch = 0
@@ -118,7 +122,8 @@ def compare(artifact: NDArray[Any], reference: NDArray[Any], name: str = "output
         agree = np.isfinite(out) & np.isfinite(ref)
         mismatch = int(np.count_nonzero(~agree & (out != ref)))
         if not mismatch:
-            errors = _errors(out, ref, _difference(artifact, reference, out, ref), agree)
+            difference = _difference(artifact, reference, out, ref)
+            errors = _errors(out, ref, difference, agree, signal)
             errors["top1_agreement"] = _top1_agreement(out, ref, reference.dtype)
     return Figures(
         **errors,
@@ -134,6 +139,13 @@ def compare(artifact: NDArray[Any], reference: NDArray[Any], name: str = "output
     )
 
 
+def variation(reference: NDArray[Any]) -> float:
+    """The rms of an output [n, ...] minus its mean over the samples, of its finite elements."""
+    ref = reference.astype(np.float64)
+    finite = np.isfinite(ref)
+    return _norm(_varying_part(ref, finite)) / math.sqrt(max(1, int(finite.sum())))
+
+
 def _family(dtype: np.dtype[Any]) -> str:
     return {"f": "floating", "i": "whole", "u": "whole", "b": "boolean"}.get(dtype.kind, "other")
 
@@ -147,15 +159,15 @@ def _check_numeric(values: NDArray[Any], name: str) -> None:
         )
 
 
-def _checked_reference(reference: NDArray[Any], name: str) -> Values:
-    """The reference in float64, fit to measure errors against."""
+def _checked_reference(reference: NDArray[Any], name: str, varies: bool) -> Values:
+    """The reference in float64, fit to measure errors against; `varies`: whether it has to."""
     _check_numeric(reference, name)
     if reference.ndim == 0 or len(reference) < 2:
         raise VerifyError(
             f"the output `{name}` of the original model has fewer than two samples",
             "raise `count` to 2 or more: errors are measured against how much outputs vary",
         )
-    if reference.size == 0:
+    if varies and reference.size == 0:
         raise VerifyError(
             f"the output `{name}` of the original model has no elements "
             f"(shape {list(reference.shape)})",
@@ -176,7 +188,7 @@ def _checked_reference(reference: NDArray[Any], name: str) -> Values:
         )
     # Rounding alone makes a constant vary by an epsilon; errors relative to that would be noise.
     grain = float(np.finfo(reference.dtype).eps) if reference.dtype.kind == "f" else 0.0
-    if _norm(_varying_part(ref, finite)) <= grain * _norm(ref[finite]):
+    if varies and _norm(_varying_part(ref, finite)) <= grain * _norm(ref[finite]):
         raise VerifyError(
             f"the output `{name}` of the original model does not vary over the samples",
             "give other samples, or check that the weights are those of a trained model",
@@ -207,15 +219,16 @@ def _difference(
 
 
 def _errors(
-    out: Values, ref: Values, difference: Values, compared: NDArray[np.bool_]
+    out: Values, ref: Values, difference: Values, compared: NDArray[np.bool_], least: float
 ) -> dict[str, float | None]:
-    """The error figures over the compared elements."""
-    signal = _norm(_varying_part(ref, np.isfinite(ref)))
+    """The error figures over the compared elements; `least` is the least rms of the signal."""
     o, r, d = out[compared], ref[compared], difference[compared]
-    error, reference_norm, out_norm = _norm(d), _norm(r), _norm(o)
+    # Nothing but infinities, where the same may be on both sides, leaves one to divide by.
+    root = math.sqrt(max(1, d.size))
+    signal = max(_norm(_varying_part(ref, np.isfinite(ref))), least * root)
+    error, reference_norm, out_norm = _norm(d), max(_norm(r), least * root), _norm(o)
     if not math.isfinite(max(error, out_norm)):
         return dict.fromkeys(ERROR_FIGURES)
-    root = math.sqrt(d.size)
     rms = reference_norm / root
     if not error:
         cosine, sqnr = 1.0, SQNR_CAP_DB
@@ -225,8 +238,8 @@ def _errors(
         sqnr = 20 * (math.log10(reference_norm) - math.log10(error))
     return {
         "signal_error": _number(error / signal),
-        "max_abs": _number(np.abs(d).max()),
-        "max_rel": _number((np.abs(d) / np.maximum(np.abs(r), rms)).max()),
+        "max_abs": _number(np.abs(d).max(initial=0.0)),
+        "max_rel": _number((np.abs(d) / np.maximum(np.abs(r), rms)).max(initial=0.0)),
         "mean_abs": _number((np.abs(d) / d.size).sum()),
         "rmse": _number(error / root),
         "cosine": _number(min(max(cosine, -1.0), 1.0)),

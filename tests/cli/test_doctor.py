@@ -133,7 +133,11 @@ def test_a_store_that_cannot_be_written(
 def test_what_stands_in_the_way_of_a_format() -> None:
     catalog = Catalog.load()
     well = {name: Health(name, State.READY, Path()) for name in catalog.toolchains}
-    assert all(a.cannot_make is None for a in abilities(catalog, well))
+    # Nothing but a GPU is missing on a machine that has all toolchains.
+    assert [a.format for a in abilities(catalog, well) if a.cannot_make is not None] in (
+        [],
+        ["tensorrt", "torch_tensorrt"],
+    )
     ill = replace(well["onnx-export"], state=State.IMPOSSIBLE, reason="no Python")
     found = {a.format: a for a in abilities(catalog, {**well, "onnx-export": ill})}
     assert found["tflite"].cannot_make is None  # The direct route needs no ONNX.

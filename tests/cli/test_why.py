@@ -19,10 +19,10 @@ def test_the_tree_ends_at_what_changed_with_its_place(modelbuild: Inside) -> Non
     assert names == [
         "  verify.measure",
         "  ├ onnx.run",
-        "  │ └ onnx.export",
-        "  │   │",
-        "  │   └ torch.capture",
-        "  └ torch.reference",
+        "  │ ├ onnx.export",
+        "  │ │ │",
+        "  │ │ └ torch.capture",
+        "  │ └ torch.reference",
     ]
     text = (modelbuild.space.project / "deploy.yaml").read_text().splitlines()
     (row,) = [n for n, line in enumerate(text, 1) if "gain" in line]

@@ -111,7 +111,7 @@ def test_a_wrong_artifact_is_rejected_and_quarantined_and_siblings_are_kept(spac
     assert (folder / ".rejected" / "ios" / "m.plain").exists()
     (verdict,) = [v for v in build.verdicts if v.status is Status.REJECTED]
     assert verdict.reason is not None
-    assert "signal_error of y is" in verdict.reason
+    assert "signal_error of y at N = 8 is" in verdict.reason
     again = space.build()
     assert (again.exit, again.run.executed) == (3, [])
     planned = {p.deployable.label: p for p in space.plan().deployables}

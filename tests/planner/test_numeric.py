@@ -1,7 +1,8 @@
-"""Formats that compute none of the model's outputs."""
+"""Formats that compute none of the model's outputs, and options that make what nothing here runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -57,3 +58,23 @@ def test_others_beside_it_are_compared(space: Space) -> None:
 def test_it_is_unverified_and_built(space: Space) -> None:
     space.catalog = catalog(None)
     assert statuses(space.build("ios/m.coreml")) == {"ios/m.coreml": "unverified"}
+
+
+def test_options_may_make_what_the_runtime_does_not_run(space: Space) -> None:
+    """As ExecuTorch's delegate for Core ML: it is told apart by the options, and what it is told."""
+    told: list[dict[str, object]] = []
+
+    def unrun(options: Mapping[str, object]) -> str | None:
+        told.append(dict(options))
+        return "no phone is here"
+
+    formats = tuple(replace(f, unrun=unrun) if f.name == "onnx" else f for f in backend.formats)
+    space.catalog = Catalog.load([replace(backend, formats=formats)])
+    found = graph(space, "ios/m.onnx")
+    (deployable,) = found.deployables
+    assert told == [deployable.options]
+    assert deployable.unverified == "no phone is here"
+    assert deployable.measurement is None
+    assert "onnx.run" not in rules(found)
+    # The original is run all the same: what a broken model is converted to is no deployable.
+    assert {"torch.reference", "verify.original"} <= rules(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from buildsys.backends.base import Backend, Rule
 from buildsys.planner import Catalog
-from buildsys.planner.routes import NoRoute, State, cheapest
+from buildsys.planner.routes import NoRoute, State, cheapest, refined, without
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,42 @@ def test_a_traced_model_becomes_onnx_from_its_trace(catalog: Catalog) -> None:
 def test_an_exported_model_becomes_onnx_from_the_program(catalog: Catalog) -> None:
     route = names(catalog, "source:factory", "export", ("onnx", None))
     assert route == ["torch.export", "onnx.export"]
+
+
+def test_either_exporter_by_its_word(catalog: Catalog) -> None:
+    program = names(catalog, "source:factory", "trace", ("onnx", None), way="exported")
+    assert program == ["torch.export", "onnx.export"]
+    trace = names(catalog, "source:factory", "script", ("onnx", None), way="torchscript")
+    assert trace == ["torch.capture", "onnx.export"]
+    with pytest.raises(NoRoute) as caught:
+        cheapest(catalog, "source:factory", "export", ("onnx", None), "torchscript")
+    assert caught.value.message.endswith("by `route: torchscript`")
+    assert caught.value.hint.endswith("try `route: exported`")
+
+
+def test_only_options_ask_for_what_refines(catalog: Catalog) -> None:
+    route = cheapest(catalog, "source:factory", "trace", ("onnx", None))
+    plain = {"simplify": False, "optimize": "none"}
+    assert refined(catalog, route, "onnx", plain) == route
+    asked = refined(catalog, route, "onnx", {"simplify": True, "optimize": "bert"})
+    added = ["onnx.simplify", "onnx.optimize"]
+    assert [step.rule.name for step in asked] == ["torch.capture", "onnx.export", *added]
+    adopted = cheapest(catalog, "source:onnx", "trace", ("onnx", None))
+    asked = refined(catalog, adopted, "onnx", {"simplify": False, "optimize": "vit"})
+    assert [step.rule.name for step in asked] == ["onnx.adopt", "onnx.optimize"]
+
+
+def test_what_refines_stands_before_what_quantizes(catalog: Catalog) -> None:
+    route = cheapest(catalog, "source:factory", "trace", ("tflite", "dynamic"), "direct")
+    tidy = Rule("tflite.tidy", ("tflite",), "tflite", "tflite", "worker:tidy", when=bool)
+    more = Backend("more", catalog.backend("tflite").folder, rules=(tidy,))
+    steps = refined(Catalog.load([*catalog.backends, more]), route, "tflite", {"tidy": True})
+    assert [step.rule.name for step in steps] == [
+        "torch.export",
+        "tflite.convert",
+        "tflite.tidy",
+        "tflite.quantize",
+    ]
 
 
 def test_tflite_by_its_two_routes(catalog: Catalog) -> None:
@@ -65,3 +102,19 @@ def test_a_missing_route_says_what_would_be_needed(catalog: Catalog) -> None:
     assert caught.value.message == "no route leads from onnx to coreml"
     assert "coreml is made from exported or torchscript" in caught.value.hint
     assert "this model can be had as onnx" in caught.value.hint
+
+
+def test_what_a_model_can_be_had_as_without_a_step(catalog: Catalog) -> None:
+    by_name = {(rule.name, rule.takes[0]): rule for _, rule in catalog.rules}
+
+    def found(name: str, taken: str) -> tuple[str, ...]:
+        return without(catalog, "source:factory", "trace", by_name[name, taken])
+
+    assert {"coreml", "exported", "tflite", "torchscript"} <= set(
+        found("onnx.export", "torchscript")
+    )
+    assert "onnx" not in found("onnx.export", "torchscript")
+    # The same format by another route is another way.
+    assert "tflite by `route: onnx`" in found("tflite.convert", "exported")
+    assert "tflite" not in found("tflite.convert", "exported")
+    assert "tflite by `route: direct`" in found("tflite.convert", "onnx")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buildsys.engine.verdicts import describe
 from buildsys.recipe.quality import Acceptance, Quantization
 from buildsys.verify.defaults import default_bounds
 from buildsys.verify.gates import (
@@ -274,3 +275,54 @@ def test_judging_changes_nothing() -> None:
     assert gates(measured, bounds) == first
     assert measured == measurement()
     assert bounds == LOOSE
+
+
+def at_sizes(**values: Any) -> dict[str, Any]:
+    """A measurement with 0.01 at the samples, and figures by hand at two sizes."""
+    measured = measurement()
+    measured["outputs"]["logits"] |= {"max_abs": 0.01, "cosine": 0.99}
+    extremes = []
+    for size, (symbol, figures) in enumerate(values.items(), 7):
+        outputs = {"logits": measured["outputs"]["logits"] | figures}
+        extremes.append({"at": {symbol: size}, "outputs": outputs})
+    return measured | {"extremes": extremes}
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit", "values", "value", "at", "passed"),
+    [
+        ("max_abs", 0.1, {"A": 0.02, "B": 0.01}, 0.02, {"A": 7}, True),
+        ("max_abs", 0.1, {"A": 0.02, "B": 0.2}, 0.2, {"B": 8}, False),
+        ("max_abs", 0.1, {"A": 0.2, "B": None}, None, {"B": 8}, False),
+        ("max_abs", 0.001, {"A": 0.009, "B": 0.01}, 0.01, None, False),
+        ("cosine", 0.9, {"A": 0.95, "B": 1.0}, 0.95, {"A": 7}, True),
+        ("cosine", 0.9, {"A": 0.95, "B": 0.5}, 0.5, {"B": 8}, False),
+        ("cosine", 0.9, {"A": 1.0, "B": 0.99}, 0.99, None, True),
+    ],
+)
+def test_the_worst_size_counts_and_is_named_where_it_is_not_the_samples(
+    bound: str,
+    limit: float,
+    values: dict[str, float | None],
+    value: float | None,
+    at: dict[str, int] | None,
+    passed: bool,
+) -> None:
+    measured = at_sizes(**{symbol: {bound: number} for symbol, number in values.items()})
+    gate = gates(measured, {bound: limit})[bound]
+    assert (gate.value, gate.at, gate.passed) == (value, at, passed)
+    assert gate.to_json().get("at") == at
+
+
+def test_what_no_tolerance_excuses_at_a_size() -> None:
+    measured = at_sizes(A={"nonfinite_mismatch": 3}, B={"shape_match": False, "max_abs": None})
+    found = gates(measured, {"max_abs": 1.0})
+    assert (found["finite"].value, found["finite"].at) == (3.0, {"A": 7})
+    assert (found["shape"].passed, found["shape"].at) == (False, {"B": 8})
+    assert describe(found["max_abs"]) == "max_abs of logits at B = 8: the shapes differ"
+    assert found["dtype"].at is None
+
+
+def test_a_rejection_says_at_which_size() -> None:
+    gate = gates(at_sizes(A={"max_abs": 0.5}), {"max_abs": 0.1})["max_abs"]
+    assert describe(gate) == "max_abs of logits at A = 7 is 0.5, the bound is 0.1"

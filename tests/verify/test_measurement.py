@@ -187,3 +187,33 @@ def test_labels_that_do_not_fit(step: Step) -> None:
     with pytest.raises(StepError, match="go from 1 to 2") as caught:
         step.run()
     assert caught.value.field == "evaluate.dataset"
+
+
+def test_figures_at_other_sizes(step: Step) -> None:
+    """Two inputs that give the same tell nothing of the signal: the samples do."""
+    same = np.full((2, 4), 2.0, dtype=np.float32)
+    step.give("reference_extremes", **{"N=2/logits": same, "N=9/logits": REFERENCE})
+    step.give("got_extremes", **{"N=2/logits": same + 0.5})
+    record = step.run()
+    (extreme,) = record["extremes"]  # The artifact was not run at the other one.
+    assert extreme["at"] == {"N": 2}
+    figures = extreme["outputs"]["logits"]
+    assert figures["max_abs"] == 0.5
+    # The samples deviate from their mean by 2/3, sqrt(2/9): an rms of sqrt(4/9).
+    assert figures["signal_error"] == pytest.approx(0.5 / (2 / 3))
+    (gate,) = [
+        gate
+        for gate in judge(record, {"max_abs": 0.4}, bytes=1, baseline_bytes=1, latency_ratio=None)
+        if gate.bound == "max_abs"
+    ]
+    assert (gate.value, gate.at, gate.passed) == (0.5, {"N": 2}, False)
+
+
+def test_outputs_without_elements_at_a_size(step: Step) -> None:
+    empty = np.zeros((2, 0), dtype=np.float32)
+    step.give("reference_extremes", **{"N=1/logits": empty})
+    step.give("got_extremes", **{"N=1/logits": empty})
+    assert step.run()["extremes"] == [{"at": {"N": 1}, "outputs": {}}]
+    step.give("got_extremes", **{"N=1/logits": np.zeros((2, 1), dtype=np.float32)})
+    figures = step.run()["extremes"][0]["outputs"]["logits"]
+    assert (figures["shape_match"], figures["max_abs"]) == (False, None)

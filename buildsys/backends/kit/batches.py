@@ -105,7 +105,7 @@ def run(run_once: Run, feeds: Mapping[str, NDArray[Any]], plan: Plan, names: lis
     for start, size in slices:
         rows = np.minimum(np.arange(start, start + size), total - 1)
         got = run_once({name: feed[rows] for name, feed in feeds.items()})
-        _check_names(got, names)
+        check_names(got, names)
         results.append(got)
     joined: Arrays = {}
     for name in names:
@@ -177,13 +177,18 @@ def _one_by_one(
                 for name, feed in feeds.items()
             }
         )
-        _check_names(got, names)
+        check_names(got, names)
         for name in names:
             rows[name].append(got[name])
-    return Joined({name: _stacked(name, parts) for name, parts in rows.items()}, {1})
+    return Joined({name: stacked(name, parts) for name, parts in rows.items()}, {1})
 
 
-def _stacked(name: str, parts: list[NDArray[Any]]) -> NDArray[Any]:
+def stacked(name: str, parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """An output of several runs as one array, [runs, ...].
+
+    Raises:
+        StepError: Its shape differs from run to run.
+    """
     shapes = {part.shape for part in parts}
     if len(shapes) > 1:
         raise StepError(
@@ -195,7 +200,12 @@ def _stacked(name: str, parts: list[NDArray[Any]]) -> NDArray[Any]:
     return np.stack(parts)
 
 
-def _check_names(got: Mapping[str, NDArray[Any]], names: list[str]) -> None:
+def check_names(got: Mapping[str, NDArray[Any]], names: list[str]) -> None:
+    """Refuses outputs that are not the recipe's, no more and no less.
+
+    Raises:
+        StepError: They are not.
+    """
     if set(got) == set(names):
         return
     missing = [f"`{name}`" for name in names if name not in got]

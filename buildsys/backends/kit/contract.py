@@ -1,4 +1,4 @@
-"""The io contract: names, shapes, dtypes and layouts of an artifact, as they really are."""
+"""The io contract: what goes into an artifact and what comes out, as it really is."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ class Port:
         artifact_name: The tensor's name inside the artifact.
         permutation: `None`, or how the model's axes are permuted in the artifact:
             `artifact_array = model_array.transpose(permutation)`.
+        kind: What an app hands over: `array`; `image`, a picture with values from 0 to 255, which the
+            artifact scales itself; `label`, the best class as a string; `probabilities`, a
+            dictionary from class to number.
+        preprocess: How a picture becomes the array of `kind` `array`, in the recipe's words (`size`,
+            `fit`, `crop_fraction`, `interpolation`, `color`, `scale`, `mean`, `std`, `layout`); the
+            layout is that of the model, before `permutation`. `None`: the recipe does not say.
+        labels: Names of the classes along the model's last axis; `None`: the recipe does not say.
     """
 
     name: str
@@ -28,6 +35,9 @@ class Port:
     layout: str | None = None
     artifact_name: str | None = None
     permutation: list[int] | None = None
+    kind: str = "array"
+    preprocess: dict[str, Any] | None = None
+    labels: list[str] | None = None
 
 
 @dataclass
@@ -46,3 +56,7 @@ class Contract:
     def write(self, path: Path) -> None:
         """Writes `io.json`, byte for byte the same for an equal contract."""
         path.write_text(json.dumps(asdict(self), sort_keys=True, indent=1) + "\n")
+
+    def text(self) -> str:
+        """The contract as one line of JSON, as artifacts carry it."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, batches
+from . import arrays, batches, extremes
 from .contract import Contract
 from .request import Request, StepError
 
@@ -25,6 +25,9 @@ FEWEST_RUNS = 5
 
 class Session(Protocol):
     """An artifact, loaded and ready.
+
+    One that runs it in another process has besides `close()`, which ends that process and is always
+    called, and `peak_rss()`, that process's peak memory in bytes.
 
     Attributes:
         runtime: Name and version of what runs it, for example `onnxruntime 1.31.1`.
@@ -48,9 +51,11 @@ def run_artifact(request: Request) -> None:
     """Runs an artifact on the samples, and on the evaluation's data where it is asked for.
 
     Inputs: `artifact`, `io`, `samples` and maybe `evaluation` (`.npz`: input name to [n, ...]; labels
-    in it are not fed). Options: `ports`, `outputs`, `dynamic`, `runtime_module` (`backend.module`,
-    with `load(path, contract, threads)`), `latency` (`warmup`, `runs`).
-    Outputs: `samples` and maybe `evaluation` (`.npz`: output name to [n, ...]), `run` (`run.json`).
+    in it are not fed), and maybe `sizes` (what the original was fed at the extremes).
+    Options: `ports`, `outputs`, `dynamic`, `runtime_module` (`backend.module`, with
+    `load(path, contract, threads)`), `latency` (`warmup`, `runs`).
+    Outputs: `samples` and maybe `evaluation` (`.npz`: output name to [n, ...]), `run` (`run.json`), and
+    maybe `extremes` (see `kit.extremes`); of the original also `sizes`.
 
     Raises:
         StepError: The artifact does not load, does not take the samples, or its outputs are not
@@ -59,7 +64,10 @@ def run_artifact(request: Request) -> None:
     contract = Contract.read(request.inputs["io"])
     runtime = importlib.import_module(f"..{request.options['runtime_module']}", __package__)
     session: Session = runtime.load(request.inputs["artifact"], contract, request.threads)
-    record(session, request, contract)
+    try:
+        record(session, request, contract)
+    finally:
+        getattr(session, "close", lambda: None)()
 
 
 def record(session: Session, request: Request, contract: Contract | None = None) -> None:
@@ -91,11 +99,29 @@ def record(session: Session, request: Request, contract: Contract | None = None)
     report = {
         "runtime": session.runtime,
         "latency_ms": latency,
-        "peak_rss_bytes": peak_rss(),
+        # What runs in a process of its own tells of that one.
+        "peak_rss_bytes": getattr(session, "peak_rss", peak_rss)(),
         "threads": request.threads,
         "batch_sizes": sorted(sizes),
     }
     request.outputs["run"].write_text(json.dumps(report, sort_keys=True, indent=1) + "\n")
+    _at_extremes(session, request, contract, feeds)  # Last: the memory is that of usual sizes.
+
+
+def _at_extremes(
+    session: Session, request: Request, contract: Contract | None, samples: arrays.Arrays
+) -> None:
+    """Runs at the smallest and the largest sizes: the original chooses inputs, artifacts follow."""
+    if "extremes" not in request.outputs:
+        return
+    names: list[str] = request.options["outputs"]
+    if "sizes" in request.outputs:
+        fed, given = extremes.original(session.run, samples, request, names)
+        arrays.save(request.outputs["sizes"], fed)
+    else:
+        fed = arrays.load(request.inputs["sizes"])
+        given = extremes.artifact(session.run, fed, contract, request, names)
+    arrays.save(request.outputs["extremes"], given)
 
 
 def _feeds(path: Path, ports: list[dict[str, Any]]) -> arrays.Arrays:
@@ -132,14 +158,15 @@ def measure_latency(
     return {"p50": round(float(p50), 6), "p95": round(float(p95), 6), "runs": len(seconds)}
 
 
-def peak_rss() -> int:
-    """The process's peak resident memory in bytes."""
+def peak_rss(process: int | str = "self") -> int:
+    """The peak resident memory, in bytes, of this process or of a child of its."""
     try:
         # After a fork, ru_maxrss still counts the parent's memory; VmHWM does not.
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass  # Not Linux.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    whose = resource.RUSAGE_SELF if process == "self" else resource.RUSAGE_CHILDREN
+    peak = resource.getrusage(whose).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,3 +79,17 @@ def test_a_slow_artifact_is_timed_fewer_times(monkeypatch: pytest.MonkeyPatch) -
     latency = measure.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=1, runs=50)
     assert latency["runs"] == measure.FEWEST_RUNS
     assert fake.runs == measure.FEWEST_RUNS + 1
+
+
+def test_what_runs_in_a_process_of_its_own_is_closed() -> None:
+    """Who tells of another process's memory has one to end."""
+    folder = Path(measure.__file__).parents[1]
+    sessions = {
+        file: {part.name for part in each.body if isinstance(part, ast.FunctionDef)}
+        for file in folder.glob("*/*runtime.py")
+        for each in ast.parse(file.read_text()).body
+        if isinstance(each, ast.ClassDef) and each.name == "Session"
+    }
+    apart = [file for file, methods in sessions.items() if "peak_rss" in methods]
+    assert len(apart) >= 4
+    assert [file for file in apart if "close" not in sessions[file]] == []

@@ -24,4 +24,4 @@ class Matrix:
 
 
 def load(path: Path, contract: Contract, threads: int) -> Matrix:
-    return Matrix(json.loads(path.read_text()), contract)
+    return Matrix(json.loads(path.read_text().partition("\n")[0]), contract)

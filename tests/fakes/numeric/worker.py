@@ -13,11 +13,21 @@ import numpy as np
 
 from ..kit import arrays
 from ..kit.contract import Contract, Port
+from ..kit.description import described
 from ..kit.measure import record
 from ..kit.request import Request, StepError
 from . import runtime
 
-__all__ = ["capture", "convert", "package", "quantize", "reference"]
+__all__ = [
+    "capture",
+    "carry",
+    "check",
+    "convert",
+    "package",
+    "package_another",
+    "quantize",
+    "reference",
+]
 
 
 def _contract(request: Request) -> Contract:
@@ -81,3 +91,22 @@ def package(request: Request) -> None:
 
 def reference(request: Request) -> None:
     record(runtime.Matrix(_build(request), _contract(request)), request)
+
+
+def check(request: Request) -> None:
+    held = (request.inputs["artifact"] / "weights" / "weight.bin").read_bytes()
+    if held != request.inputs["contained"].read_bytes():
+        raise StepError("the package holds another model")
+    request.outputs["check"].write_text(json.dumps({"reason": "looked into, not run"}))
+
+
+def package_another(request: Request) -> None:
+    package(request)
+    (request.outputs["artifact"] / "weights" / "weight.bin").write_text("another")
+
+
+def carry(request: Request) -> None:
+    contract = described(request)
+    text = request.inputs["artifact"].read_text()
+    request.outputs["artifact"].write_text(f"{text}\n#{contract.text()}")
+    contract.write(request.outputs["io"])

@@ -1,0 +1,61 @@
+"""Layers by globs over their names, for `keep_float`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from .request import StepError
+
+FIELD = "quantization.keep_float"
+SHOWN = 12
+
+
+def fitting(
+    patterns: Sequence[str],
+    answers: Mapping[str, Sequence[str]],
+    none: str,
+    hint: str | None = None,
+    dot: str = ".",
+) -> list[str]:
+    """The layers that globs fit, in the order of `answers`.
+
+    Args:
+        patterns: The recipe's globs; a whole name has to fit.
+        answers: Layer to the names that it answers to, that which errors show first.
+        none: What is said of a glob that fits none: `fits no layer of the model`.
+        hint: The error's hint.
+        dot: What stands in names where a module's path has a dot.
+
+    Raises:
+        StepError: A glob fits none; the nearest names are told.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        wanted = pattern.replace(".", dot)
+        fits = {
+            layer for layer, names in answers.items() if any(fnmatchcase(n, wanted) for n in names)
+        }
+        if not fits:
+            shown = _shown(wanted, [names[0] for names in answers.values()], dot)
+            raise StepError(f"`{pattern}` {none}; {shown}", hint, FIELD)
+        found |= fits
+    return [layer for layer in answers if layer in found]
+
+
+def _shown(wanted: str, names: Sequence[str], dot: str) -> str:
+    """The nearest names, or the first ones."""
+    # A pattern mostly names a module, which is how a layer's path begins.
+    begun = {name[: end or None]: name for name in reversed(names) for end in _ends(name, dot)}
+    near = get_close_matches(wanted.strip("*?" + dot), begun, n=3, cutoff=0.5)
+    listed = list(dict.fromkeys(begun[start] for start in near)) or names[:SHOWN]
+    text = ", ".join(f"`{name}`" for name in listed) or "none"
+    if near:
+        return f"near it: {text}"
+    return f"there are: {text}{', ...' if len(names) > SHOWN else ''}"
+
+
+def _ends(name: str, dot: str) -> list[int]:
+    """Where the modules of a path end; 0 for its own end."""
+    return [0, *(index for index, sign in enumerate(name) if sign == dot)]

@@ -1,0 +1,25 @@
+"""What is known of a deployable before anything runs, and its users must be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from buildsys.backends.base import Format, Ports, varying
+
+
+def notices(declared: Format, options: Mapping[str, Any], ports: Ports) -> Iterator[str]:
+    """Sentences on a deployable of a format.
+
+    Args:
+        declared: The format.
+        options: All its options.
+        ports: The model's inputs.
+    """
+    if declared.legacy:
+        yield declared.legacy
+    dims = varying(ports)
+    if dims and not declared.keeps_sizes(options):
+        sizes = ", ".join(f"{symbol} = {dim['example']}" for symbol, dim in dims.items())
+        way_out = f" (`{declared.opens}: true` keeps them open)" if declared.opens else ""
+        yield f"sizes are fixed: {sizes}{way_out}"

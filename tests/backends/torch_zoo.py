@@ -85,6 +85,41 @@ class Net(nn.Module):
 def build():
     return Net()
 """,
+    "bert": """
+import math
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+    def split(self, x):
+        return x.view(x.size(0), -1, self.heads, self.size).permute(0, 2, 1, 3)
+    def forward(self, x, mask):
+        query, key, value = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))
+        scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(self.size) + mask
+        mixed = torch.matmul(scores.softmax(-1), value).permute(0, 2, 1, 3).contiguous()
+        return self.out(mixed.view(mixed.size(0), -1, self.heads * self.size))
+class Net(nn.Module):
+    def __init__(self, width=16):
+        super().__init__()
+        self.word, self.place, self.kind = (nn.Embedding(n, width) for n in (32, 16, 2))
+        self.register_buffer("places", torch.arange(16).unsqueeze(0))
+        self.attention = Attention(width, 2)
+        self.wide, self.narrow = nn.Linear(width, 32), nn.Linear(32, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-12) for _ in range(3))
+        self.head = nn.Linear(width, 3)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.7)
+    def forward(self, tokens, mask, kinds):
+        places = self.place(self.places[:, :tokens.size(1)])
+        x = self.norms[0](self.word(tokens) + self.kind(kinds) + places)
+        hidden = (1.0 - mask[:, None, None, :].to(x.dtype)) * -10000.0
+        x = self.norms[1](self.attention(x, hidden) + x)
+        x = self.norms[2](self.narrow(F.gelu(self.wide(x))) + x)
+        return self.head(x)
+def build():
+    return Net()
+""",
     "exotic": """
 class Inner(nn.Module):
     def forward(self, x):

@@ -21,7 +21,7 @@ class Leaf:
     Attributes:
         tensor: It.
         path: The Python expression that leads to it, for example `["boxes"][0]`.
-        name: Its key or field, where it has one at the top level.
+        name: Its key or field, the innermost one, where it has any.
     """
 
     tensor: torch.Tensor
@@ -43,7 +43,7 @@ def leaves(value: Any, path: str = "", name: str | None = None) -> list[Leaf]:
         return []
     found: list[Leaf] = []
     for step, inner, inner_name in _children(value, path):
-        found += leaves(inner, path + step, inner_name if path == "" else None)
+        found += leaves(inner, path + step, inner_name)
     return found
 
 
@@ -82,7 +82,7 @@ def order(found: Sequence[Leaf], names: Sequence[str]) -> list[int]:
             "outputs",
         )
     own = [leaf.name for leaf in found]
-    if set(own) == set(names):
+    if set(own) == set(names):  # Of equal number, so none of its names is there twice.
         return [own.index(name) for name in names]
     for name, other in zip(names, own, strict=True):
         if name in own and name != other:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Format, Rule, Runtime, Toolchain
+from buildsys.backends.base import Backend, Carrier, Format, Rule, Runtime, Toolchain
 
 FOLDER = Path(__file__).parent
+CARRIER = Carrier("torch", "carrier:describe")
 
 backend = Backend(
     name="torch",
     folder=FOLDER,
     formats=(
-        Format(name="torchscript", suffix=".pt", runtime=Runtime("torch")),
-        Format(name="exported", suffix=".pt2", runtime=Runtime("torch")),
+        Format(name="torchscript", suffix=".pt", runtime=Runtime("torch"), carrier=CARRIER),
+        Format(name="exported", suffix=".pt2", runtime=Runtime("torch"), carrier=CARRIER),
+        Format(
+            name="ptl",
+            suffix=".ptl",
+            runtime=Runtime("torch", "lite_runtime"),
+            legacy="PyTorch Mobile, which runs .ptl files, is no longer maintained: "
+            "`format: executorch` is its successor",
+        ),
     ),
     rules=(
         Rule(
@@ -24,6 +32,13 @@ backend = Backend(
             worker="worker:capture",
             methods=("trace", "script"),
             user_code=True,
+        ),
+        Rule(
+            name="torch.lite",
+            takes=("torchscript",),
+            gives="ptl",
+            toolchain="torch",
+            worker="lite_worker:convert",
         ),
         # Dearer than a trace, so that a model which says `capture: trace` is exported only where
         # nothing else will do.

@@ -73,4 +73,17 @@ def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:
     feed = ports_of.random_feed(ports, capture_sizes(ports, dynamic), seed=0)
     model.inspect(eager, feed, request)
     outputs, layouts = request.options["outputs"], request.options.get("layouts")
-    return eager, survey(eager.run, ports, outputs, dynamic, layouts)
+    found = survey(eager.run, ports, outputs, dynamic, layouts)
+    _note_flattened(eager, outputs, request)
+    return eager, found
+
+
+def _note_flattened(eager: model.Eager, outputs: list[str], request: Request) -> None:
+    """Says where outputs lie within what the model returns, unless their names or places do."""
+    nested = [
+        f"`{name}` is `{path.lstrip('.')}`"
+        for number, (name, path) in enumerate(zip(outputs, eager.paths, strict=True))
+        if path not in ("", f"[{name!r}]", f".{name}", f"[{number}]")
+    ]
+    if nested:
+        request.note(f"of what the model returns, {', '.join(nested)}")

@@ -82,6 +82,15 @@ def test_nested_outputs_are_flattened_in_order(tmp_path: Path) -> None:
         (["N", 3], "float32"),
         (["N"], "int64"),
     ]
+    assert got.notes == [
+        "of what the model returns, `a` is `[0].first`, `b` is `[0].second`, `c` is `[1][0]`"
+    ]
+
+
+def test_nested_names_that_contradict_the_recipe(tmp_path: Path) -> None:
+    got = capture(zoo.write(tmp_path, "nested"), ROW, ["second", "first", "c"])
+    assert got.field == "outputs"
+    assert "the recipe's outputs second, first, c do not go with the model's" in got.message
 
 
 def test_a_wrong_number_of_outputs_lists_what_there_is(tmp_path: Path) -> None:

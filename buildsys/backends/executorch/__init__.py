@@ -1,0 +1,1 @@
+"""ExecuTorch: exported programs to .pte files, with XNNPACK, portable kernels or Core ML."""

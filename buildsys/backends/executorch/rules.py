@@ -1,0 +1,64 @@
+"""What the planner knows about ExecuTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Toolchain
+
+FOLDER = Path(__file__).parent
+
+
+class ExecutorchOptions(Options):
+    """Options of an `executorch` deployable.
+
+    Attributes:
+        backend: What computes. `xnnpack`: the fast CPU kernels of phones, and the portable kernels
+            for what they lack. `portable`: the portable kernels alone, slow and small, which every
+            app with ExecuTorch has. `coreml`: Core ML in float32 for iOS 16 and later, which no
+            other machine runs: such a file is `unverified`.
+    """
+
+    backend: Literal["xnnpack", "portable", "coreml"] = "xnnpack"
+
+
+def _unrun(options: Mapping[str, Any]) -> str | None:
+    if options.get("backend") == "coreml":
+        return "ExecuTorch runs its Core ML delegate on Apple hardware only"
+    return None
+
+
+backend = Backend(
+    name="executorch",
+    folder=FOLDER,
+    formats=(
+        Format(
+            name="executorch",
+            suffix=".pte",
+            options=ExecutorchOptions,
+            runtime=Runtime(toolchain="executorch"),
+            unrun=_unrun,
+        ),
+    ),
+    rules=(
+        Rule(
+            name="executorch.convert",
+            takes=("exported",),
+            gives="executorch",
+            toolchain="executorch",
+            worker="worker:convert",
+            needs={"dynamic": True},
+            options=("backend",),
+        ),
+    ),
+    toolchains=(
+        Toolchain(
+            name="executorch",
+            lock=FOLDER / "lock.txt",
+            requirements=FOLDER / "lock.in",
+            about="ExecuTorch: exported programs to .pte, and its runtime",
+        ),
+    ),
+)

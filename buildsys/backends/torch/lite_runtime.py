@@ -1,0 +1,33 @@
+"""Runs .ptl files by torch's own loader of PyTorch Mobile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch.jit import mobile
+
+from ..kit.contract import Contract
+from ..kit.request import StepError
+from . import model
+from .runtime import PRELOAD, Session
+
+__all__ = ["PRELOAD", "load"]
+
+
+def load(path: Path, contract: Contract, threads: int) -> Session:
+    """Loads a .ptl file.
+
+    Raises:
+        StepError: It does not load.
+    """
+    model.prepare(threads)
+    return Session(_load(path), contract)
+
+
+def _load(path: Path) -> Any:
+    try:
+        return mobile._load_for_lite_interpreter(str(path))
+    except RuntimeError as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StepError(f"torch's mobile loader does not load the file: {first}") from error

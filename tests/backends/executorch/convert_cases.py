@@ -1,0 +1,243 @@
+"""Converts and runs small models: `python convert_cases.py BACKENDS FOLDER THREADS [SOURCES] CASE...`.
+
+A case is `MODEL-BACKEND`. For each it writes into FOLDER the model's `.pt2`, which is taken from
+the folder SOURCES where one is given, and `CASE.pte`, `CASE.json` (the contract, notes, error) and
+`CASE.npz` (inputs, the model's outputs, the file's, by the recipe's names). One process for all cases,
+since ExecuTorch takes ten seconds to import.
+"""
+
+# mypy: disable-error-code="misc"
+# On the host, where types are checked, there is no torch: its classes are Any.
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Cnn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4 * 6, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        # No stride: it is the size of the window.
+        states = functional.max_pool2d(torch.relu(self.norm(self.conv(image))), 2)
+        return self.head(states.flatten(1))
+
+
+class Lstm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 8, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, window: Tensor) -> Tensor:
+        states, _ = self.lstm(window)
+        return self.head(states.mean(1))
+
+
+class Text(nn.Module):
+    """Two inputs and two outputs, of either dtype, and two sizes that vary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 8)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        words = self.embedding(ids) * mask.unsqueeze(-1)
+        # ExecuTorch's checks fix the first size of what is split, if they are let.
+        left, right = words.sum(1).chunk(2, 1)
+        scores = self.head(left * right)
+        return scores.argmax(1), scores
+
+
+class Single(nn.Module):
+    """No batch axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, row: Tensor) -> Tensor:
+        return self.head(row)
+
+
+class Bessel(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(x)
+
+
+class Exotic(nn.Module):
+    """An operator that no mobile format has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(6, 3), Bessel())
+
+    def forward(self, row: Tensor) -> Tensor:
+        return self.block(row)
+
+
+BATCH = {"min": 1, "max": 32, "example": 1}
+LENGTH = {"min": 2, "max": 12, "example": 5}
+
+
+def port(name: str, shape: list[Any], dtype: str = "float32", **more: Any) -> dict[str, Any]:
+    dims = {s: {"N": BATCH, "T": LENGTH}[s] for s in shape if isinstance(s, str)}
+    plain = {"name": name, "shape": shape, "dtype": dtype, "dims": dims}
+    return plain | {"range": None, "layout": None} | more
+
+
+MODELS: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
+    "cnn": (Cnn, [port("image", ["N", 1, 6, 8])], ["logits"]),
+    "lstm": (Lstm, [port("window", ["N", 4, 6])], ["logits"]),
+    "text": (
+        Text,
+        [port("ids", ["N", "T"], "int64", range=[0, 49]), port("mask", ["N", "T"])],
+        ["label", "scores"],
+    ),
+    "single": (Single, [port("row", [6])], ["scores"]),
+    "exotic": (Exotic, [port("row", ["N", 6])], ["scores"]),
+}
+
+
+def build(name: str) -> nn.Module:
+    torch.manual_seed(3)
+    return MODELS[name][0]().eval()
+
+
+def example(name: str, sizes: dict[str, int]) -> tuple[Tensor, ...]:
+    made = []
+    for spec in MODELS[name][1]:
+        shape = [sizes.get(size, size) for size in spec["shape"]]
+        high = spec["range"][1] + 1 if spec["range"] else 0
+        made.append(torch.randint(0, high, shape) if high else torch.randn(shape))
+    return tuple(made)
+
+
+def export(name: str, path: Path) -> None:
+    """As the backend for torch does it: no provenance, sizes that vary."""
+    # More than 16, below which torch picks another convolution, and narrows the batch by asking.
+    limits = {"N": torch.export.Dim("N", min=1, max=32), "T": torch.export.Dim("T", min=2, max=12)}
+    shapes = tuple(
+        {axis: limits[size] for axis, size in enumerate(spec["shape"]) if size in limits}
+        for spec in MODELS[name][1]
+    )
+    feed = example(name, {"N": 2, "T": 5})
+    program = torch.export.export(build(name), feed, dynamic_shapes=shapes)
+    importlib.import_module("modelbuild_backends.torch.canonical").save_exported(program, path)
+
+
+def contract(name: str) -> dict[str, Any]:
+    _, ports, outputs = MODELS[name]
+    found = leaves(build(name)(*example(name, {"N": 2, "T": 5})))
+    kept = ("name", "shape", "dtype", "layout")
+    return {
+        "inputs": [{key: spec[key] for key in kept} for spec in ports],
+        "outputs": [
+            {
+                "name": output,
+                "shape": ["N", *tensor.shape[1:]] if name != "single" else [3],
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+            }
+            for output, tensor in zip(outputs, found, strict=True)
+        ],
+    }
+
+
+def leaves(found: Any) -> tuple[Tensor, ...]:
+    return found if isinstance(found, tuple) else (found,)
+
+
+def convert(case: str, given: argparse.Namespace) -> None:
+    """Converts one case, and runs it by its runtime at a size that it was not captured with."""
+    kit = importlib.import_module("modelbuild_backends.kit.request")
+    worker = importlib.import_module("modelbuild_backends.executorch.worker")
+    runtime = importlib.import_module("modelbuild_backends.executorch.runtime")
+    name, _, backend = case.partition("-")
+    folder: Path = given.folder
+    paths = {key: folder / f"{case}.{key}" for key in ("pte", "io", "made", "json", "npz")}
+    paths["io"].write_text(json.dumps(contract(name)))
+    request = kit.Request(
+        inputs={"artifact": folder / f"{name}.pt2", "io": paths["io"]},
+        outputs={"artifact": paths["pte"], "io": paths["made"]},
+        options={
+            "ports": MODELS[name][1],
+            "outputs": MODELS[name][2],
+            "format": {"backend": backend},
+            "scheme": None,
+        },
+        scratch=folder,
+        threads=given.threads,
+    )
+    try:
+        worker.convert(request)
+    except kit.StepError as error:
+        told = {"message": error.message, "hint": error.hint, "field": error.field}
+        paths["json"].write_text(json.dumps({"error": told, "notes": request.notes}))
+        return
+    io = json.loads(paths["made"].read_text())
+    paths["json"].write_text(json.dumps({"error": None, "notes": request.notes, "io": io}))
+    if backend == "coreml":
+        return
+    made = importlib.import_module("modelbuild_backends.kit.contract").Contract.read(paths["made"])
+    feed = {
+        spec["name"]: tensor.numpy()
+        for spec, tensor in zip(MODELS[name][1], example(name, {"N": 31, "T": 9}), strict=True)
+    }
+    found = runtime.load(paths["pte"], made, given.threads).run(feed)
+    wanted = leaves(build(name)(*(torch.from_numpy(array) for array in feed.values())))
+    np.savez(
+        paths["npz"],
+        **{f"in.{key}": array for key, array in feed.items()},
+        **{f"out.{key}": array for key, array in found.items()},
+        **{
+            f"want.{key}": tensor.numpy()
+            for key, tensor in zip(MODELS[name][2], wanted, strict=True)
+        },
+    )
+
+
+def expose(backends: Path) -> None:
+    """Makes the backends importable as the worker host does."""
+    host = importlib.util.spec_from_file_location(
+        "worker_host", backends.parent / "toolchains" / "worker_host.py"
+    )
+    assert host is not None
+    assert host.loader is not None
+    module = importlib.util.module_from_spec(host)
+    host.loader.exec_module(module)
+    module.expose(str(backends))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("backends", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("threads", type=int)
+    parser.add_argument("cases", nargs="+")
+    parser.add_argument("--sources", type=Path)
+    arguments = parser.parse_args()
+    torch.set_grad_enabled(False)
+    expose(arguments.backends)
+    for each in arguments.cases:
+        source = arguments.folder / f"{each.partition('-')[0]}.pt2"
+        if arguments.sources is not None:
+            shutil.copy(arguments.sources / source.name, source)
+        elif not source.exists():
+            export(source.stem, source)
+        convert(each, arguments)

@@ -12,6 +12,8 @@ from ..kit.request import StepError
 
 LARGEST = 2**31 - 1
 """What one protobuf message may weigh, in bytes."""
+ROOM = 64 * 2**20
+"""What a graph may weigh beside its weights; generous."""
 
 PROVENANCE = ("doc_string", "metadata_props")
 
@@ -26,19 +28,29 @@ def save(model: Any, path: Path) -> None:
     size = model.ByteSize()
     if size > LARGEST:
         raise too_large(size)
+    check(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.load(path)
+
+
+def check(model: Any) -> None:
+    """Has ONNX's own checker look at a model, or at the file of one, and infer its shapes.
+
+    Raises:
+        StepError: The checker refuses it.
+    """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise StepError(f"the checker of ONNX refuses the model: {error}") from error
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    onnx.load(path)
 
 
 def too_large(size: int) -> StepError:
     """The error for a model beyond protobuf's limit."""
     return StepError(
         f"the model weighs {size / 2**30:.2f} GiB: one ONNX file holds less than 2 GiB",
-        "weights in files of their own are not supported yet: shrink the model, or leave `onnx` out",
+        "`format: onnx_external` keeps weights in a file of their own; "
+        "what is made of ONNX takes the one file: leave it out, or shrink the model",
         "format",
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Toolchain
+from buildsys.backends.base import Backend, Carrier, Format, Options, Rule, Runtime, Toolchain
 
 FOLDER = Path(__file__).parent
 
@@ -17,9 +20,38 @@ class OnnxOptions(Options):
     Attributes:
         opset: The operator set. By default 17 from a trace or script, and 20 from an exported
             program; older runtimes need lower ones.
+        simplify: Folds what is constant, drops what has no effect, and merges simple pairs of
+            operators; the file stays standard ONNX.
+        optimize: Fuses attention and normalization as in models of this family, into operators that
+            ONNX Runtime alone has.
+        num_heads: The attention heads, for `optimize`; 0 reads them off the graph.
+        hidden_size: The width, for `optimize`; 0 reads it off the graph.
     """
 
     opset: int | None = Field(default=None, ge=9, le=24)
+    simplify: bool = False
+    optimize: Literal["none", "bart", "bert", "clip", "gpt2", "swin", "t5", "vit"] = "none"
+    num_heads: int = Field(default=0, ge=0, le=1024)
+    hidden_size: int = Field(default=0, ge=0, le=2**20)
+
+    @field_validator("num_heads", "hidden_size")
+    @classmethod
+    def _has_a_use(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("optimize") == "none":
+            raise PydanticCustomError("unused", "it means nothing without `optimize`")
+        return value
+
+
+class OnnxExternalOptions(Options):
+    """Options of an `onnx_external` deployable.
+
+    Attributes:
+        opset: The operator set; see `onnx`.
+        threshold_kib: Tensors from this size on, in KiB, lie in the data file.
+    """
+
+    opset: int | None = Field(default=None, ge=9, le=24)
+    threshold_kib: int = Field(default=1, ge=1, le=2**20)
 
 
 def _export(takes: str, cost: float) -> Rule:
@@ -30,24 +62,71 @@ def _export(takes: str, cost: float) -> Rule:
         gives="onnx",
         toolchain="onnx-export",
         worker="worker:export",
+        route=takes,
         cost=cost,
         options=("opset",),
+    )
+
+
+def _export_external(takes: str, cost: float) -> Rule:
+    return replace(
+        _export(takes, cost),
+        name="onnx_external.export",
+        gives="onnx_external",
+        worker="worker:export_external",
+        options=tuple(OnnxExternalOptions.model_fields),
     )
 
 
 backend = Backend(
     name="onnx",
     folder=FOLDER,
-    formats=(Format(name="onnx", suffix=".onnx", options=OnnxOptions, runtime=Runtime("onnx")),),
+    formats=(
+        Format(
+            name="onnx",
+            suffix=".onnx",
+            options=OnnxOptions,
+            runtime=Runtime("onnx"),
+            carrier=Carrier("onnx", "carrier:describe"),
+        ),
+        Format(
+            name="onnx_external",
+            suffix="_onnx",
+            kind="tree",
+            options=OnnxExternalOptions,
+            runtime=Runtime("onnx"),
+            carrier=Carrier("onnx", "carrier:describe"),
+        ),
+    ),
     rules=(
         _export("torchscript", 1.0),
         _export("exported", 1.5),
+        _export_external("torchscript", 1.0),
+        _export_external("exported", 1.5),
         Rule(
             name="onnx.adopt",
             takes=("source:onnx",),
             gives="onnx",
             toolchain="onnx",
             worker="adopt:adopt",
+        ),
+        Rule(
+            name="onnx.simplify",
+            takes=("onnx",),
+            gives="onnx",
+            toolchain="onnx",
+            worker="simplify:simplify",
+            when=lambda options: bool(options["simplify"]),
+            options=("simplify",),
+        ),
+        Rule(
+            name="onnx.optimize",
+            takes=("onnx",),
+            gives="onnx",
+            toolchain="onnx-optimize",
+            worker="optimize:optimize",
+            when=lambda options: options["optimize"] != "none",
+            options=("optimize", "num_heads", "hidden_size"),
         ),
     ),
     toolchains=(
@@ -62,6 +141,12 @@ backend = Backend(
             lock=FOLDER / "lock.export.txt",
             requirements=FOLDER / "lock.export.in",
             about="torch and onnxscript: exports captured models to ONNX",
+        ),
+        Toolchain(
+            name="onnx-optimize",
+            lock=FOLDER / "lock.optimize.txt",
+            requirements=FOLDER / "lock.optimize.in",
+            about="ONNX Runtime's fusions for transformers",
         ),
     ),
 )

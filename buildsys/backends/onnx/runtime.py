@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..kit.contract import Contract
 from ..kit.ports import to_artifact, to_model
 from ..kit.request import StepError
+from .files import model_file
 
 ERRORS_ONLY = 3
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
@@ -41,7 +42,7 @@ class Session:
 
 
 def load(path: Path, contract: Contract, threads: int) -> Session:
-    """Loads a file for the CPU.
+    """Loads a file, or the one in a folder with its weights, for the CPU.
 
     Raises:
         StepError: ONNX Runtime refuses it.
@@ -52,7 +53,9 @@ def load(path: Path, contract: Contract, threads: int) -> Session:
     options.use_deterministic_compute = True
     options.log_severity_level = ERRORS_ONLY
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            model_file(path), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:
         version = onnxruntime.__version__
         raise StepError(f"onnxruntime {version} does not load the file: {error}") from error

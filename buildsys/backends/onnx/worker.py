@@ -17,15 +17,15 @@ import torch
 from ..kit import ports as ports_of
 from ..kit.archive import kind_of
 from ..kit.contract import Contract
+from ..kit.modules import module_of
 from ..kit.request import Request, StepError
 from ..kit.survey import capture_sizes
-from . import canonical, graph, shapes
+from . import canonical, external, graph, shapes
+from .files import MODEL
 
 OPSETS = {"torchscript": 17, "exported": 20}
-PRELOAD = {"export": ("numpy.random", "torch.onnx")}
+PRELOAD = dict.fromkeys(("export", "export_external"), ("numpy.random", "torch.onnx"))
 """What each step imports late; see `toolchains/worker_forks.py`."""
-ROOM = 64 * 2**20
-"""What a graph may weigh beside its weights; generous."""
 
 # What the exporters say on every model, and no user can act on.
 NOISE = (
@@ -49,31 +49,55 @@ def export(request: Request) -> None:
         StepError: An operator has no ONNX counterpart, the opset cannot be had, or the file would be
             too large.
     """
+    contract = Contract.read(request.inputs["io"])
+    canonical.save(_converted(request, contract, None), request.outputs["artifact"])
+    contract.write(request.outputs["io"])
+
+
+def export_external(request: Request) -> None:
+    """The same in a folder, with the weights in a file of their own; they may be of any size.
+
+    Inputs: as `export`. Options: as `export`, and `format.threshold_kib`.
+
+    Raises:
+        StepError: As `export`; or too much stays in the graph.
+    """
+    contract = Contract.read(request.inputs["io"])
+    draft = request.scratch / "draft"
+    draft.mkdir()
+    model = _converted(request, contract, draft / MODEL)
+    external.save(model, draft, request, request.options["format"]["threshold_kib"])
+    contract.write(request.outputs["io"])
+
+
+def _converted(request: Request, contract: Contract, draft: Path | None) -> Any:
+    """The exported model with the recipe's names; with a `draft`, weights may lie beside it."""
     torch.set_num_threads(request.threads)
     torch.manual_seed(0)
     source = request.inputs["artifact"]
     kind = kind_of(source)
-    contract = Contract.read(request.inputs["io"])
     opset = request.options.get("format", {}).get("opset") or OPSETS[kind]
     with quiet():
         convert = _from_torchscript if kind == "torchscript" else _from_exported
-        model = convert(source, contract, request, opset)
+        model = convert(source, contract, request, opset, draft)
     made = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     if made != opset:
         raise StepError(
             f"the exporter gives opset {made}, not {opset}: the model needs operators of {made}",
-            f"set `opset: {made}`, or capture by `trace`",
+            f"set `opset: {made}`, or use `capture: trace` and `route: torchscript`",
             "options.opset",
         )
     graph.check_names(model, contract)
     graph.declare_outputs(model, contract)
-    canonical.save(model, request.outputs["artifact"])
-    contract.write(request.outputs["io"])
+    return model
 
 
-def _from_torchscript(source: Path, contract: Contract, request: Request, opset: int) -> Any:
+def _from_torchscript(
+    source: Path, contract: Contract, request: Request, opset: int, draft: Path | None
+) -> Any:
     module = torch.jit.load(source, map_location="cpu").eval()
-    _check_size(module.state_dict().values())
+    if draft is None:
+        _check_size(module.state_dict().values())
     names, outputs = [p.name for p in contract.inputs], [p.name for p in contract.outputs]
     axes = {
         port.name: {axis: size for axis, size in enumerate(port.shape) if isinstance(size, str)}
@@ -85,7 +109,8 @@ def _from_torchscript(source: Path, contract: Contract, request: Request, opset:
             torch.onnx.export(
                 module,
                 _example(request),
-                buffer,
+                # Given a path, it writes weights beside it where they are too large for one file.
+                buffer if draft is None else str(draft),
                 input_names=names,
                 output_names=outputs,
                 dynamic_axes={name: sizes for name, sizes in axes.items() if sizes},
@@ -94,14 +119,19 @@ def _from_torchscript(source: Path, contract: Contract, request: Request, opset:
                 dynamo=False,
             )
     except Exception as error:
-        raise _failure(error, "export", module.inlined_graph) from error
+        raise _failure(error, "`route: exported`", module.inlined_graph) from error
+    if draft is not None:
+        return onnx.load(draft, load_external_data=False)
     return onnx.load_model_from_string(buffer.getvalue())
 
 
-def _from_exported(source: Path, contract: Contract, request: Request, opset: int) -> Any:
+def _from_exported(
+    source: Path, contract: Contract, request: Request, opset: int, draft: Path | None
+) -> Any:
     with source.open("rb") as stream:
         program = torch.export.load(stream)
-    _check_size(program.state_dict.values())
+    if draft is None:
+        _check_size(program.state_dict.values())
     try:
         with torch.no_grad():
             exported = torch.onnx.export(
@@ -115,8 +145,13 @@ def _from_exported(source: Path, contract: Contract, request: Request, opset: in
                 verbose=False,
             )
     except Exception as error:
-        raise _failure(error, "trace") from error
-    model = exported.model_proto
+        other = "`capture: trace` and `route: torchscript`"
+        raise _failure(error, other, program=program) from error
+    if draft is None:
+        model = exported.model_proto
+    else:
+        exported.save(draft, external_data=True)
+        model = onnx.load(draft, load_external_data=False)
     _rename_symbols(model, contract)
     return model
 
@@ -159,30 +194,29 @@ def _others(request: Request) -> list[tuple[torch.Tensor, ...]]:
 def _check_size(tensors: Any) -> None:
     """Refuses weights that one file cannot hold, before minutes are spent on them."""
     size = sum(t.numel() * t.element_size() for t in tensors)
-    if size + ROOM > canonical.LARGEST:
+    if size + canonical.ROOM > canonical.LARGEST:
         raise canonical.too_large(size)
 
 
-def _failure(error: Exception, other: str, graph: Any = None) -> StepError:
+def _failure(error: Exception, other: str, graph: Any = None, program: Any = None) -> StepError:
     """An exporter's error, naming the operator and where in the model it stands.
 
     Args:
         error: What the exporter raised.
-        other: The capture whose exporter is another one.
+        other: What the recipe says for the other exporter.
         graph: The inlined graph of a ScriptModule, to look the operator up in.
+        program: Or the exported program.
     """
     texts, cause = [], error.__cause__ or error.__context__
     while cause is not None:
         texts.append(str(cause))
         cause = cause.__cause__ or cause.__context__
     text = "\n".join([str(error), *texts])
-    hint = (
-        f"write it with other operators, or use `capture: {other}`, whose exporter is another one"
-    )
+    hint = f"write it with other operators, or use {other}: that exporter is another one"
     missing = re.search(r"operator '([\w.:]+)'|found for <OpOverload\(op='([\w.:]+)'", text)
     if missing is not None:
         name = missing.group(1) or missing.group(2)
-        where = _module_of(name, graph)
+        where = _module_of(name, graph) if program is None else module_of(program, name)
         at = f" (in `{where}`)" if where else ""
         return StepError(f"ONNX has no counterpart for the operator `{name}`{at}", hint, "format")
     refused = re.search(r"ONNX export of (\w[^.\n]*)", text)

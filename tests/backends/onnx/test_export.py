@@ -134,8 +134,8 @@ def test_the_opset_is_the_one_asked_for_or_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "message", "hint"),
     [
-        ("trace", "operator `aten::special_bessel_j0` (in `inner`)", "capture: export"),
-        ("export", "operator `prims.bessel_j0`", "capture: trace"),
+        ("trace", "operator `aten::special_bessel_j0` (in `inner`)", "`route: exported`"),
+        ("export", "operator `prims.bessel_j0`", "`route: torchscript`"),
     ],
 )
 def test_an_operator_without_counterpart_is_named(

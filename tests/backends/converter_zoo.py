@@ -1,7 +1,8 @@
-"""Makes small captured models in a toolchain: `python converter_zoo.py torch|onnx FOLDER`.
+"""Makes small captured models in a toolchain: `python converter_zoo.py torch|onnx|samples FOLDER`.
 
 `torch` writes `NAME.pt` (traced), `NAME.pt2` (exported, sizes fixed), `NAME-dynamic.pt2`,
 `NAME.npz` (samples and outputs), `NAME.io.json` and `NAME.options.json`; `onnx` writes `NAME.onnx`.
+`samples FOLDER NAME...` writes of some models what belongs to an ONNX file, with it.
 Weights are seeded and biases are not zero, so that no output is dead.
 """
 
@@ -79,6 +80,38 @@ class Text(nn.Module):
         return scores, scores.argmax(1)
 
 
+class Uneven(nn.Module):
+    """What litert-torch cannot take as it is: output padding, an identity matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture = nn.ConvTranspose2d(2, 3, (3, 5), (2, 3), (1, 2), output_padding=(1, 0))
+        self.series = nn.ConvTranspose1d(2, 3, 3, 2, 1, output_padding=1)
+
+    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        larger, longer = self.picture(photo), self.series(photo.mean(2))
+        return torch.tanh(larger), torch.tanh(longer), photo[:, 0, :, :4] + torch.eye(4)
+
+
+class Mixed(nn.Module):
+    """What converters trip over, in one model: an image out, a recurrence, integers in and out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.second = nn.Conv2d(8, 2, 1)
+        self.embedding = nn.Embedding(50, 6)
+        self.lstm = nn.LSTM(6, 8, batch_first=True)
+        self.head = nn.Linear(8 + 8, 3)
+
+    def forward(self, photo: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = torch.tanh(self.norm(self.first(photo)))
+        states, _ = self.lstm(self.embedding(ids))
+        scores = self.head(torch.cat([states[:, -1], features.mean((2, 3))], 1))
+        return self.second(features), scores, scores.argmax(1)
+
+
 class Bessel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.special.bessel_j0(x)
@@ -117,8 +150,25 @@ ZOO: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
         [port("ids", ["N", 7], "int64", range=[0, 49]), port("weight", ["N", 7])],
         ["scores", "label"],
     ),
+    "uneven": (
+        Uneven,
+        [port("photo", ["N", 2, 4, 5], layout="NCHW")],
+        ["larger", "longer", "marked"],
+    ),
     "unsupported": (Unsupported, [port("features", ["N", 4])], ["values"]),
 }
+
+MORE: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
+    "mixed": (
+        Mixed,
+        [
+            port("photo", ["N", 3, 12, 20], layout="NCHW"),
+            port("ids", ["N", 7], "int64", range=[0, 49]),
+        ],
+        ["mask", "scores", "label"],
+    ),
+}
+"""Made only where they are asked for by name."""
 
 
 def example(ports: list[dict[str, Any]], count: int) -> tuple[Tensor, ...]:
@@ -132,7 +182,7 @@ def example(ports: list[dict[str, Any]], count: int) -> tuple[Tensor, ...]:
 
 
 def build(name: str) -> tuple[nn.Module, list[dict[str, Any]], list[str]]:
-    kind, ports, outputs = ZOO[name]
+    kind, ports, outputs = (ZOO | MORE)[name]
     torch.manual_seed(3)
     return kind().eval(), ports, outputs
 
@@ -147,6 +197,12 @@ def write_torch(name: str, folder: Path) -> None:
         model, example(ports, 2), dynamic_shapes=tuple(batch for _ in ports)
     )
     torch.export.save(dynamic, folder / f"{name}-dynamic.pt2")
+    write_samples(name, folder, model, ports, outputs)
+
+
+def write_samples(
+    name: str, folder: Path, model: nn.Module, ports: list[dict[str, Any]], outputs: list[str]
+) -> None:
     samples = example(ports, SAMPLES)
     found = model(*samples)
     results = found if isinstance(found, tuple) else (found,)
@@ -191,8 +247,11 @@ def write_onnx(name: str, folder: Path) -> None:
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
     target = Path(sys.argv[2])
-    for model_name in ZOO:
-        if sys.argv[1] == "torch":
+    for model_name in sys.argv[3:] or ZOO:
+        if sys.argv[1] == "samples":
+            write_samples(model_name, target, *build(model_name))
+            write_onnx(model_name, target)
+        elif sys.argv[1] == "torch":
             write_torch(model_name, target)
         elif model_name != "unsupported":  # The TorchScript exporter has no such operator either.
             write_onnx(model_name, target)

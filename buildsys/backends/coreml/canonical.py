@@ -6,7 +6,7 @@ import json
 import uuid
 from pathlib import Path
 
-from .package import MODEL, read_spec
+from .package import read_spec, spec_file
 
 # Item identifiers need to be unique inside a manifest only, so they can follow from the paths.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "modelbuild.coreml")
@@ -19,14 +19,19 @@ def canonicalise(package: Path) -> None:
     What coremltools varies: the manifest's random identifiers and their order, the date in the
     metadata, the order of protobuf maps, and file modes (its temporary files are private).
     """
-    spec = read_spec(package)
-    metadata = spec.description.metadata.userDefined
-    for key in [key for key in metadata if key.endswith(_DATE)]:
-        del metadata[key]
-    (package / MODEL).write_bytes(spec.SerializeToString(deterministic=True))
+    canonicalise_file(package)
     _rewrite_manifest(package / "Manifest.json")
     for path in (package, *package.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def canonicalise_file(model: Path) -> None:
+    """Writes the message of a package or an `.mlmodel` again, without the date, in one order."""
+    spec = read_spec(model)
+    metadata = spec.description.metadata.userDefined
+    for key in [key for key in metadata if key.endswith(_DATE)]:
+        del metadata[key]
+    spec_file(model).write_bytes(spec.SerializeToString(deterministic=True))
 
 
 def _rewrite_manifest(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kit.contract import Contract
-from ..kit.request import StepError
+from ..kit.request import Request, StepError
 from .quiet import ct
 
 _DATA = Path("Data/com.apple.CoreML")
@@ -20,10 +20,15 @@ _FLOATS = {"FLOAT16": 2, "FLOAT32": 4}
 _INTEGERS = {"INT8", "UINT8"}
 
 
-def read_spec(package: Path) -> Any:
-    """The `Model` message of a package, as it is on disk."""
+def spec_file(model: Path) -> Path:
+    """The file with the `Model` message: in a package, or an `.mlmodel` itself."""
+    return model / MODEL if model.is_dir() else model
+
+
+def read_spec(model: Path) -> Any:
+    """The `Model` message of a package or an `.mlmodel`, as it is on disk."""
     spec = ct.proto.Model_pb2.Model()
-    spec.ParseFromString((package / MODEL).read_bytes())
+    spec.ParseFromString(spec_file(model).read_bytes())
     return spec
 
 
@@ -106,30 +111,57 @@ def _operations(function: Any) -> Iterator[Any]:
             pending.extend(op.blocks)
 
 
+KINDS = {
+    "imageType": ("image", "uint8"),
+    "dictionaryType": ("probabilities", "float64"),
+    "stringType": ("label", "str"),
+}
+"""What features that are no arrays are in a contract: kind and dtype."""
+
+
 def check(package: Path, contract: Contract) -> None:
     """Opens what was written and compares it with what was asked for.
 
     Raises:
-        StepError: An input or output has another name or dtype, or the weight file is missing.
+        StepError: An input or output has another name, kind or dtype, or the weight file is missing.
     """
     description = read_spec(package).description
-    types = ct.proto.FeatureTypes_pb2.ArrayFeatureType.ArrayDataType
     for kind, declared, ports in (
         ("input", description.input, contract.inputs),
         ("output", description.output, contract.outputs),
     ):
-        found = [
-            (feature.name, types.Name(feature.type.multiArrayType.dataType).lower())
-            for feature in declared
-        ]
-        wanted = [(port.artifact_name or port.name, port.dtype) for port in ports]
+        found = [(feature.name, *kind_of(feature)) for feature in declared]
+        wanted = [(port.artifact_name or port.name, port.kind, port.dtype) for port in ports]
+        if description.predictedFeatureName and kind == "output":
+            # A package and an `.mlmodel` have a classifier's two outputs in other orders.
+            found, wanted = sorted(found), sorted(wanted)
         if found != wanted:
             raise StepError(
                 f"coremltools wrote the {kind}s {_show(found)} where {_show(wanted)} were asked for"
             )
-    if weights(package).elements and not (package / WEIGHTS).is_file():
+    if package.is_dir() and weights(package).elements and not (package / WEIGHTS).is_file():
         raise StepError("coremltools wrote a package without its weight file")
 
 
-def _show(ports: list[tuple[str, str]]) -> str:
-    return ", ".join(f"`{name}` {dtype}" for name, dtype in ports) or "(none)"
+def kind_of(feature: Any) -> tuple[str, str]:
+    """Kind and dtype of an input or output, as contracts say them."""
+    what = feature.type.WhichOneof("Type")
+    if what != "multiArrayType":
+        return KINDS[what]
+    types = ct.proto.FeatureTypes_pb2.ArrayFeatureType.ArrayDataType
+    return "array", types.Name(feature.type.multiArrayType.dataType).lower()
+
+
+def take_output_types(request: Request, contract: Contract, description: Any) -> None:
+    """Takes dtypes of outputs from a neural network, where no one can ask for others."""
+    features = {feature.name: feature for feature in description.output}
+    for port in contract.outputs:
+        feature = features[port.artifact_name or port.name]
+        kind, dtype = kind_of(feature)
+        if kind == "array" and dtype != port.dtype:
+            request.note(f"output `{port.name}` is {dtype} in the neural network, not {port.dtype}")
+            port.dtype = dtype
+
+
+def _show(ports: list[tuple[str, str, str]]) -> str:
+    return ", ".join(f"`{name}` {dtype} ({kind})" for name, kind, dtype in ports) or "(none)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..kit import ports
 from ..kit.contract import Contract, Port
 from ..kit.request import Request, StepError
+from .images import Image
 from .quiet import ct
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
@@ -39,7 +41,8 @@ def contract_for(request: Request, source: Contract) -> Contract:
             hint="name every output of the model, in its order",
             field="outputs",
         )
-    flexible: bool = request.options["format"]["flexible"]
+    # A neural network has fixed sizes only.
+    flexible: bool = request.options["format"].get("flexible", False)
     fixed = {} if flexible else ports.example_sizes(request.options["ports"])
     inputs = []
     for spec in request.options["ports"]:
@@ -71,21 +74,29 @@ def contract_for(request: Request, source: Contract) -> Contract:
     if not flexible:
         for symbol, dim in ports.symbols(request.options["ports"]).items():
             request.note(
-                f"size {symbol} is fixed at {dim['example']} in the Core ML package; "
-                "`flexible: true` keeps it open"
+                f"size {symbol} is fixed at {dim['example']} in the Core ML package"
+                + (
+                    "; `flexible: true` keeps it open"
+                    if "flexible" in request.options["format"]
+                    else ""
+                )
             )
     return Contract(inputs, results)
 
 
-def tensor_types(request: Request, contract: Contract) -> tuple[list[Any], list[Any]]:
-    """`ct.TensorType` for inputs and outputs, with explicit dtypes: float16 is never implied."""
+def tensor_types(
+    request: Request, contract: Contract, pictures: Mapping[str, Image]
+) -> tuple[list[Any], list[Any]]:
+    """Types of inputs and outputs, with explicit dtypes: float16 is never implied."""
     limits = {
         name: ct.RangeDim(dim["min"], dim["max"], default=dim["example"])
         for port in request.options["ports"]
         for name, dim in port["dims"].items()
     }
     inputs = [
-        ct.TensorType(
+        pictures[port.name].type_of(port)
+        if port.name in pictures
+        else ct.TensorType(
             name=port.artifact_name or port.name,
             shape=[limits[size] if isinstance(size, str) else size for size in port.shape],
             dtype=np.dtype(port.dtype).type,
@@ -101,8 +112,9 @@ def tensor_types(request: Request, contract: Contract) -> tuple[list[Any], list[
 
 def fill_output_shapes(contract: Contract, description: Any) -> None:
     """Takes the shapes of outputs from the package, which declares them where sizes are fixed."""
-    for port, feature in zip(contract.outputs, description.output, strict=True):
-        declared = list(feature.type.multiArrayType.shape)
+    features = {feature.name: feature for feature in description.output}
+    for port in contract.outputs:
+        declared = list(features[port.artifact_name or port.name].type.multiArrayType.shape)
         if declared:
             port.shape = [int(size) for size in declared]
 
@@ -114,7 +126,15 @@ def _array_type(request: Request, kind: str, name: str, dtype: str) -> str:
         target = _ARRAY_TYPES[dtype]
     else:
         raise StepError(f"Core ML has no arrays of {dtype}, which {kind} `{name}` is of")
-    oldest = request.options["format"]["minimum_deployment_target"]
+    oldest = request.options["format"].get("minimum_deployment_target")
+    if kind == "input" and oldest is None and target == "int32":
+        target = "float32"  # A neural network's inputs are; it rounds nothing below 2**24.
+    if target == "float16" and oldest is None:
+        raise StepError(
+            f"{kind} `{name}` is float16, which neural networks of Core ML do not take",
+            hint="take the format `coreml`, or declare it as float32",
+            field="format",
+        )
     if target == "float16" and oldest == "iOS15":
         raise StepError(
             f"{kind} `{name}` is float16, which Core ML takes from iOS16 on",

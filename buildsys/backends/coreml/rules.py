@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from buildsys.backends.base import Backend, Format, Options, Rule, Scheme, Toolchain
+from pydantic import Discriminator, Tag
+
+from buildsys.backends.base import (
+    Backend,
+    Carrier,
+    Format,
+    Options,
+    Ports,
+    Refusal,
+    Rule,
+    Scheme,
+    Toolchain,
+    varying,
+)
 
 FOLDER = Path(__file__).parent
+CARRIER = Carrier("coreml", "carrier:describe")
+UNVERIFIED = "Core ML runs on Apple hardware only, and no evaluator is built in yet"
+
+
+class ImageInput(Options):
+    """What Core ML makes of a picture before the model sees it: `pixel * scale + bias`.
+
+    Attributes:
+        scale: What pixels from 0 to 255 are multiplied with, one number for all channels.
+        bias: What is added after that, one number a channel; empty adds nothing.
+        color: The order of the channels that the model takes.
+    """
+
+    scale: float = 1.0
+    bias: tuple[float, ...] = ()
+    color: Literal["RGB", "BGR", "GRAYSCALE"] = "RGB"
+
+
+def _kind_of_images(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<word>"
+    return "<inputs>" if isinstance(value, Mapping) else None
+
+
+ImageInputs = Annotated[
+    Annotated[Literal["auto"], Tag("<word>")] | Annotated[dict[str, ImageInput], Tag("<inputs>")],
+    Discriminator(
+        _kind_of_images,
+        custom_error_type="image_inputs",
+        custom_error_message="must be `auto`, or inputs with `scale`, `bias` and `color`",
+    ),
+]
 
 
 class CoremlOptions(Options):
@@ -20,6 +66,12 @@ class CoremlOptions(Options):
             is written to its metadata (`modelbuild.compute_units`) for the app to read.
         flexible: Whether dynamic dims stay dynamic (`RangeDim` between `min` and `max`); otherwise
             sizes are fixed at the example, which the Neural Engine prefers.
+        image_inputs: Inputs that take pictures instead of arrays, by name: `{photo: {scale: 0.0078,
+            bias: [-1, -1, -1], color: RGB}}`; or `auto` for every input with `preprocess`, from what that
+            says. The app then hands over a picture of the right size, and does not scale it.
+        class_labels: Whether the package is a classifier: for its one output it gives the name of the
+            best class (`classLabel`) and a dictionary from names to numbers, with the `labels` of the
+            recipe.
         author: Shown by Xcode.
         license: Shown by Xcode.
         description: Shown by Xcode; by default the project's and the model's names.
@@ -28,22 +80,63 @@ class CoremlOptions(Options):
     minimum_deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS16"
     compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
     flexible: bool = False
+    image_inputs: ImageInputs | None = None
+    class_labels: bool = False
     author: str | None = None
     license: str | None = None
     description: str | None = None
 
 
-def _convert(takes: str, cost: float) -> Rule:
+def _refuses(ports: Ports, options: Mapping[str, Any]) -> Refusal | None:
+    if options["flexible"] and not varying(ports):
+        return Refusal(
+            "`flexible` keeps no size open, since none varies",
+            "delete it, or declare a symbol in a shape and its `dims`",
+            "flexible",
+        )
+    return None
+
+
+class MlmodelOptions(Options):
+    """Options of an `mlmodel` deployable.
+
+    Attributes:
+        image_inputs: Inputs that take pictures instead of arrays, by name: `{photo: {scale: 0.0078,
+            bias: [-1, -1, -1], color: RGB}}`; or `auto` for every input with `preprocess`, from what that
+            says. The app then hands over a picture of the right size, and does not scale it.
+        class_labels: Whether the package is a classifier: for its one output it gives the name of the
+            best class (`classLabel`) and a dictionary from names to numbers, with the `labels` of the
+            recipe.
+        author: Shown by Xcode.
+        license: Shown by Xcode.
+        description: Shown by Xcode; by default the project's and the model's names.
+    """
+
+    image_inputs: ImageInputs | None = None
+    class_labels: bool = False
+    author: str | None = None
+    license: str | None = None
+    description: str | None = None
+
+
+def _told(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the recipe says of pictures and classes, where the converter itself needs it."""
+    images = ("preprocess",) if options["image_inputs"] == "auto" else ()
+    return (*images, "labels") if options["class_labels"] else images
+
+
+def _convert(gives: str, options: type[Options], takes: str, cost: float) -> Rule:
     return Rule(
-        name="coreml.convert",
+        name=f"{gives}.convert",
         takes=(takes,),
-        gives="coreml",
+        gives=gives,
         toolchain="coreml",
-        worker="worker:convert",
+        worker="worker:convert" if gives == "coreml" else "network:convert",
         schemes=("float16",),
         cost=cost,
-        options=tuple(CoremlOptions.model_fields),
+        options=tuple(options.model_fields),
         metadata=True,
+        told=_told,
     )
 
 
@@ -67,15 +160,33 @@ backend = Backend(
                     exact_types="weights in int8 with a scale a channel; arithmetic in float32",
                 ),
             ),
-            unverified=("Core ML runs on Apple hardware only, and no evaluator is built in yet"),
+            unverified=UNVERIFIED,
             dynamic=False,
+            opens="flexible",
+            refuses=_refuses,
+            carrier=CARRIER,
+        ),
+        Format(
+            name="mlmodel",
+            suffix=".mlmodel",
+            options=MlmodelOptions,
+            schemes=(
+                Scheme(
+                    "float16", exact_types="weights in float16; arithmetic as the device has it"
+                ),
+            ),
+            unverified=UNVERIFIED,
+            dynamic=False,
+            carrier=CARRIER,
         ),
     ),
     rules=(
         # coremltools' frontend for exported programs lacks operators that the one for TorchScript
         # has (LSTM is one), so that an exported program is taken only where there is nothing else.
-        _convert("torchscript", 1.0),
-        _convert("exported", 4.0),
+        _convert("coreml", CoremlOptions, "torchscript", 1.0),
+        _convert("coreml", CoremlOptions, "exported", 4.0),
+        _convert("mlmodel", MlmodelOptions, "torchscript", 1.0),
+        _convert("mlmodel", MlmodelOptions, "exported", 4.0),
         Rule(
             name="coreml.quantize",
             takes=("coreml",),
@@ -90,7 +201,7 @@ backend = Backend(
             name="coreml",
             lock=FOLDER / "lock.txt",
             requirements=FOLDER / "lock.in",
-            about="coremltools and torch: makes .mlpackage files",
+            about="coremltools and torch: makes .mlpackage and .mlmodel files",
         ),
     ),
 )

@@ -21,9 +21,11 @@ from torch import nn  # noqa: E402
 
 from ..kit import ports  # noqa: E402
 from ..kit.contract import Contract, Port  # noqa: E402
+from ..kit.modules import module_of  # noqa: E402
+from ..kit.names import alias, note_fixed_sizes  # noqa: E402
 from ..kit.request import Request, StepError  # noqa: E402
 from .census import census  # noqa: E402
-from .names import alias, note_fixed_sizes  # noqa: E402
+from .rewrites import rewrite  # noqa: E402
 from .signature import Signature  # noqa: E402
 
 PRELOAD = {
@@ -35,6 +37,7 @@ PRELOAD = {
     )
 }
 """What each step imports late; see `toolchains/worker_forks.py`."""
+WHAT = "TFLite file"
 OTHER_ROUTE = "take `route: onnx` for this deployable, which converts by other means"
 
 _MISSING = re.compile(r"Lowering not found: (?P<op>[\w.]+)")
@@ -56,12 +59,14 @@ def convert(request: Request) -> None:
             hint="name every output of the model, in its order",
             field="outputs",
         )
-    inputs = {spec["name"]: alias(request, "input", spec["name"]) for spec in options["ports"]}
-    outputs = {name: alias(request, "output", name) for name in names}
+    inputs = {
+        spec["name"]: alias(request, "input", spec["name"], WHAT) for spec in options["ports"]
+    }
+    outputs = {name: alias(request, "output", name, WHAT) for name in names}
     model = _lower(request, list(inputs.values()), list(outputs.values()))
     target = request.outputs["artifact"]
     target.write_bytes(model)
-    note_fixed_sizes(request)
+    note_fixed_sizes(request, WHAT)
     _contract(request, source, target, inputs, outputs).write(request.outputs["io"])
 
 
@@ -72,16 +77,18 @@ def _lower(request: Request, inputs: list[str], outputs: list[str]) -> bytes:
         for name, spec in zip(inputs, request.options["ports"], strict=True)
     }
     program = torch.export.load(request.inputs["artifact"])
+    module = program.module()
+    rewrite(module)
     draft = request.scratch / "draft.tflite"
     logging.getLogger().setLevel(logging.ERROR)
     try:
-        litert_torch.convert(
-            _Named(program.module(), inputs, outputs), sample_kwargs=example
-        ).export(str(draft))
+        litert_torch.convert(_Named(module, inputs, outputs), sample_kwargs=example).export(
+            str(draft)
+        )
     except Exception as error:
         # Whatever litert-torch raises is about this model; the log keeps the whole trace.
         traceback.print_exc(file=sys.stderr)
-        raise _explain(error) from error
+        raise _explain(error, program) from error
     model = draft.read_bytes()
     unknown = sorted(census(model).custom)
     if unknown:
@@ -124,7 +131,11 @@ def _contract(
     outputs: dict[str, str],
 ) -> Contract:
     """Loads the file and describes it as it is."""
-    signature = Signature(target)
+    try:
+        signature = Signature(target)
+    except StepError as error:
+        # What litert-torch writes may hold an operator that the runtime lacks; the other route may not.
+        raise StepError(error.message, OTHER_ROUTE) from error
     for kind, wanted, found in (
         ("inputs", inputs, signature.inputs),
         ("outputs", outputs, signature.outputs),
@@ -172,11 +183,13 @@ def _note_dtype(request: Request, kind: str, name: str, before: str, after: str)
         request.note(f"{kind} `{name}` is {after} in the TFLite file, {before} in the model")
 
 
-def _explain(error: Exception) -> StepError:
+def _explain(error: Exception, program: Any) -> StepError:
     reason = " ".join(str(error).split())
     missing = _MISSING.search(reason)
     if missing:
-        return StepError(f"litert-torch has no lowering for `{missing['op']}`", OTHER_ROUTE)
+        module = module_of(program, missing["op"])
+        where = f" (in `{module}`)" if module else ""
+        return StepError(f"litert-torch has no lowering for `{missing['op']}`{where}", OTHER_ROUTE)
     executing = _EXECUTING.search(reason)
     place = f" at `{executing['node']}`" if executing else ""
     return StepError(

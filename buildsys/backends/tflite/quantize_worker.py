@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
+from ..kit import held_out
 from ..kit.contract import Contract
+from ..kit.globs import fitting
 from ..kit.request import Request, StepError
 from . import calibration
 from .calibration import Feed
@@ -44,7 +45,7 @@ def quantize(request: Request) -> None:
     """Quantizes a float file by `quantization.scheme`.
 
     Raises:
-        StepError: Nothing could be quantized, a pattern of `keep_float` fits no operator, the
+        StepError: Nothing could be quantized, a glob of `keep_float` fits no operator, the
             calibration data does not fit, or the result does not load.
     """
     model = request.inputs["artifact"].read_bytes()
@@ -105,22 +106,12 @@ def _keep_float(tool: Any, model: bytes, patterns: Sequence[str]) -> None:
         for graph in graphs
         for operator in graph.operators
     ]
-    for pattern in patterns:
-        try:
-            found = any(re.search(pattern, scope) for scope in scopes)
-        except re.error as error:
-            raise StepError(
-                f"`{pattern}` is no regular expression: {error}", field=f"{_FIELD}.keep_float"
-            ) from error
-        if not found:
-            shown = ", ".join(scope.rstrip(";") for scope in scopes[:12])
-            raise StepError(
-                f"`{pattern}` matches no operator of the TFLite file, which are named after what "
-                f"they give: {shown}{', ...' if len(scopes) > 12 else ''}",
-                hint="converters do not keep PyTorch's module names; match these instead",
-                field=f"{_FIELD}.keep_float",
-            )
-        tool.update_quantization_recipe(pattern, _ALL, algorithm_key=_NO_QUANTIZE)
+    answers = {scope: scope.rstrip(";").split(";") for scope in scopes}
+    none = "matches no operator of the TFLite file, which are named after what they give"
+    hint = "converters do not keep PyTorch's module names; match these instead"
+    for scope in fitting(patterns, answers, none, hint):
+        exactly = f"^{re.escape(scope)}$"
+        tool.update_quantization_recipe(exactly, _ALL, algorithm_key=_NO_QUANTIZE)
 
 
 def _keep_outputs_that_are_read(request: Request, tool: Any, model: bytes) -> None:
@@ -155,23 +146,20 @@ def _apply(tool: Any, ranges: Any) -> bytes:
 
 def _best_ranges(request: Request, tool: Any, model: bytes, feeds: list[Feed]) -> bytes:
     """Quantizes with each way to estimate ranges; keeps the one that errs less on held-out data."""
-    held = max(1, len(feeds) // 4) if len(feeds) > 1 else 0
-    used, judged = (feeds[:-held], feeds[-held:]) if held else (feeds, feeds)
+    used, judged, data = held_out.split(feeds)
     expected = _outputs(model, judged)
     made: dict[str, bytes] = {}
     errors: dict[str, float] = {}
     for name, update in RANGES.items():
         made[name] = _apply(tool, _ranges(tool, model, used, update))
-        errors[name] = signal_error(expected, _outputs(made[name], judged))
-    # A NaN is worse than anything; equal errors leave the first, which clips nothing.
-    best = min(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
-    told = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
-    data = f"{len(judged)} held-out runs" if held else "the calibration data itself"
+        errors[name] = held_out.signal_error(expected, _outputs(made[name], judged))
+    best = held_out.least(errors)  # Equal errors leave the first, which clips nothing.
+    told = held_out.told(errors)
     request.note(f"ranges of activations by {best}: signal error on {data}: {told}")
     return made[best]
 
 
-def _ranges(tool: Any, model: bytes, feeds: list[Feed], update: Any) -> Any:
+def _ranges(tool: Any, model: bytes, feeds: Sequence[Feed], update: Any) -> Any:
     recipe = recipe_manager.RecipeManager()
     recipe.load_quantization_recipe(tool.get_quantization_recipe())
     # One thread: the order of sums, and with it a range's last bit, must not depend on the machine.
@@ -193,26 +181,9 @@ def _ranges(tool: Any, model: bytes, feeds: list[Feed], update: Any) -> Any:
     return watcher.get_model_qsvs()
 
 
-def _outputs(model: bytes, feeds: list[Feed]) -> list[Feed]:
+def _outputs(model: bytes, feeds: Sequence[Feed]) -> list[Feed]:
     signature = Signature(model)
     return [signature.run(feed) for feed in feeds]
-
-
-def signal_error(expected: list[Feed], found: list[Feed]) -> float:
-    """The worst output's `||found - expected|| / ||expected - its mean over the runs||`.
-
-    An output that does not vary over the runs is related to its own size instead.
-    """
-    worst = 0.0
-    for name in expected[0]:
-        a = np.stack([run[name] for run in expected]).astype(np.float64)
-        b = np.stack([run[name] for run in found]).astype(np.float64)
-        size = np.linalg.norm(a - a.mean(axis=0)) or np.linalg.norm(a) or 1.0
-        error = float(np.linalg.norm(b - a) / size)
-        worst = error if np.isnan(error) else max(worst, error)
-        if np.isnan(worst):
-            break
-    return worst
 
 
 def _audit(request: Request, scheme: str, before: Census, after: Census) -> None:

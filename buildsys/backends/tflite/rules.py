@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Format, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import Backend, Carrier, Format, Rule, Runtime, Scheme, Toolchain
 
 FOLDER = Path(__file__).parent
 
@@ -35,6 +35,7 @@ backend = Backend(
                 ),
             ),
             runtime=Runtime(toolchain="tflite"),
+            carrier=Carrier("tflite", "carrier:describe"),
             dynamic=False,
         ),
     ),

@@ -52,6 +52,12 @@ def test_onnx_declares_what_it_does_to_a_layout(zoo: Path, tmp_path: Path) -> No
     assert run(zoo, "segment", done, tmp_path)["mask"].shape == (16, 2, 12, 20)
 
 
+def test_direct_rewrites_what_the_converter_does_not_take(zoo: Path, tmp_path: Path) -> None:
+    done = convert(zoo, "uneven", "direct")
+    assert [p.shape for p in done.io.outputs] == [[1, 3, 8, 13], [1, 3, 10], [1, 4, 4]]
+    assert max(errors(zoo, "uneven", done, tmp_path).values()) < 5e-5
+
+
 def test_direct_declares_narrower_integers(zoo: Path) -> None:
     done = convert(zoo, "text", "direct")
     assert [p.dtype for p in done.io.inputs] == ["int32", "float32"]

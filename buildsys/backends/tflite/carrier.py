@@ -1,0 +1,120 @@
+"""Writes the io contract into a finished TFLite file: TensorFlow Lite's metadata, and our own entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from ..kit.contract import Contract, Port
+from ..kit.description import KEY, check_read_back, described
+from ..kit.request import Request, StepError
+from . import metadata
+from .signature import DEFAULT, Signature
+
+FILE_IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+"""Of the data of buffers, in bytes: the schema demands it, and flatbuffers' Python forgets it."""
+
+
+def describe(request: Request) -> None:
+    """Adds the entries `TFLITE_METADATA` and `modelbuild.io`, and reads them back.
+
+    Inputs: `artifact`, `io`, and files of labels. Options: see `kit.description.described`.
+
+    Raises:
+        StepError: The labels do not fit the outputs, or the file holds weights behind its tables.
+    """
+    contract = described(request)
+    raw = request.inputs["artifact"].read_bytes()
+    model = schema.ModelT.InitFromPackedBuf(raw, 0)
+    if any(buffer.offset > 1 for buffer in model.buffers):
+        raise StepError("the file is larger than 2 GiB, and cannot be written again with metadata")
+    inputs, outputs = _ordered(model, contract)
+    files = metadata.label_files(contract)
+    _put(model, metadata.ENTRY, metadata.packed(inputs, outputs, files))
+    _put(model, KEY, contract.text().encode())
+    labels = {port.name: port.labels or [] for port in contract.outputs}
+    lists = {file: labels[name] for name, file in files.items()}
+    made = metadata.with_files(_packed(model), lists)
+    _check(made, contract, lists)
+    request.outputs["artifact"].write_bytes(made)
+    contract.write(request.outputs["io"])
+
+
+def read(model: bytes, name: str = KEY) -> bytes | None:
+    """An entry of a file's metadata."""
+    root = schema.ModelT.InitFromPackedBuf(model, 0)
+    for entry in root.metadata or ():
+        if entry.name.decode() == name:
+            return bytes(root.buffers[entry.buffer].data)
+    return None
+
+
+def _ordered(model: Any, contract: Contract) -> tuple[list[Port], list[Port]]:
+    """Ports in the order of the file's own inputs and outputs, which is not the signature's."""
+    signature = next(s for s in model.signatureDefs if s.signatureKey.decode() == DEFAULT)
+    graph = model.subgraphs[signature.subgraphIndex]
+    return (
+        _sorted(contract.inputs, signature.inputs, graph.inputs),
+        _sorted(contract.outputs, signature.outputs, graph.outputs),
+    )
+
+
+def _sorted(ports: Sequence[Port], maps: Sequence[Any], indices: Sequence[int]) -> list[Port]:
+    by_tensor = {entry.tensorIndex: entry.name.decode() for entry in maps}
+    by_name = {port.artifact_name or port.name: port for port in ports}
+    return [by_name[by_tensor[int(index)]] for index in indices]
+
+
+def _put(model: Any, name: str, data: bytes) -> None:
+    """Adds an entry, or gives the one of this name another buffer's worth of data."""
+    held = np.frombuffer(data, np.uint8)
+    for entry in model.metadata or ():
+        if entry.name.decode() == name:
+            model.buffers[entry.buffer].data = held
+            return
+    model.buffers.append(schema.BufferT(data=held))
+    entry = schema.MetadataT(name=name.encode(), buffer=len(model.buffers) - 1)
+    model.metadata = [*(model.metadata or ()), entry]
+
+
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Keeps the data of buffers aligned."""
+
+    def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802
+        """Writes an array of numbers as a vector."""
+        if x.dtype != np.uint8:
+            return int(super().CreateNumpyVector(x))
+        self.StartVector(1, x.size, ALIGNMENT)
+        self.head = self.Head() - x.size
+        self.Bytes[self.Head() : self.Head() + x.size] = x.tobytes()
+        return int(self.EndVector())
+
+
+def _packed(model: Any) -> bytes:
+    builder = _Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _check(made: bytes, contract: Contract, lists: dict[str, list[str]]) -> None:
+    """Reads back what was written, and loads the file by LiteRT."""
+    found = read(made)
+    check_read_back(found.decode() if found is not None else None, contract, "the TFLite file")
+    if metadata.read_files(made) != lists:
+        raise StepError(
+            "the names of classes were written into the TFLite file, and others are read"
+        )
+    signature = Signature(made)
+    for ports, tensors in (
+        (contract.inputs, signature.inputs),
+        (contract.outputs, signature.outputs),
+    ):
+        for port in ports:
+            tensor = tensors.get(port.artifact_name or port.name)
+            if tensor is None or (list(tensor.shape), tensor.dtype) != (port.shape, port.dtype):
+                raise StepError(f"`{port.name}` is another one in the file with metadata")

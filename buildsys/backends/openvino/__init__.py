@@ -1,0 +1,1 @@
+"""OpenVINO: makes its IR from ONNX, quantizes it with NNCF, runs it on the CPU."""

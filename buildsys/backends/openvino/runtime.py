@@ -1,0 +1,73 @@
+"""Runs OpenVINO models on the CPU, in float32 where they are not quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from ..kit.contract import Contract
+from ..kit.ports import to_artifact, to_model
+from . import failures, ir
+
+PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
+"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+
+SETTINGS = {
+    # By itself the CPU computes in bfloat16 where it can, which is another result.
+    "INFERENCE_PRECISION_HINT": "f32",
+    # By itself it quantizes the activations of layers whose weights are int8.
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": 1,
+}
+
+
+ONE_THREAD = 1
+
+
+class Session:
+    """A loaded model; see `kit.measure.Session`."""
+
+    def __init__(self, compiled: Any, contract: Contract) -> None:
+        self.runtime = f"openvino {ov.__version__.partition('-')[0]}"
+        self._request = compiled.create_infer_request()
+        self._contract = contract
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Runs once; inputs and outputs are in the recipe's order.
+
+        Raises:
+            StepError: The model does not take the sizes.
+        """
+        fed = [to_artifact(port, feed[port.name]) for port in self._contract.inputs]
+        try:
+            self._request.infer(fed, share_inputs=False)
+        except RuntimeError as error:
+            raise failures.of_run(error, fed) from error
+        return {
+            port.name: to_model(port, np.array(tensor.data))
+            for port, tensor in zip(
+                self._contract.outputs, self._request.output_tensors, strict=True
+            )
+        }
+
+
+def load(path: Path, contract: Contract, threads: int) -> Session:
+    """Loads a model for the CPU.
+
+    Raises:
+        StepError: OpenVINO refuses it.
+    """
+    core = ov.Core()
+    try:
+        compiled = core.compile_model(
+            core.read_model(path / ir.XML), "CPU", {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
+        )
+    except RuntimeError as error:
+        raise failures.of_load(error) from error
+    return Session(compiled, contract)

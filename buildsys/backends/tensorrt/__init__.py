@@ -1,0 +1,1 @@
+"""TensorRT: builds engines from ONNX for the GPU of the machine that it runs on."""

@@ -1,0 +1,63 @@
+"""OpenVINO models made of ONNX: values, names, ranges of sizes, bytes, errors."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.backends.coreml_tflite_harness import digest
+from tests.backends.harness import Result
+from tests.backends.openvino.steps import convert, error, expected, run
+
+pytestmark = pytest.mark.toolchain
+
+
+@pytest.fixture(scope="module")
+def made(models: Path) -> dict[str, Result]:
+    return {name: convert(models, name) for name in ("cnn", "text", "lone")}
+
+
+@pytest.mark.parametrize(("name", "batches"), [("cnn", [1, 12]), ("text", [1, 12]), ("lone", [1])])
+def test_values_and_names_are_the_model_s(
+    models: Path, made: dict[str, Result], name: str, batches: list[int]
+) -> None:
+    done = run(models, name, made[name])
+    found = done.arrays()
+    assert error(models, name, found) < 1e-5
+    for output, array in expected(models, name).items():
+        assert found[output].dtype == array.dtype
+        if array.dtype == "int64":
+            assert (found[output] == array).all()
+    assert done.json("run")["batch_sizes"] == batches
+    assert done.json("run")["runtime"] == "openvino 2026.4.1"
+    assert made[name].notes == []
+
+
+def test_sizes_keep_their_ranges(made: dict[str, Result]) -> None:
+    xml = (made["text"].artifact / "model.xml").read_text()
+    assert '<data shape="1..64,2..12" element_type="i64" />' in xml
+    assert xml.index('name="ids"') < xml.index('name="mask"')
+    assert sorted(p.name for p in made["text"].artifact.iterdir()) == ["model.bin", "model.xml"]
+
+
+def test_equal_bytes_from_elsewhere(models: Path, made: dict[str, Result], tmp_path: Path) -> None:
+    for name in ("cnn", "lone"):  # The second has a loop's body inside.
+        other = tmp_path / "elsewhere" / f"{name}-copy.onnx"
+        other.parent.mkdir(exist_ok=True)
+        shutil.copy(models / f"{name}.onnx", other)
+        again = convert(models, name, other, hash_seed="9", threads=1)
+        assert digest(again.artifact) == digest(made[name].artifact)
+    text = (made["cnn"].artifact / "model.xml").read_bytes()
+    assert str(models).encode() not in text
+    assert b'name="Const.1"' in text
+
+
+def test_an_operator_without_counterpart_is_named(models: Path) -> None:
+    done = convert(models, "unknown")
+    assert done.message == (
+        "OpenVINO 2026.4.1 has no counterpart for the ONNX operator `StringNormalizer` (in `block.1`)"
+    )
+    assert "ship this model as `onnx`" in done.hint
+    assert done.field == "format"

@@ -1,0 +1,1 @@
+"""ONNX models as web pages: packed for browsers, run by onnxruntime-web."""

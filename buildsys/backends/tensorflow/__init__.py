@@ -1,0 +1,1 @@
+"""TensorFlow: SavedModels for serving, TensorFlow.js for browsers."""

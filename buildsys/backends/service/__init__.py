@@ -1,0 +1,1 @@
+"""A web service around an ONNX model: made, started on this machine, asked over HTTP."""

@@ -1,0 +1,1 @@
+"""The service that is shipped: FastAPI around an ONNX model."""

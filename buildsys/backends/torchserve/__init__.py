@@ -1,0 +1,1 @@
+"""Model archives for TorchServe, served by a real one."""

@@ -1,0 +1,74 @@
+"""What the planner knows about TorchServe."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pydantic import Field
+
+from buildsys.backends.base import Backend, Carrier, Format, Options, Rule, Runtime, Toolchain
+
+FOLDER = Path(__file__).parent
+SEARCHED = "/usr/local/bin:/usr/bin:/bin"
+"""Where a step finds programs of the machine; see `engine.executors.variables`."""
+
+
+class TorchServeOptions(Options):
+    """Options of a `torchserve` deployable.
+
+    Attributes:
+        workers: Processes that answer; each holds the model.
+        threads: Threads that one request is computed with.
+        response_timeout_s: Seconds after which TorchServe gives a request up, and its process too.
+        nonfinite_inputs: Whether floats may be NaN or infinite, as the strings `NaN`, `Infinity` and
+            `-Infinity`; otherwise such a request is refused.
+    """
+
+    workers: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=256)
+    response_timeout_s: int = Field(default=120, ge=1, le=86400)
+    nonfinite_inputs: bool = False
+
+
+def no_java() -> str | None:
+    """Why TorchServe does not start here."""
+    if shutil.which("java", path=SEARCHED) is None:
+        return f"TorchServe needs Java 17, and there is no `java` in {SEARCHED}"
+    return None
+
+
+backend = Backend(
+    name="torchserve",
+    folder=FOLDER,
+    formats=(
+        Format(
+            name="torchserve",
+            suffix=".mar",
+            options=TorchServeOptions,
+            runtime=Runtime("torchserve", available=no_java),
+            carrier=Carrier("torchserve", "carrier:describe"),
+            legacy="TorchServe is no longer maintained, and its repository is archived: "
+            "`service` and `triton` are the formats for servers",
+        ),
+    ),
+    rules=(
+        Rule(
+            name="torchserve.make",
+            takes=("torchscript",),
+            gives="torchserve",
+            toolchain="torchserve",
+            worker="worker:make",
+            options=tuple(TorchServeOptions.model_fields),
+            metadata=True,
+        ),
+    ),
+    toolchains=(
+        Toolchain(
+            name="torchserve",
+            lock=FOLDER / "lock.txt",
+            requirements=FOLDER / "lock.in",
+            about="TorchServe and torch: makes .mar files, and serves them where there is Java",
+        ),
+    ),
+)

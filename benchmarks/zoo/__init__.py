@@ -1,0 +1,1 @@
+"""Small architectures of many kinds, with seeded weights: what every format is tried on."""

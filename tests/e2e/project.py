@@ -47,24 +47,43 @@ class Result:
 class Project:
     """A folder with a recipe, and the store that it is built with."""
 
-    def __init__(self, folder: Path, store: Path, hash_seed: str = "random") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Path,
+        hash_seed: str = "random",
+        python: Path = Path(sys.executable),
+    ) -> None:
         self.folder = folder
         self.store = store
+        self.python = python
         self._hash_seed = hash_seed
 
     @classmethod
-    def copy_of(cls, recipe: str, root: Path, hash_seed: str = "random") -> Project:
+    def copy_of(
+        cls,
+        recipe: str,
+        root: Path,
+        hash_seed: str = "random",
+        python: Path = Path(sys.executable),
+    ) -> Project:
         """Copies `recipes/<recipe>` below `root`, with a new store beside it."""
         folder = root / recipe
         ignored = shutil.ignore_patterns("artifacts", "__pycache__")
         shutil.copytree(RECIPES / recipe, folder, ignore=ignored)
-        return cls(folder, root / "store", hash_seed)
+        return cls(folder, root / "store", hash_seed, python)
 
     def fork(self, root: Path) -> Project:
         """A copy of project and store, to do harm to."""
         shutil.copytree(self.folder, root / self.folder.name)
         shutil.copytree(self.store, root / "store")
-        return Project(root / self.folder.name, root / "store", self._hash_seed)
+        return Project(root / self.folder.name, root / "store", self._hash_seed, self.python)
+
+    def copied(self, root: Path) -> Project:
+        """A copy of the project, with a new store."""
+        ignored = shutil.ignore_patterns("artifacts", "__pycache__")
+        shutil.copytree(self.folder, root / self.folder.name, ignore=ignored)
+        return Project(root / self.folder.name, root / "store", self._hash_seed, self.python)
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Result:
         """Runs `modelbuild` in the folder, as a process of its own."""
@@ -75,7 +94,7 @@ class Project:
             **(environment or {}),
         }
         done = subprocess.run(
-            [sys.executable, "-m", "buildsys.cli", *arguments],
+            [self.python, "-m", "buildsys.cli", *arguments],
             cwd=self.folder,
             env=given,
             capture_output=True,

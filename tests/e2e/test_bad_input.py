@@ -61,6 +61,26 @@ RECIPE_ERRORS: dict[str, tuple[Break, tuple[str, ...]]] = {
         edit("compute_units: all", "compute_units: gpu"),
         ("compute_units", "--> deploy.yaml:"),
     ),
+    "an opset out of range": (
+        edit(
+            "{format: onnx, accept: close}", "{format: onnx, accept: close, options: {opset: 99}}"
+        ),
+        (
+            "onnx option `opset`: input should be less than or equal to 24",
+            "--> deploy.yaml:53:54",
+        ),
+    ),
+    "a dynamic size where none varies": (
+        lambda p: (
+            edit("max: 64", "max: 1")(p),
+            edit("compute_units: all", "compute_units: all, flexible: true")(p),
+        ),
+        (
+            "coreml of `classifier`: `flexible` keeps no size open, since none varies",
+            "hint: delete it, or declare a symbol in a shape and its `dims`",
+            "--> deploy.yaml:52:81",
+        ),
+    ),
     "a route that there is not": (
         edit(
             "{format: tflite, accept: close, route: onnx}",

@@ -1,0 +1,28 @@
+"""What several backends' tests have in common is made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.backends.coreml_tflite_harness import script
+from tests.backends.onnx_models import Made, make
+
+MODELS = ("lstm", "text", "mixed")
+
+
+@pytest.fixture(scope="session")
+def onnx_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with some models' `.onnx`, `.npz` (samples, torch's outputs), `.io.json`, `.options.json`."""
+    folder = tmp_path_factory.mktemp("onnx-zoo")
+    script(
+        "onnx-export", Path(__file__).with_name("converter_zoo.py"), "samples", str(folder), *MODELS
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A BERT of one layer, with a mask, as ONNX."""
+    return make(tmp_path_factory.mktemp("bert"))

@@ -1,0 +1,1 @@
+"""Every format of every project by one command each, run and judged."""

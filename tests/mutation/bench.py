@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.base import Backend, Rule, Runtime, Toolchain
 from buildsys.engine import session as sessions
 from buildsys.engine.build import Settings
 from buildsys.engine.keys import canonical
@@ -30,7 +30,24 @@ from tests.mutation.runner import Runner
 @cache
 def catalog() -> Catalog:
     """The backends of this package: what else is installed beside it has tests of its own."""
-    return Catalog.load([b for b in load_backends() if b.folder.parent == BUILT_IN])
+    return Catalog.load([_able(b) for b in load_backends() if b.folder.parent == BUILT_IN])
+
+
+def _able(backend: Backend) -> Backend:
+    """A backend as on a machine that has whatever its rules and runtimes look for."""
+    rules = tuple(
+        replace(rule, available=Rule.available, machine=lambda: {"gpu": "one"}, resources={})
+        if rule.asks_machine
+        else rule
+        for rule in backend.rules
+    )
+    formats = tuple(
+        replace(each, runtime=replace(each.runtime, available=Runtime.available, resources={}))
+        if each.runtime is not None
+        else each
+        for each in backend.formats
+    )
+    return replace(backend, formats=formats, rules=rules)
 
 
 @dataclass(frozen=True)

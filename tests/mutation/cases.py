@@ -15,15 +15,27 @@ from tests.mutation.recipe import Tree
 Keys = tuple[str | int, ...]
 Change = Callable[[Tree], None]
 
+CHECKS = "triton.check"
+"""They are told of a model's inputs, and read its outputs from contracts."""
 CAPTURES = "torch.capture torch.export"
 ORIGINALS = f"{CAPTURES} torch.reference"
-RUNS = "onnx.run tflite.run torchscript.run"
-CONVERSIONS = "coreml.convert onnx.export tflite.convert tflite.quantize"
+RUNS = "onnx.run tflite.run torchscript.run service.run torchserve.run"
+PACKAGES = "service.make torchserve.make triton.make"
+CONVERSIONS = "coreml.convert mlmodel.convert onnx.export tflite.convert tflite.quantize"
 ADDED = "coreml.quantize"
-OF_THE_MODEL = f"{ORIGINALS} {CONVERSIONS} {ADDED} {RUNS}"
+NAMED = f"coreml.convert mlmodel.convert {PACKAGES}"
+"""Steps that write the names of project, model and release into what they make."""
+DESCRIPTIONS = (
+    "coreml.describe mlmodel.describe onnx.describe tflite.describe torchscript.describe "
+    "service.describe torchserve.describe triton.describe"
+)
+OF_THE_MODEL = f"{ORIGINALS} {CONVERSIONS} {ADDED} {PACKAGES} {RUNS}"
 """All steps of `classifier` that are told of its inputs."""
 OF_THE_ENCODER = (
     "torch.export torch.reference coreml.convert coreml.quantize tflite.convert tflite.run"
+)
+OF_TOOLCHAIN_ONNX = (
+    "onnx.adopt onnx.run onnx_external.run onnx.describe onnx.simplify ort.convert ort.list ort.run"
 )
 NOTHING = ""
 """No step has to do with it: verdicts, labels, places or the report tell."""
@@ -140,6 +152,7 @@ def swap(path: str) -> Change:
 
 SOURCE = "models.classifier.source"
 IMAGE = "models.classifier.inputs.image"
+PHOTO = "models.hosted.inputs.image.preprocess"
 PICTURES = "datasets.photos.preprocess"
 INT8 = "quantization.int8"
 ENTRY = "targets.ios.0"
@@ -157,7 +170,15 @@ def _preprocess(name: str, value: Any) -> Case:
 def _port(name: str, value: Any) -> Case:
     field = f"models.{{name}}.inputs.{{name}}.{name}"
     given = name.replace("{name}", "N")
-    return _put(field, f"{IMAGE}.{given}", value, f"{OF_THE_MODEL} data.sample")
+    return _put(field, f"{IMAGE}.{given}", value, f"{OF_THE_MODEL} {CHECKS} data.sample")
+
+
+OF_THE_PHOTO = "onnx.describe torchscript.describe ort.describe ort_config.describe"
+
+
+def _described(name: str, value: Any) -> Case:
+    field = f"models.{{name}}.inputs.{{name}}.preprocess.{name}"
+    return _put(field, f"{PHOTO}.{name}", value, OF_THE_PHOTO)
 
 
 def _profile(name: str, value: Any, rules: str = "tflite.quantize") -> Case:
@@ -168,14 +189,17 @@ def _bound(name: str, value: float, rules: str = NOTHING) -> Case:
     return _put(f"acceptance.{{name}}.{name}", f"acceptance.everything.{name}", value, rules)
 
 
+EXPORTED = "exported.run exported.describe torch.export"
+
+
 def _entry(name: str, path: str, value: Any, rules: str, case: str = "") -> Case:
     return _put(f"targets.{{name}}.[].{name}", path, value, rules, case)
 
 
 CASES = (
-    _put("project", "project", "fuller", "coreml.convert"),
-    _put("release", "release", "1.2.1", "coreml.convert"),
-    _put("release", "release", None, "coreml.convert", "dropped"),
+    _put("project", "project", "fuller", NAMED),
+    _put("release", "release", "1.2.1", NAMED),
+    _put("release", "release", None, NAMED, "dropped"),
     _put("include", "include", ["common/other.yaml"], NOTHING),
     # Datasets
     _put("datasets.{name}.source", "datasets.train.source", "data/more.npz", "data.sample"),
@@ -211,7 +235,7 @@ CASES = (
     _preprocess("std", [0.251]),
     _preprocess("layout", "NHWC"),
     # Models
-    Case("models.{name}", rename("models.classifier", "digits"), "coreml.convert"),
+    Case("models.{name}", rename("models.classifier", "digits"), NAMED),
     _put("models.{name}.source.factory", f"{SOURCE}.factory", "model:make", ORIGINALS),
     _put("models.{name}.source.args", f"{SOURCE}.args.width", 17, ORIGINALS),
     _put("models.{name}.source.args", f"{SOURCE}.args.names", ["b", "a"], ORIGINALS, "list"),
@@ -246,7 +270,7 @@ CASES = (
     Case(
         "models.{name}.inputs.{name}",
         rename(IMAGE, "picture", "datasets.val.inputs.image", "datasets.train.inputs.image"),
-        f"{OF_THE_MODEL} data.sample",
+        f"{OF_THE_MODEL} {CHECKS} data.sample",
     ),
     Case(
         "models.{name}.inputs.{name}",
@@ -262,7 +286,7 @@ CASES = (
             put(f"{IMAGE}.shape", ["M", 1, 8, 8])(tree),
             rename(f"{IMAGE}.dims.N", "M")(tree),
         )[0],
-        f"{OF_THE_MODEL} data.sample",
+        f"{OF_THE_MODEL} {CHECKS} data.sample",
     ),
     _port("dims.{name}.min", 2),
     _port("dims.{name}.max", 65),
@@ -277,12 +301,12 @@ CASES = (
     Case(
         "models.{name}.outputs.{name}",
         rename("models.classifier.outputs.logits", "scores"),
-        f"{OF_THE_MODEL} verify.measure verify.original",
+        f"{OF_THE_MODEL} verify.measure verify.original {DESCRIPTIONS}",
     ),
     Case(
         "models.{name}.outputs.{name}",
         swap("models.classifier.outputs"),
-        f"{OF_THE_MODEL} verify.measure verify.original",
+        f"{OF_THE_MODEL} verify.measure verify.original {DESCRIPTIONS}",
         "order",
     ),
     _put(
@@ -290,6 +314,35 @@ CASES = (
         "models.classifier.outputs.logits.layout",
         "AB",
         SOMETHING,
+    ),
+    _described("size", [8, 9]),
+    _described("fit", "pad"),
+    _described("crop_fraction", 0.876),
+    _described("interpolation", "lanczos"),
+    _described("color", "rgb"),
+    _described("scale", 0.0101),
+    _described("mean", [0.51]),
+    _described("std", [0.251]),
+    _described("layout", "NHWC"),
+    _put(
+        "models.{name}.outputs.{name}.labels",
+        "models.classifier.outputs.logits.labels",
+        ["zero", "two"],
+        f"{DESCRIPTIONS} mlmodel.convert",
+    ),
+    _put(
+        "models.{name}.outputs.{name}.labels",
+        "models.classifier.outputs.logits.labels",
+        "files/names.txt",
+        f"{DESCRIPTIONS} mlmodel.convert",
+        "file",
+    ),
+    _put(
+        "models.{name}.outputs.{name}.labels",
+        "models.classifier.outputs.embedding.labels",
+        None,
+        f"{DESCRIPTIONS} mlmodel.convert",
+        "dropped",
     ),
     _put(
         "models.{name}.samples.dataset", "models.classifier.samples.dataset", "train", "data.sample"
@@ -363,7 +416,7 @@ CASES = (
     _bound("latency_ratio", 1.51),
     # Targets
     Case("targets.{name}", rename("targets.ios", "edge"), NOTHING),
-    _entry("format", "targets.server.1.format", "exported", "exported.run torch.export"),
+    _entry("format", "targets.server.1.format", "exported", EXPORTED),
     _entry("quantization", "targets.android.3.quantization", "w8", "tflite.quantize"),
     _entry("quantization", "targets.android.3.quantization", None, NOTHING, "dropped"),
     _entry("accept", "targets.ios.2.accept", "everything", NOTHING),
@@ -371,17 +424,22 @@ CASES = (
     _entry("options", f"{ENTRY}.options", None, "coreml.convert", "dropped"),
     _entry("route", "targets.android.2.route", "onnx", "onnx.export tflite.convert"),
     _entry("models", "targets.server.1.models", ["classifier"], NOTHING),
-    _entry("models", "targets.server.0.models", None, "onnx.export onnx.run", "dropped"),
+    # Among them one whose original is its ONNX file: that runs where it says, and then as shipped.
+    _entry(
+        "models",
+        "targets.server.0.models",
+        None,
+        "onnx.export onnx.run verify.measure",
+        "dropped",
+    ),
     _entry("name", "targets.android.2.name", "simple", NOTHING),
     # Toolchains
     Case(
         "toolchains.{name}",
         rename("toolchains.onnx", "tflite"),
-        "onnx.adopt onnx.run tflite.quantize tflite.run",
+        f"{OF_TOOLCHAIN_ONNX} tflite.quantize tflite.run tflite.describe",
     ),
-    _put(
-        "toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", "onnx.adopt onnx.run"
-    ),
+    _put("toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", OF_TOOLCHAIN_ONNX),
 )
 
 ONE_VALUE = {
@@ -405,6 +463,10 @@ WORDS = {
     "datasets.{name}.preprocess.color": (f"{PICTURES}.color", NONE),
     "datasets.{name}.preprocess.layout": (f"{PICTURES}.layout", NONE),
     "models.{name}.inputs.{name}.dtype": (f"{IMAGE}.dtype", NONE),
+    "models.{name}.inputs.{name}.preprocess.fit": (f"{PHOTO}.fit", NONE),
+    "models.{name}.inputs.{name}.preprocess.interpolation": (f"{PHOTO}.interpolation", NONE),
+    "models.{name}.inputs.{name}.preprocess.color": (f"{PHOTO}.color", NONE),
+    "models.{name}.inputs.{name}.preprocess.layout": (f"{PHOTO}.layout", NONE),
     "models.{name}.samples.random": ("models.encoder.samples.random", NONE),
     "models.{name}.environment": ("models.classifier.environment", NONE),
     "models.{name}.evaluate.metric": ("models.classifier.evaluate.metric", NONE),

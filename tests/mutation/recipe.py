@@ -52,8 +52,8 @@ models:
         dims: {N: {min: 1, max: 64, example: 2}}
         layout: NCHW
     outputs:
-      logits: {layout: NC}
-      embedding: {}
+      logits: {layout: NC, labels: [zero, one]}
+      embedding: {labels: files/features.txt}
     samples: {dataset: val, count: 32}
     evaluate: {dataset: val, metric: top1}
     environment: builtin
@@ -86,7 +86,19 @@ models:
     evaluate: {dataset: photos, metric: top5}
   hosted:
     source: {factory: "model:small"}
-    inputs: {image: {shape: [N, 1, 8, 8]}}
+    inputs:
+      image:
+        shape: [N, C, H, W]
+        preprocess:
+          size: [8, 8]
+          fit: crop
+          crop_fraction: 0.875
+          interpolation: bicubic
+          color: gray
+          scale: 0.01
+          mean: [0.5]
+          std: [0.25]
+          layout: NCHW
     outputs: {logits: {}}
     environment: host
 
@@ -132,6 +144,7 @@ targets:
         description: Handwritten digits
     - {format: coreml, quantization: w8, models: [encoder, classifier]}
     - {format: onnx, accept: close, models: [classifier], options: {opset: 17}}
+    - {format: mlmodel, models: [classifier], options: {class_labels: true}}
   android:
     - {format: tflite, quantization: int8, accept: everything, route: onnx, models: [classifier]}
     - {format: tflite, quantization: half, accept: close, route: direct, models: [classifier]}
@@ -141,6 +154,22 @@ targets:
     - {format: onnx, accept: close, models: [scripted, program, graph, hosted]}
     - {format: torchscript, models: [classifier, hosted]}
     - {format: exported, models: [program]}
+    - {format: executorch, models: [program], options: {backend: portable}}
+    - {format: ptl, models: [scripted]}
+    - {format: service, models: [classifier], options: {port: 8080}}
+    - {format: torchserve, models: [classifier], options: {workers: 1}}
+    - {format: triton, models: [classifier], options: {dynamic_batching: true}}
+    - {format: openvino, quantization: w8, models: [graph]}
+    - {format: tensorrt, models: [graph], options: {builder_optimization_level: 4}}
+    - {format: torch_tensorrt, models: [program], options: {workspace_mib: 512}}
+  web:
+    - {format: onnx, name: fused, models: [hosted], options: {simplify: true, optimize: bert}}
+    - {format: ort, models: [hosted], options: {optimization: basic}}
+    - {format: ort_config, models: [hosted], options: {type_reduction: false}}
+    - {format: onnx_web, models: [graph]}
+    - {format: saved_model, models: [graph]}
+    - {format: tfjs, models: [graph]}
+    - {format: onnx_external, models: [program], options: {threshold_kib: 4}}
 
 toolchains:
   onnx: {lock: locks/onnx.txt}
@@ -176,6 +205,8 @@ FILES = {
     "data/photos/cat/1.png": "a cat",
     "data/photos/dog/2.png": "a dog",
     "data/pictures/cat/1.png": "another cat",
+    "files/features.txt": "a\nb\n",
+    "files/names.txt": "a\nb\n",
     "files/scripted.pt": "scripted",
     "files/program.pt2": "program",
     "files/graph.onnx": "graph",

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from buildsys.engine import keys
+from buildsys.engine.walk import SOURCES
 from buildsys.planner import Catalog
 from buildsys.planner.catalog import BUILT_IN
 from tests.mutation import recipe
 from tests.mutation.bench import Bench, catalog
-from tests.mutation.cases import ORIGINALS
+from tests.mutation.cases import DESCRIPTIONS, OF_TOOLCHAIN_ONNX, ORIGINALS
 from tests.mutation.check import PACKAGE, edit
 from tests.mutation.environments import HOST, REQUIREMENTS
+from tests.profile import some
 
 OF_THE_CODE = f"{ORIGINALS} data.load"
 FILES = {
@@ -32,7 +34,7 @@ FILES = {
     "metrics.py": "data.metric",
     "requirements.txt": "torch.export torch.reference data.load data.metric",
     "more.txt": "torch.export torch.reference data.load data.metric",
-    "locks/onnx.txt": "onnx.adopt onnx.run",
+    "locks/onnx.txt": OF_TOOLCHAIN_ONNX,
     "weights.safetensors": ORIGINALS,
     "data/train.npz": "data.sample",
     "data/val.npz": "data.sample",
@@ -41,6 +43,7 @@ FILES = {
     "files/scripted.pt": "torch.adopt",
     "files/program.pt2": "torch.adopt",
     "files/graph.onnx": "onnx.adopt",
+    "files/features.txt": f"{DESCRIPTIONS} mlmodel.convert",  # Its entry asks for `class_labels`.
 }
 """Which steps a file must be seen by."""
 UNREAD = {
@@ -55,6 +58,7 @@ UNREAD = {
     "files/scripted-2.pt": "no model is in it",
     "files/program-2.pt2": "no model is in it",
     "files/graph-2.onnx": "no model is in it",
+    "files/names.txt": "no output has these names",
 }
 CHANGED = {
     "common/bounds.yaml": recipe.FRAGMENT.replace("0.001", "0.003"),
@@ -190,7 +194,9 @@ def test_another_lock_is_seen(bench: Bench, elsewhere: Path, name: str) -> None:
     lock.write_text("# Another text.\n" + text)
     build = bench.build()
     assert bench.runner.ran == []
-    converts = {"torch", "coreml", "onnx-export", "tflite", "tflite-direct", "tflite-onnx"}
+    converts = {"torch", "coreml", "executorch", "onnx-export", "onnx-optimize"}
+    converts |= {"tflite", "tflite-direct", "tflite-onnx", "openvino", "tensorrt", "torch-tensorrt"}
+    converts |= {"service", "torchserve", "triton", "onnx-web", "tfjs"}
     assert (bench.shown(build) != bench.report) == (name in converts)
 
 
@@ -205,18 +211,40 @@ def sources() -> dict[str, str]:
 
 COORDINATOR = "data.sample verify.measure verify.original"
 IN_WORKERS = {
-    "torch": f"{ORIGINALS} torch.adopt torchscript.run exported.run",
-    "onnx": "onnx.export onnx.adopt onnx.run",
-    "tflite": "tflite.convert tflite.quantize tflite.run",
-    "coreml": "coreml.convert coreml.quantize",
+    "torch": f"{ORIGINALS} torch.adopt torch.lite torchscript.run exported.run ptl.run torchscript.describe",
+    "onnx": (
+        "onnx.export onnx.adopt onnx.simplify onnx.optimize onnx.describe onnx.run "
+        "onnx_external.export onnx_external.run"
+    ),
+    "ort": "ort.convert ort.list ort.run",
+    "tflite": "tflite.convert tflite.quantize tflite.describe tflite.run",
+    "coreml": "coreml.convert coreml.quantize coreml.describe mlmodel.convert mlmodel.describe",
+    "executorch": "executorch.convert executorch.run",
+    "tensorrt": "tensorrt.build tensorrt.run torch_tensorrt.compile torch_tensorrt.run",
     "data": "data.load data.images data.metric",
+    "service": "service.make service.describe service.run",
+    "torchserve": "torchserve.make torchserve.describe torchserve.run",
+    "triton": "triton.make triton.check",
+    "onnx_web": "onnx_web.pack onnx_web.run",
+    "tensorflow": "saved_model.convert saved_model.run tfjs.convert tfjs.run",
+    "openvino": "openvino.convert openvino.quantize openvino.run",
 }
+SHIPPED = {
+    f"backends/{backend.name}/{name}": rule.name
+    for backend, rule in catalog().rules
+    for name in rule.ships
+}
+"""Files that are no modules, and that steps put into what they make."""
+OF_THE_KIT = "ort.describe ort_config.describe triton.describe"
+"""Steps of the coordinator whose function is the kit's."""
 HOSTED = " ".join(IN_WORKERS.values())
 
 
 def _readers(name: str) -> str:
     """The rules that a source file must be seen by."""
-    if not name.endswith(".py") or name.endswith("/rules.py"):
+    if name in SHIPPED:
+        return SHIPPED[name]
+    if not name.endswith(SOURCES) or name.endswith("/rules.py"):
         return ""  # What rules declare reaches keys as such, and locks do as fingerprints.
     if name in ("backends/__init__.py", "backends/base.py"):
         return ""  # Imported by the planner alone.
@@ -225,10 +253,10 @@ def _readers(name: str) -> str:
         return COORDINATOR
     if area == "toolchains":
         return HOSTED
-    return f"{HOSTED} {COORDINATOR}" if folder == "kit" else IN_WORKERS[folder]
+    return f"{HOSTED} {COORDINATOR} {OF_THE_KIT}" if folder == "kit" else IN_WORKERS[folder]
 
 
-@pytest.mark.parametrize("name", [name for name, rules in sources().items() if rules])
+@pytest.mark.parametrize("name", some(name for name, rules in sources().items() if rules))
 def test_a_step_of_other_source_is_another_step(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

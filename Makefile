@@ -6,8 +6,8 @@ VENV := .venv
 export MODELBUILD_CACHE ?= $(CURDIR)/.cache/modelbuild
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 RECIPES := digits activity
-# Two processes; tests that share what was built for them stay together (tests/conftest.py).
-PARALLEL := -n 2 --dist loadgroup
+# Two processes; tests that share what was built for them stay together, in the order of tests/conftest.py.
+PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo test test-fast test-nightly faults lint clean
 

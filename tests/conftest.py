@@ -7,8 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import toolchain
 from tests.space import Space
@@ -25,13 +27,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest folders come first, lest one process is busy with them when all else is done."""
+    items.sort(key=_rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Folders:
     """With several processes, the tests of a folder share one: so they share its fixtures."""
-    for item in items:
-        folder = item.path.parent
+    return Folders(config, log)
+
+
+class Folders(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out folders of tests as a whole.
+
+    Marks of xdist's own (`xdist_group`) do nothing under pytest 9, which keeps a test's identifier.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = Path(nodeid.partition("::")[0]).parent
         # These share nothing that is costly.
-        alone = folder.name in ("properties", "faults", "engine", "cli")
-        group = item.nodeid if alone else str(folder)
-        item.add_marker(pytest.mark.xdist_group(group))
+        return nodeid if folder.name in ("properties", "faults", "engine", "cli") else str(folder)
+
+
+def _rank(item: pytest.Item) -> tuple[bool, bool]:
+    """Real converters before anything else, and whole builds before single steps."""
+    return item.get_closest_marker("toolchain") is None, "e2e" not in item.path.parts
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -46,10 +46,18 @@ def _row(catalog: Catalog, declared: Format) -> str:
         f"[`{declared.name}`](#{declared.name})",
         f"`{declared.suffix}`{', a folder' if declared.kind == 'tree' else ''}",
         ", ".join(_sources(catalog, declared)),
-        "nothing here" if declared.runtime is None else f"toolchain `{declared.runtime.toolchain}`",
+        _run_by(declared),
         schemes,
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _run_by(declared: Format) -> str:
+    if declared.check is not None:
+        return f"checked by toolchain `{declared.check.toolchain}`; what is in it is run"
+    if declared.runtime is None:
+        return "nothing here"
+    return f"toolchain `{declared.runtime.toolchain}`"
 
 
 def _sources(catalog: Catalog, declared: Format) -> list[str]:
@@ -57,7 +65,7 @@ def _sources(catalog: Catalog, declared: Format) -> list[str]:
     taken = [
         (name, rule.route)
         for _, rule in catalog.rules
-        if rule.gives == declared.name and not rule.quantizes
+        if rule.gives == declared.name and rule.makes
         for name in rule.takes
     ]
     words = {"source:factory": "the model"}
@@ -70,8 +78,7 @@ def _sources(catalog: Catalog, declared: Format) -> list[str]:
 
 def _section(backend: Backend, declared: Format, catalog: Catalog) -> str:
     lines = [f"## {declared.name}", ""]
-    place = Path("..") / backend.folder.relative_to(BUILT_IN.parents[1])
-    lines += [f"{_about(declared)} See [its README]({place.as_posix()}/README.md).", ""]
+    lines += [f"{_about(declared)} {_more(backend)}", ""]
     options = list(_options(declared.options))
     if options:
         lines += ["| option | takes | default | |", "|---|---|---|---|", *options, ""]
@@ -81,14 +88,25 @@ def _section(backend: Backend, declared: Format, catalog: Catalog) -> str:
     return "\n".join(lines)
 
 
+def _more(backend: Backend) -> str:
+    """Where a backend says more: ours in their folders, others where they are published."""
+    if not backend.folder.is_relative_to(BUILT_IN):
+        return f"By the backend `{backend.name}`, which another package brings."
+    place = Path("..") / backend.folder.relative_to(BUILT_IN.parents[1])
+    return f"See [its README]({place.as_posix()}/README.md)."
+
+
 def _about(declared: Format) -> str:
     run = (
         f"Not run here: {declared.unverified}."
-        if declared.runtime is None
+        if declared.runtime is None and declared.check is None
+        else "Checked here, not run; what is in it is run against the original model."
+        if declared.check is not None
         else "Run here against the original model."
     )
     sizes = "Dynamic sizes are kept." if declared.dynamic else "Sizes are fixed at the example."
-    return f"{run} {sizes}"
+    legacy = f" Legacy: {declared.legacy}." if declared.legacy else ""
+    return f"{run} {sizes}{legacy}"
 
 
 def _scheme(scheme: Scheme) -> str:
@@ -110,8 +128,10 @@ def _options(model: type[Options]) -> Iterator[str]:
 
 
 def _takes(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        return _takes(next(each for each in schema["anyOf"] if each.get("type") != "null"))
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            choices = [each for each in schema[word] if each.get("type") != "null"]
+            return " or ".join(dict.fromkeys(map(_takes, choices)))
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
@@ -119,6 +139,7 @@ def _takes(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"a list of {_takes(schema['items'])}"
     words = {"boolean": "`true`, `false`", "integer": "a whole number", "number": "a number"}
+    words["object"] = "a mapping"
     said = words.get(schema.get("type", ""), "text")
     if "minimum" in schema and "maximum" in schema:
         said += f" from {schema['minimum']} to {schema['maximum']}"

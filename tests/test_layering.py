@@ -16,7 +16,11 @@ CONVERTERS = {
     "tensorflow",
     "ai_edge_litert",
     "litert_torch",
+    "executorch",
     "safetensors",
+    "fastapi",
+    "uvicorn",
+    "tritonclient",
 }
 
 

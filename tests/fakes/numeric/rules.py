@@ -9,6 +9,7 @@ from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Sche
 
 HERE = Path(__file__).parent
 RUNTIME = Runtime("host", "runtime")
+SMALL_RUNTIME = Runtime("host", "small_runtime")
 
 
 class PlainOptions(Options):
@@ -28,7 +29,7 @@ backend = Backend(
             "tflite",
             ".small",
             schemes=(Scheme("float16"), Scheme("static", (8,), calibrated=True)),
-            runtime=RUNTIME,
+            runtime=SMALL_RUNTIME,
         ),
         Format("coreml", ".package", kind="tree", unverified="nothing runs a fake package"),
     ),

@@ -23,5 +23,10 @@ class Matrix:
         return {self._contract.outputs[0].name: (value @ self._matrix).astype(np.float32)}
 
 
+def rows(path: Path) -> Any:
+    """What a file holds, without what it carries besides."""
+    return json.loads(path.read_text().partition("\n")[0])
+
+
 def load(path: Path, contract: Contract, threads: int) -> Matrix:
-    return Matrix(json.loads(path.read_text().partition("\n")[0]), contract)
+    return Matrix(rows(path), contract)

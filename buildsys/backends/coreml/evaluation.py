@@ -1,0 +1,65 @@
+"""Runs packages for verification where Core ML itself cannot run: by the project's own evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from ..kit.contract import Contract
+from ..kit.request import StepError
+from .evaluator.package import Package
+from .evaluator.program import Program
+from .features import Features
+
+PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
+"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+
+
+class Session:
+    """A package that takes and gives what the model does; see `kit.measure.Session`.
+
+    Attributes:
+        runtime: Name and version of what runs it.
+        notes: What is to be said of the runs so far: values that were not finite, and pictures that no
+            app can hand over.
+    """
+
+    def __init__(self, path: Path, contract: Contract, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.runtime = f"modelbuild's evaluator (torch {torch.__version__.partition('+')[0]})"
+        package = Package(path)
+        self._program = Program(package, package.default)
+        unsupported = self._program.unsupported()
+        if unsupported:
+            names = ", ".join(f"`{name}`" for name in unsupported)
+            raise StepError(f"the evaluator has no operation {names}, which the package uses")
+        self._features = Features(contract, package.description.metadata.userDefined)
+        self.notes = [str(each) for each in self._program.constant_alarms[:1]]
+        self._alarmed = False
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Runs once, each result rounded to its declared type.
+
+        Raises:
+            StepError: An input does not fit, or an operation cannot be evaluated.
+        """
+        found = self._program.run(self._features.given(feed))
+        # The first alarm of the first run that has one: their numbers differ from run to run.
+        if not self._alarmed:
+            self.notes += [str(each) for each in self._program.alarms[:1]]
+            self._alarmed = bool(self._program.alarms)
+        self.notes += [each for each in self._features.notes if each not in self.notes]
+        return self._features.taken(found)
+
+
+def load(path: Path, contract: Contract, threads: int) -> Session:
+    """Loads a package on so many threads.
+
+    Raises:
+        StepError: It is damaged, or has operations that are not evaluated.
+    """
+    return Session(path, contract, threads)

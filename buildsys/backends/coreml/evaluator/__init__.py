@@ -1,0 +1,1 @@
+"""Executes the ML program of a saved `.mlpackage` with torch, operation by operation."""

@@ -112,6 +112,35 @@ class Mixed(nn.Module):
         return self.second(features), scores, scores.argmax(1)
 
 
+class Masking(nn.Module):
+    def forward(self, mask: Tensor) -> Tensor:
+        return (1.0 - mask[:, None, :].to(torch.float32)) * torch.finfo(torch.float32).min
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(16, 16) for _ in range(3))
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        scores = self.query(x) @ self.key(x).transpose(1, 2) / 4 + bias
+        return scores.softmax(-1) @ self.value(x)
+
+
+class Masked(nn.Module):
+    """Attention with the mask of transformers: the least float32 where there is no word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 16)
+        self.masking, self.attention = Masking(), Attention()
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        words = self.embedding(ids)
+        return self.head(self.attention(words, self.masking(mask))[:, 0])
+
+
 class Bessel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.special.bessel_j0(x)
@@ -166,6 +195,14 @@ MORE: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
             port("ids", ["N", 7], "int64", range=[0, 49]),
         ],
         ["mask", "scores", "label"],
+    ),
+    "masked": (
+        Masked,
+        [
+            port("ids", ["N", 6], "int64", range=[0, 49]),
+            port("mask", ["N", 6], "int64", range=[0, 1]),
+        ],
+        ["scores"],
     ),
 }
 """Made only where they are asked for by name."""

@@ -19,22 +19,20 @@ _LOCATED = re.compile(r"converting '(?P<op>[^']+)' op \(located at: '(?P<scope>[
 _UNSUPPORTED = re.compile(r"for op '(?P<op>[^']+)' not implemented|kind (?P<kind>[\w.]+)$")
 
 
-def converted(source: Path, **arguments: Any) -> Any:
-    """What coremltools makes of a captured model.
+def converted(model: Any, **arguments: Any) -> Any:
+    """What coremltools makes of a captured model, as `load` gives it.
 
     Raises:
         StepError: An operator has no Core ML counterpart.
     """
     log = _ErrorLog()
     logging.getLogger("coremltools").addHandler(log)
-    exported = kind_of(source) == "exported"
-    model = load(source)
     try:
         return ct.convert(model, **arguments)
     except Exception as error:
         # Whatever coremltools raises is about this model; the log keeps the whole trace.
         traceback.print_exc()
-        raise _explain(error, log.text, model if exported else None) from error
+        raise _explain(error, log.text, model if is_exported(model) else None) from error
     finally:
         logging.getLogger("coremltools").removeHandler(log)
 
@@ -47,6 +45,11 @@ def load(source: Path) -> Any:
         with source.open("rb") as stream:  # torch wants the suffix `.pt2` on paths.
             return torch.export.load(stream).run_decompositions({})
     return torch.jit.load(str(source), map_location="cpu").eval()
+
+
+def is_exported(model: Any) -> bool:
+    """Whether a captured model is an exported program, not TorchScript."""
+    return isinstance(model, torch.export.ExportedProgram)
 
 
 def describe_model(

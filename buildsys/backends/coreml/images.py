@@ -8,6 +8,7 @@ from typing import Any
 
 from ..kit.contract import Contract, Port
 from ..kit.request import Request, StepError
+from .pixels import KEY, Pixels
 from .quiet import ct
 
 FIELD = "options.image_inputs"
@@ -91,6 +92,15 @@ def asked(request: Request, contract: Contract) -> dict[str, Image]:
             )
         _check(ports[name], image)
     return found
+
+
+def record(model: Any, contract: Contract, images: Mapping[str, Image]) -> None:
+    """Writes into a package what it does to pixels, so that its samples can be made into pictures."""
+    for port in contract.inputs:
+        image = images.get(port.name)
+        if image is not None:
+            pixels = Pixels(image.scale, image.bias, image.color)
+            model.user_defined_metadata[KEY + (port.artifact_name or port.name)] = pixels.text()
 
 
 def declare(request: Request, contract: Contract, images: Mapping[str, Image]) -> None:

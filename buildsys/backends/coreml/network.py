@@ -47,7 +47,7 @@ def convert(request: Request) -> None:
         for port in contract.inputs
     ]
     model = converted(
-        source,
+        load(source),
         convert_to="neuralnetwork",
         inputs=inputs,
         # A neural network gives what its last layer does: float32, or int32 after an argmax.

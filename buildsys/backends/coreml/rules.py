@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,10 +13,14 @@ from buildsys.backends.base import (
     Backend,
     Carrier,
     Format,
+    Normaliser,
     Options,
     Ports,
+    Probe,
+    Reader,
     Refusal,
     Rule,
+    Runtime,
     Scheme,
     Toolchain,
     varying,
@@ -23,7 +28,20 @@ from buildsys.backends.base import (
 
 FOLDER = Path(__file__).parent
 CARRIER = Carrier("coreml", "carrier:describe")
-UNVERIFIED = "Core ML runs on Apple hardware only, and no evaluator is built in yet"
+APPLE = "Core ML runs on Apple hardware only"
+NEURAL_NETWORK = f"{APPLE}, and only packages are evaluated elsewhere"
+EVALUATED = (
+    "each operation of the saved package was evaluated in its declared precision; Core ML itself, which "
+    "needs a Mac, did not run it"
+)
+
+
+def _pictures_on_mac(options: Mapping[str, Any]) -> str | None:
+    if sys.platform == "darwin" and options["image_inputs"] is not None:
+        return (
+            "on a Mac, coremltools hands Core ML a picture by Pillow only, which is not installed"
+        )
+    return None
 
 
 class ImageInput(Options):
@@ -153,18 +171,29 @@ backend = Backend(
                 Scheme(
                     "float16",
                     exact_types="weights and arithmetic in float16; inputs and outputs as declared",
+                    reads=("keep_float",),
                 ),
                 Scheme(
                     "weight-only",
-                    bits=(8,),
-                    exact_types="weights in int8 with a scale a channel; arithmetic in float32",
+                    bits=(4, 8),
+                    palettes=(1, 2, 3, 4, 6, 8),
+                    exact_types="weights as integers, in a palette or pruned; arithmetic in float32",
+                    reads=("keep_float", "palette", "block_size", "sparsity"),
                 ),
             ),
-            unverified=UNVERIFIED,
+            # No machine ever becomes a Mac: to ask at each plan would keep its answer from being stored.
+            runtime=Runtime("coreml") if sys.platform == "darwin" else None,
+            unverified=APPLE,
+            evaluator=Runtime("coreml", "evaluation"),
+            probe=Probe("coreml"),
+            evaluated=EVALUATED,
+            unrun=_pictures_on_mac,
+            weights=Reader("coreml"),
             dynamic=False,
             opens="flexible",
             refuses=_refuses,
             carrier=CARRIER,
+            normaliser=Normaliser("coreml", "normal:normalise"),
         ),
         Format(
             name="mlmodel",
@@ -175,9 +204,10 @@ backend = Backend(
                     "float16", exact_types="weights in float16; arithmetic as the device has it"
                 ),
             ),
-            unverified=UNVERIFIED,
+            unverified=NEURAL_NETWORK,
             dynamic=False,
             carrier=CARRIER,
+            normaliser=Normaliser("coreml", "normal:normalise"),
         ),
     ),
     rules=(

@@ -1,4 +1,4 @@
-"""Steps of the Core ML backend: convert a captured model, quantize a package's weights."""
+"""Steps of the Core ML backend: convert a captured model, make a package's weights smaller."""
 
 from __future__ import annotations
 
@@ -10,42 +10,46 @@ from ..kit import ports as ports_of
 from ..kit.contract import Contract
 from ..kit.globs import fitting
 from ..kit.request import Request, StepError
-from . import classes, images
+from . import classes, compression, images
 from . import package as packages
+from .audit import Audit, audit
 from .canonical import canonicalise
-from .conversion import converted, describe_model
+from .conversion import converted, describe_model, load
+from .kept import Kept
 from .ports import contract_for, fill_output_shapes, tensor_types
 from .quiet import ct
 
 PRELOAD = {"convert": ("multiprocessing.synchronize", "numpy.random")}
 """What each step imports late; see `toolchains/worker_forks.py`."""
-WEIGHT_THRESHOLD = 512
-"""Smaller weights stay as they are: their scales and decoder would cost what they save."""
 
 
 def convert(request: Request) -> None:
     """Makes an ML program from TorchScript or an exported program.
 
     Raises:
-        StepError: An operator or a dtype has no Core ML counterpart.
+        StepError: An operator or a dtype has no Core ML counterpart, or a glob of `keep_float` fits
+            no operation.
     """
-    source = request.inputs["artifact"]
     options = request.options["format"]
     contract = contract_for(request, Contract.read(request.inputs["io"]))
     pictures = images.asked(request, contract)
     inputs, outputs = tensor_types(request, contract, pictures)
     half = request.options["scheme"] == "float16"
     classifier = classes.config(request, contract)
+    captured = load(request.inputs["artifact"])
+    kept = Kept(request.options.get("quantization", {}).get("keep_float", ()), captured)
     model = converted(
-        source,
+        captured,
         convert_to="mlprogram",
         inputs=inputs,
         outputs=outputs,
         classifier_config=classifier,
         minimum_deployment_target=getattr(ct.target, options["minimum_deployment_target"]),
-        compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+        compute_precision=kept.precision if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
+    kept.check(request)
+    images.record(model, contract, pictures)
     images.declare(request, contract, pictures)
     described = [*contract.inputs, *([] if classifier else contract.outputs)]
     describe_model(
@@ -57,38 +61,21 @@ def convert(request: Request) -> None:
 
 
 def quantize(request: Request) -> None:
-    """Stores the weights of a float32 package as symmetric int8.
+    """Stores the weights of a package as integers, on palettes, or pruned; see `compression`.
 
     Raises:
-        StepError: No weight was large enough, a glob of `keep_float` fits none, or the
-            deployment target is too old.
+        StepError: No weight was large enough, a weight could not be compressed, a glob of `keep_float`
+            fits none, or the deployment target is too old.
     """
     source = request.inputs["artifact"]
     contract = Contract.read(request.inputs["io"])
     wanted = request.options["quantization"]
-    per_channel = wanted.get("per_channel", True)
     model = ct.models.MLModel(str(source), skip_model_load=True)
-    if model.get_spec().specificationVersion < ct.target.iOS16:
-        raise StepError(
-            "int8 weights need iOS16 or later",
-            hint="set `minimum_deployment_target: iOS16`",
-            field="options.minimum_deployment_target",
-        )
-    optimize = ct.optimize.coreml
-    config = optimize.OptimizationConfig(
-        global_config=optimize.OpLinearQuantizerConfig(
-            mode="linear_symmetric",
-            dtype="int8",
-            granularity="per_channel" if per_channel else "per_tensor",
-            weight_threshold=WEIGHT_THRESHOLD,
-        )
-    )
+    compression.check(wanted, model.get_spec().specificationVersion)
     kept = _kept(wanted.get("keep_float") or [], packages.weights(source))
-    for name in kept:
-        config.set_op_name(name, None)
-    smaller = optimize.linear_quantize_weights(model, config=config)
+    smaller = compression.compressed(model, wanted, kept)
     written = _write(smaller, request, contract)
-    _audit(written, request, kept)
+    _audit(audit(written, contract, wanted, kept), request, wanted, kept)
 
 
 def _write(model: Any, request: Request, contract: Contract) -> Path:
@@ -133,19 +120,42 @@ def _kept(patterns: list[str], stored: packages.Weights) -> list[str]:
     return fitting(patterns, answers, "matches no weight", dot="_")
 
 
-def _audit(written: Path, request: Request, kept: list[str]) -> None:
-    stored = packages.weights(written)
-    total = sum(stored.elements.values())
-    if not stored.quantized:
+def _audit(found: Audit, request: Request, wanted: dict[str, Any], kept: list[str]) -> None:
+    """Says how much was compressed; less than was asked for is an error."""
+    shortfall = found.shortfall()
+    if shortfall is not None:
+        block = wanted.get("block_size")
         raise StepError(
-            f"nothing was quantized: no weight outside `keep_float` has more than "
-            f"{WEIGHT_THRESHOLD} elements",
+            shortfall + (f" (their channels are no multiple of {block})" if block else ""),
+            "name them in `keep_float`" + (", or take another `block_size`" if block else ""),
+            "quantization.block_size" if block else "quantization",
+        )
+    if not found.compressed:
+        raise StepError(
+            f"nothing was compressed: no weight outside `keep_float` has more than "
+            f"{compression.WEIGHT_THRESHOLD} elements",
             hint="leave the quantization out for this model",
             field="quantization",
         )
-    rest = packages.largest(stored.floats)
+    rest = packages.largest(list(found.floats))
     request.note(
-        f"{stored.quantized:,} of {total:,} weights are int8 ({stored.quantized / total:.0%})"
-        + (f"; float32: {rest}" if rest else "")
+        f"{found.compressed:,} of {found.total:,} weights are {_form(found, wanted)} "
+        f"({found.compressed / found.total:.0%})"
+        + (f"; as floats: {rest}" if rest else "")
         + (f"; kept by `keep_float`: {len(kept)}" if kept else "")
     )
+
+
+def _form(found: Audit, wanted: dict[str, Any]) -> str:
+    """How compressed weights are stored, in words."""
+    said = []
+    if wanted.get("sparsity"):
+        said.append(f"pruned, {found.zeros / found.compressed:.1%} of them zero")
+    if wanted.get("palette") and wanted.get("block_size"):
+        channels = wanted["block_size"]
+        said.append(f"on palettes of {1 << wanted['bits']} numbers, one for {channels} channels")
+    elif wanted.get("palette"):
+        said.append(f"on palettes of at most {found.levels} numbers")
+    elif wanted.get("bits"):
+        said.append(f"int{wanted['bits']}")
+    return " and ".join(said)

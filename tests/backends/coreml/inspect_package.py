@@ -9,6 +9,7 @@ from typing import Any
 sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 import coremltools as ct  # noqa: E402
+import numpy as np  # noqa: E402
 
 
 def features(declared: Any) -> list[list[Any]]:
@@ -18,6 +19,26 @@ def features(declared: Any) -> list[list[Any]]:
         array = feature.type.multiArrayType
         ranges = [[r.lowerBound, r.upperBound] for r in array.shapeRange.sizeRanges]
         found.append([feature.name, list(array.shape), types.Name(array.dataType), ranges])
+    return found
+
+
+def typed(operation: Any) -> list[str]:
+    """An operation's name, type and the dtype of what it gives."""
+    (output, *_) = operation.outputs
+    dtype = ct.proto.MIL_pb2.DataType.Name(output.type.tensorType.dataType)
+    return [output.name, operation.type, dtype]
+
+
+def floats(block: Any) -> list[float]:
+    """The floats that a program holds as scalars, among its weights or as an operation's own."""
+    found = []
+    for operation in block.operations:
+        arguments = [a.value for i in operation.inputs.values() for a in i.arguments]
+        for value in (*operation.attributes.values(), *arguments):
+            tensor = value.immediateValue.tensor
+            found += [*tensor.floats.values]
+            if value.type.tensorType.dataType == ct.proto.MIL_pb2.DataType.FLOAT16:
+                found += np.frombuffer(tensor.bytes.values, np.float16).astype(float).tolist()
     return found
 
 
@@ -34,6 +55,9 @@ print(
             "author": model.author,
             "version": model.version,
             "operations": [op.type for op in block.operations],
+            "typed": [typed(op) for op in block.operations if op.type != "const"],
+            "infinite": [v for v in floats(block) if v in (float("inf"), -float("inf"))],
+            "least": min(floats(block), default=None),
             "specification": spec.specificationVersion,
         }
     )

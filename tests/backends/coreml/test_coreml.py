@@ -5,70 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from buildsys.backends.coreml.rules import CoremlOptions
-from tests.backends.coreml_tflite_harness import digest, script
-from tests.backends.harness import Result, run_worker
+from tests.backends.coreml.packages import convert, inspect, quantize
+from tests.backends.coreml_tflite_harness import digest
+from tests.backends.harness import Result
 
 pytestmark = pytest.mark.toolchain
-
-INSPECT = Path(__file__).with_name("inspect_package.py")
-METADATA = {"project": "digits", "model": "classifier", "version": "1.2.0"}
-FILES = {"artifact": "model.mlpackage", "io": "io.json"}
-
-
-def convert(
-    zoo: Path,
-    model: str,
-    suffix: str = ".pt",
-    scheme: str | None = None,
-    hash_seed: str = "0",
-    ports: list[dict[str, Any]] | None = None,
-    **options: Any,
-) -> Result:
-    told = json.loads((zoo / f"{model}.options.json").read_text())
-    if ports is not None:
-        told["ports"] = ports
-    told |= {
-        "format": CoremlOptions(**options).model_dump(),
-        "scheme": scheme,
-        "metadata": METADATA,
-    }
-    given = {"artifact": zoo / f"{model}{suffix}", "io": zoo / f"{model}.io.json"}
-    return run_worker(
-        "coreml",
-        "coreml",
-        "worker:convert",
-        inputs=given,
-        outputs=FILES,
-        options=told,
-        hash_seed=hash_seed,
-    )
-
-
-def quantize(zoo: Path, model: str, source: Result, **quantization: Any) -> Result:
-    told = json.loads((zoo / f"{model}.options.json").read_text())
-    told |= {
-        "format": {},
-        "scheme": "weight-only",
-        "metadata": METADATA,
-        "quantization": {"scheme": "weight-only", "bits": 8, "per_channel": True, **quantization},
-    }
-    return run_worker(
-        "coreml",
-        "coreml",
-        "worker:quantize",
-        inputs=source.outputs,
-        outputs=FILES,
-        options=told,
-    )
-
-
-def inspect(package: Path) -> dict[str, Any]:
-    return json.loads(script("coreml", INSPECT, str(package)))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +133,7 @@ def test_keep_float(zoo: Path, cnn: Result) -> None:
 def test_nothing_to_quantize_is_an_error(zoo: Path) -> None:
     source = convert(zoo, "text")
     first = quantize(zoo, "text", source, keep_float=["*"])
-    assert "nothing was quantized" in first.message
+    assert "nothing was compressed" in first.message
 
 
 def test_int8_weights_need_ios16(zoo: Path) -> None:

@@ -21,18 +21,23 @@ PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 
 
 class Session:
-    """A loaded file; see `kit.measure.Session`."""
+    """A loaded file; see `kit.measure.Session`.
+
+    Attributes:
+        runtime: What runs it, in words.
+        module: What is in the file.
+    """
 
     def __init__(self, module: Any, contract: Contract) -> None:
         self.runtime = f"torch {torch.__version__}"
-        self._module = module
+        self.module = module
         self._contract = contract
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs once; inputs are fed by position, which is the recipe's order."""
         fed = [torch.from_numpy(to_artifact(p, feed[p.name]).copy()) for p in self._contract.inputs]
         with torch.inference_mode():
-            found = leaves(self._module(*fed))
+            found = leaves(self.module(*fed))
         outputs = self._contract.outputs
         got = {
             p.name: to_model(p, to_numpy(leaf.tensor))

@@ -1,4 +1,4 @@
-"""The steps: capture, export, run the original, adopt a file of the user's."""
+"""The steps: capture, export, run the original, its precision, adopt a file of the user's."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from ..kit.request import Request
 from ..kit.survey import Survey, capture_sizes, survey
 from . import canonical, graphs, model
 from .adopt import adopt, load
+from .floor import floor
 
-__all__ = ["adopt", "capture", "export", "reference"]
+__all__ = ["adopt", "capture", "export", "floor", "reference"]
 
 PRELOAD = {
     "adopt": ("numpy.random",),
     "capture": ("numpy.random", "safetensors.torch"),
     "export": ("numpy.random", "safetensors.torch", "torch.export._trace"),
+    "floor": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
     "reference": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
 }
 """What each step imports late; see `toolchains/worker_forks.py`."""

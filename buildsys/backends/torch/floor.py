@@ -1,0 +1,100 @@
+"""What a model's own precision costs it: the least error that can be asked of an artifact.
+
+The original is run in float64, which stands for exact arithmetic, and compared with itself in its own
+precision and in float16. A deep or ill-conditioned model loses digits in any runtime, torch included: an
+artifact in float32 that is a thousand times further from the original than torch is from exact arithmetic is
+wrong, however small that is, and one that is as far is right, however large.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..kit import arrays, batches
+from ..kit.contract import Contract
+from ..kit.measure import Session
+from ..kit.request import Request, StepError
+from ..kit.signals import signal_error
+from . import model, runtime
+from .precision import precision
+
+SAMPLES = 32
+"""More tell nothing new of rounding: it is an average over all elements of an output."""
+
+
+def floor(request: Request) -> None:
+    """Writes `floor` (`floor.json`): by precision and output its `signal_error`, or the `reason` for none.
+
+    `float32` is the model in its own precision. What keeps a model from another precision is no fault of
+    the build's: it is said in the file, and gates that need the figure say it on.
+
+    Inputs: `samples`; the model's files, or `artifact` and `io` where the original is a file.
+    Options: `ports`, `outputs`, `source`.
+
+    Raises:
+        StepError: The model cannot be made or does not take the samples.
+    """
+    session, module = _original(request)
+    ports: list[dict[str, Any]] = request.options["ports"]
+    names: list[str] = request.options["outputs"]
+    drawn = arrays.load(request.inputs["samples"])
+    feeds = {port["name"]: drawn[port["name"]][:SAMPLES] for port in ports}
+    plan = batches.plan(ports, None, True)
+
+    def run(dtype: torch.dtype | None) -> arrays.Arrays | str:
+        kind = None if dtype is None else torch.empty(0, dtype=dtype).numpy().dtype
+        fed = {name: _cast(array, kind) for name, array in feeds.items()}
+        if dtype is None:
+            return batches.run(session.run, fed, plan, names).outputs
+        try:
+            with precision(module, dtype):
+                return batches.run(session.run, fed, plan, names).outputs
+        except Exception as error:  # Whatever the user's code raises where it is given other types.
+            word = str(dtype).removeprefix("torch.")
+            text = error.message if isinstance(error, StepError) else f"{error}"
+            lines = text.strip().splitlines() or [type(error).__name__]
+            # TorchScript begins with a trace, and ends with what is wrong.
+            told = lines[-1] if lines[0].startswith("The following operation failed") else lines[0]
+            return f"the original does not run in {word}: {told[:300]}"
+
+    own, exact, half = run(None), run(torch.float64), run(torch.float16)
+    record = {
+        "samples": len(next(iter(feeds.values()))),
+        "float32": _errors(own, exact, names),
+        "float16": _errors(half, exact, names),
+    }
+    request.outputs["floor"].write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _original(request: Request) -> tuple[Session, Any]:
+    """What runs the original, and the module in it."""
+    if request.options["source"]["kind"] == "factory":
+        eager = model.load(request)
+        return eager, eager.module
+    contract = Contract.read(request.inputs["io"])
+    loaded = runtime.load(request.inputs["artifact"], contract, request.threads)
+    return loaded, loaded.module
+
+
+def _cast(array: NDArray[Any], kind: np.dtype[Any] | None) -> NDArray[Any]:
+    return array if kind is None or array.dtype.kind != "f" else array.astype(kind)
+
+
+def _errors(
+    got: arrays.Arrays | str, exact: arrays.Arrays | str, names: list[str]
+) -> Mapping[str, Mapping[str, float | str]]:
+    """The error of each output, or why there is none."""
+    if isinstance(exact, str) or isinstance(got, str):
+        reason = exact if isinstance(exact, str) else str(got)
+        return {name: {"reason": reason} for name in names}
+    found = {name: signal_error(got[name], exact[name]) for name in names}
+    return {
+        name: {"reason": value} if isinstance(value, str) else {"signal_error": value}
+        for name, value in found.items()
+    }

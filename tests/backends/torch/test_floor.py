@@ -1,0 +1,129 @@
+"""What a model's own precision costs it, found by running it in others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from buildsys.backends.kit import arrays
+from tests.backends.harness import factory as factory_options
+from tests.backends.harness import port, run_worker
+
+pytestmark = pytest.mark.toolchain
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Odd(nn.Module):
+    \"\"\"All that `double()` and `half()` do not reach.\"\"\"
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.randn(4, 4)
+        self.linear = nn.Linear(4, 4)
+        self.lstm = nn.LSTM(4, 4, batch_first=True)
+        self.register_buffer("shift", torch.rand(4))
+
+    def forward(self, x):
+        y = self.linear(x) @ self.table
+        out = torch.zeros(y.shape, dtype=torch.float32)
+        out[:, :2] = y[:, :2]
+        out[:, 2:].add_(torch.linspace(0, 1, 2)).add_(y[:, 2:])
+        z = torch.fft.irfft(torch.fft.rfft(out.float())) + self.shift
+        attended = nn.functional.scaled_dot_product_attention(
+            z[:, None], z[:, None], z[:, None], attn_mask=torch.zeros(1, 1)
+        )[:, 0]
+        return self.lstm((z + attended).unsqueeze(1))[0][:, 0].to(torch.float32)
+
+
+class Cancelling(nn.Module):
+    \"\"\"Loses four of float32's seven digits.\"\"\"
+
+    def forward(self, x):
+        return (x + 1e4) - 1e4
+
+
+class Overflowing(nn.Module):
+    def forward(self, x):
+        return (x * 1e4).square().sqrt()
+
+
+class Refusing(nn.Module):
+    def forward(self, x):
+        if x.dtype != torch.float32:
+            raise TypeError("only float32")
+        return x
+
+
+class All(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.odd, self.cancelling, self.overflowing = Odd(), Cancelling(), Overflowing()
+
+    def forward(self, x):
+        return self.odd(x), self.cancelling(x), self.overflowing(x)
+"""
+PORTS = [port("x", ["N", 4])]
+
+
+def written(folder: Path) -> Path:
+    """The model's code, and samples."""
+    (folder / "model.py").write_text(MODEL)
+    x = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+    arrays.save(folder / "samples.npz", {"x": x})
+    return folder / "samples.npz"
+
+
+def measured(folder: Path, factory: str, outputs: list[str]) -> Any:
+    return run_worker(
+        "torch",
+        "torch",
+        "worker:floor",
+        inputs={"samples": written(folder)},
+        outputs={"floor": "floor.json"},
+        options=factory_options(PORTS, outputs, f"model:{factory}"),
+        project=folder,
+    ).json("floor")
+
+
+def test_floors_of_what_no_conversion_of_weights_reaches(tmp_path: Path) -> None:
+    names = ["odd", "cancelling", "overflowing"]
+    found = measured(tmp_path, "All", names)
+    assert found["samples"] == 32
+    error = {n: found["float32"][n]["signal_error"] for n in names}
+    assert 1e-8 < error["odd"] < 1e-6
+    assert 1e-5 < error["cancelling"] < 1e-2
+    assert 1e-4 < found["float16"]["odd"]["signal_error"] < 1e-2
+    # 65,504 is the largest number of float16.
+    assert "elements are not finite" in found["float16"]["overflowing"]["reason"]
+
+
+def test_a_model_that_takes_no_other_precision(tmp_path: Path) -> None:
+    found = measured(tmp_path, "Refusing", ["y"])
+    for precision in ("float32", "float16"):
+        reason = found[precision]["y"]["reason"]
+        assert reason.startswith("the original does not run in float64: `forward` raised")
+        assert "only float32" in reason
+
+
+@pytest.mark.parametrize(("kind", "worker"), [("torchscript", "capture"), ("exported", "export")])
+def test_an_original_that_is_a_file(tmp_path: Path, kind: str, worker: str) -> None:
+    samples = written(tmp_path)
+    options = factory_options(PORTS, ["y"], "model:Cancelling")
+    made = run_worker("torch", "torch", f"worker:{worker}", options=options, project=tmp_path)
+    found = run_worker(
+        "torch",
+        "torch",
+        "worker:floor",
+        inputs={"samples": samples, "artifact": made.artifact, "io": made.outputs["io"]},
+        outputs={"floor": "floor.json"},
+        options={"ports": PORTS, "outputs": ["y"], "source": {"kind": kind}},
+    ).json("floor")
+    assert 1e-5 < found["float32"]["y"]["signal_error"] < 1e-2
+    assert found["float16"]["y"]["signal_error"] > 0.1

@@ -29,14 +29,20 @@ class Scheme:
     Attributes:
         name: The recipe's word: `float16`, `weight-only`, `dynamic`, `static`.
         bits: Widths that are supported; empty where the scheme has no width.
+        palettes: Widths with `palette`, of a scheme that reads it.
         calibrated: Whether the step needs calibration data.
         exact_types: What becomes of weights and activations, in words, for docs and errors.
+        reads: What of a profile the step reads besides, of the fields that mean nothing to most
+            schemes (`OPTIONAL` in `buildsys.recipe.quality`, `keep_float` is one): a recipe that
+            gives another one is in error.
     """
 
     name: str
     bits: tuple[int, ...] = ()
+    palettes: tuple[int, ...] = ()
     calibrated: bool = False
     exact_types: str = ""
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,17 +55,64 @@ class Runtime:
         available: Why it cannot run on this machine, or `None`. Called by the planner; artifacts are
             then made all the same, and `unverified` for that reason.
         resources: What it needs, while it runs, of what a machine has few of; as `Rule.resources`.
+        approximates: Which of its kernels are further from the function's values than rounding alone;
+            the default bounds then do not ask for errors of the size of rounding. Empty for all others.
     """
 
     toolchain: str
     module: str = "runtime"
     available: Callable[[], str | None] = lambda: None
     resources: Mapping[str, int] = field(default_factory=dict)
+    approximates: str = ""
 
     @property
     def asks_machine(self) -> bool:
         """Whether it looks at this machine before it says that it can run."""
         return self.available is not Runtime.available
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What runs an artifact and shows every intermediate tensor, to find where it goes wrong.
+
+    Attributes:
+        toolchain: Where it runs.
+        module: Module in the backend's folder with `load(path, contract, threads)`; see
+            `kit.probing`.
+    """
+
+    toolchain: str
+    module: str = "probe"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reads the weights out of a finished artifact.
+
+    Attributes:
+        toolchain: Where it runs.
+        module: Module in the backend's folder with `read(path, contract)`; see `kit.stored_weights`.
+    """
+
+    toolchain: str
+    module: str = "stored_weights"
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What writes an artifact so that two that mean the same have equal bytes.
+
+    It serves where a step is repeated and gives other bytes: whether they differ in more than in order,
+    in identifiers and in dates. Steps give canonical bytes where they can, and then it has nothing to do.
+
+    Attributes:
+        toolchain: Where it runs.
+        worker: `module:function` inside the backend's folder. It gets `artifact` and writes `normal`,
+            one file.
+    """
+
+    toolchain: str
+    worker: str
 
 
 @dataclass(frozen=True)
@@ -135,6 +188,11 @@ class Format:
         options: The options a recipe may give; `None` takes none.
         schemes: Quantization schemes it can take.
         runtime: What runs it, or `None` where nothing here does.
+        evaluator: The project's own evaluator of the format, for machines where `runtime` is `None` or
+            cannot run: it has the figures and the gates of a runtime, and the status `checked`.
+        evaluated: What evaluating leaves unproven, in words: the reason of the status `checked`.
+        probe: What gives every intermediate tensor of an artifact; see `kit.probing`.
+        weights: What reads an artifact's weights back as arrays; see `kit.stored_weights`.
         unverified: Why it is not run, where `runtime` is `None`.
         dynamic: Whether artifacts keep dynamic sizes; else sizes are fixed at `example`, and `plan`
             says so.
@@ -150,6 +208,8 @@ class Format:
         carrier: What puts preprocessing and labels inside of its artifacts; `None` where they have
             no place for them, and `io.json` alone tells.
         check: For a package around another artifact, where nothing runs the package itself.
+        normaliser: What makes artifacts that mean the same equal, byte for byte; `None` where bytes
+            are all there is to compare.
         legacy: Why nothing new should be built on it, and what to take instead; plans, builds and
             reports say so. Empty for all that is maintained.
     """
@@ -160,6 +220,10 @@ class Format:
     options: type[Options] = Options
     schemes: tuple[Scheme, ...] = ()
     runtime: Runtime | None = None
+    evaluator: Runtime | None = None
+    evaluated: str = ""
+    probe: Probe | None = None
+    weights: Reader | None = None
     unverified: str = ""
     dynamic: bool = True
     deployable: bool = True
@@ -167,6 +231,7 @@ class Format:
     unrun: Callable[[Mapping[str, Any]], str | None] = lambda _: None
     carrier: Carrier | None = None
     check: Check | None = None
+    normaliser: Normaliser | None = None
     opens: str | None = None
     refuses: Callable[[Ports, Mapping[str, Any]], Refusal | None] | None = None
     legacy: str = ""
@@ -178,11 +243,20 @@ class Format:
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that a step must write."""
+    """A file or folder that a step must write.
+
+    Attributes:
+        name: What other steps call it.
+        filename: Its name on the disk.
+        kind: Whether it is a file or a folder.
+        measured: Of a JSON file, the fields that are measured anew each time: times and memory. All
+            else must be the same when the step is repeated.
+    """
 
     name: str
     filename: str
     kind: Kind = "file"
+    measured: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,10 @@ backend = Backend(
             name="executorch",
             suffix=".pte",
             options=ExecutorchOptions,
-            runtime=Runtime(toolchain="executorch"),
+            runtime=Runtime(
+                toolchain="executorch",
+                approximates="XNNPACK computes the tanh form of GELU as the exact one",
+            ),
             unrun=_unrun,
         ),
     ),

@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ LABELS = "__labels__"
 """The reserved name of the labels in a dataset's `.npz`."""
 
 
-def save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Writes an uncompressed `.npz` with sorted names and fixed dates."""
+def save(path: Path | IO[bytes], arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Writes an uncompressed `.npz`, a file or into one, with sorted names and fixed dates."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
             buffer = io.BytesIO()

@@ -59,7 +59,9 @@ def plan(ports: list[dict[str, Any]], contract: Contract | None, dynamic: bool) 
         contract: Sizes as the artifact has them, or `None` for the ports' own.
         dynamic: Whether the format keeps dynamic sizes.
     """
-    held = {port.name: model_shape(port) for port in contract.inputs} if contract else {}
+    # A picture has a height and a width; the model's own array of it has more axes.
+    arrays = [port for port in contract.inputs if port.kind == "array"] if contract else []
+    held = {port.name: model_shape(port) for port in arrays}
     shapes: dict[str, list[int | str]] = {}
     least, most = 1, LARGEST
     first: int | None = None

@@ -12,6 +12,12 @@ FIELD = "quantization.keep_float"
 SHOWN = 12
 
 
+def fits(pattern: str, names: Sequence[str], dot: str = ".") -> bool:
+    """Whether a glob fits one of the names that a layer answers to, as a whole."""
+    wanted = pattern.replace(".", dot)
+    return any(fnmatchcase(name, wanted) for name in names)
+
+
 def fitting(
     patterns: Sequence[str],
     answers: Mapping[str, Sequence[str]],
@@ -33,14 +39,12 @@ def fitting(
     """
     found: set[str] = set()
     for pattern in patterns:
-        wanted = pattern.replace(".", dot)
-        fits = {
-            layer for layer, names in answers.items() if any(fnmatchcase(n, wanted) for n in names)
-        }
-        if not fits:
-            shown = _shown(wanted, [names[0] for names in answers.values()], dot)
+        fitted = {layer for layer, names in answers.items() if fits(pattern, names, dot)}
+        if not fitted:
+            first = list(dict.fromkeys(names[0] for names in answers.values()))
+            shown = _shown(pattern.replace(".", dot), first, dot)
             raise StepError(f"`{pattern}` {none}; {shown}", hint, FIELD)
-        found |= fits
+        found |= fitted
     return [layer for layer in answers if layer in found]
 
 

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
+import os
+import platform
 import resource
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, batches, extremes
+from . import arrays, batches, edges, extremes
 from .contract import Contract
 from .request import Request, StepError
 
 LATENCY_SECONDS = 20.0
 """A slow model's latency is measured for no longer than this, with five runs at least."""
 FEWEST_RUNS = 5
+ROUND_SECONDS = 0.002
+"""How long each of the rounds takes at least that a latency is measured in."""
 
 
 class Session(Protocol):
     """An artifact, loaded and ready.
 
     One that runs it in another process has besides `close()`, which ends that process and is always
-    called, and `peak_rss()`, that process's peak memory in bytes.
+    called, and `peak_rss()`, that process's peak memory in bytes. One that has something to say of its
+    runs has `notes`, a list of sentences.
 
     Attributes:
         runtime: Name and version of what runs it, for example `onnxruntime 1.31.1`.
@@ -51,11 +58,14 @@ def run_artifact(request: Request) -> None:
     """Runs an artifact on the samples, and on the evaluation's data where it is asked for.
 
     Inputs: `artifact`, `io`, `samples` and maybe `evaluation` (`.npz`: input name to [n, ...]; labels
-    in it are not fed), and maybe `sizes` (what the original was fed at the extremes).
+    in it are not fed), and maybe `sizes` and `edges` (what the original was fed at the extremes, and
+    at the edges).
     Options: `ports`, `outputs`, `dynamic`, `runtime_module` (`backend.module`, with
-    `load(path, contract, threads)`), `latency` (`warmup`, `runs`).
+    `load(path, contract, threads)`), `latency` (`warmup`, `runs`; `null` for an evaluator, whose time
+    and memory are not those of what artifacts ship to: `run` then has none, and says `evaluated`).
     Outputs: `samples` and maybe `evaluation` (`.npz`: output name to [n, ...]), `run` (`run.json`), and
-    maybe `extremes` (see `kit.extremes`); of the original also `sizes`.
+    maybe `extremes` (see `kit.extremes`) and `edge_outputs` (see `kit.edges`); of the original also
+    `sizes` and `edges`.
 
     Raises:
         StepError: The artifact does not load, does not take the samples, or its outputs are not
@@ -93,19 +103,46 @@ def record(session: Session, request: Request, contract: Contract | None = None)
         got = batches.run(session.run, feed, plan, names)
         arrays.save(request.outputs[key], got.outputs)
         sizes |= got.sizes
-    timing = options["latency"]
-    one = batches.example(feeds, plan)
-    latency = measure_latency(session, one, timing["warmup"], timing["runs"])
     report = {
         "runtime": session.runtime,
-        "latency_ms": latency,
-        # What runs in a process of its own tells of that one.
-        "peak_rss_bytes": getattr(session, "peak_rss", peak_rss)(),
+        **_cost(session, options["latency"], batches.example(feeds, plan)),
         "threads": request.threads,
+        "machine": machine(),
         "batch_sizes": sorted(sizes),
     }
     request.outputs["run"].write_text(json.dumps(report, sort_keys=True, indent=1) + "\n")
+    _at_edges(session, request, plan, feeds)
     _at_extremes(session, request, contract, feeds)  # Last: the memory is that of usual sizes.
+    for sentence in getattr(session, "notes", ()):
+        request.note(sentence)
+
+
+def _cost(
+    session: Session, timing: Mapping[str, int] | None, one: Mapping[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Time and memory of a run, where they are those of what the artifact ships to."""
+    if timing is None:
+        return {"latency_ms": None, "peak_rss_bytes": None, "evaluated": True}
+    return {
+        "latency_ms": measure_latency(session, one, timing["warmup"], timing["runs"]),
+        # What runs in a process of its own tells of that one.
+        "peak_rss_bytes": getattr(session, "peak_rss", peak_rss)(),
+    }
+
+
+def _at_edges(
+    session: Session, request: Request, plan: batches.Plan, samples: arrays.Arrays
+) -> None:
+    """Runs on zeros and on extreme values: the original chooses which, artifacts follow."""
+    if "edge_outputs" not in request.outputs:
+        return
+    names: list[str] = request.options["outputs"]
+    if "edges" in request.outputs:
+        fed, given = edges.original(session.run, samples, plan, request, names)
+        arrays.save(request.outputs["edges"], fed)
+    else:
+        given = edges.artifact(session.run, arrays.load(request.inputs["edges"]), plan, names)
+    arrays.save(request.outputs["edge_outputs"], given)
 
 
 def _at_extremes(
@@ -141,21 +178,78 @@ def measure_latency(
 ) -> dict[str, float | int]:
     """Wall time of one run at the example size.
 
+    A fast artifact is run again and again in each of the rounds, until that has taken
+    `ROUND_SECONDS`: fifty runs of 40 µs would be over before the scheduler turns to somebody else
+    once, and tell of that moment alone.
+
+    Args:
+        session: What to run.
+        feed: What to run it on.
+        warmup: How many runs are not timed.
+        runs: How many rounds; a slow artifact is run once in each.
+
     Returns:
-        `p50` and `p95` in milliseconds, and the number of `runs`.
+        `p50` and `p95` in milliseconds, the number of `runs`, and in milliseconds `low` and `high`,
+        between which the median of the rounds lies (see `median_interval`).
     """
     for _ in range(warmup):
         session.run(feed)
     seconds: list[float] = []
+    rounds: list[float] = []
     started = time.perf_counter()
     for number in range(max(1, runs)):
         if number >= FEWEST_RUNS and time.perf_counter() - started > LATENCY_SECONDS:
             break
-        before = time.perf_counter()
-        session.run(feed)
-        seconds.append(time.perf_counter() - before)
+        first, began = len(seconds), time.perf_counter()
+        ended = began
+        while len(seconds) == first or ended - began < ROUND_SECONDS:
+            before = time.perf_counter()
+            session.run(feed)
+            ended = time.perf_counter()
+            seconds.append(ended - before)
+        # Runs of one moment are alike: each round counts once.
+        rounds.append(float(np.median(seconds[first:])))
     p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    return {"p50": round(float(p50), 6), "p95": round(float(p95), 6), "runs": len(seconds)}
+    low, high = median_interval(np.array(rounds) * 1000)
+    return {
+        "p50": round(float(p50), 6),
+        "p95": round(float(p95), 6),
+        "runs": len(seconds),
+        "low": round(min(low, float(p50)), 6),
+        "high": round(max(high, float(p50)), 6),
+    }
+
+
+def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Two of the values, between which the median of what they were drawn from lies in 95 of 100 cases.
+
+    The interval of order statistics: it takes nothing for granted of how times are distributed, and
+    theirs has a long tail. Source: W. J. Conover, Practical Nonparametric Statistics, 3.2. With five
+    values or fewer no two of them are that sure; the least and the greatest are given (five: 93.75 %).
+
+    Args:
+        values: [n], one or more.
+    """
+    ordered = np.sort(values)
+    count = len(ordered)
+    cut, beyond = 0, 1
+    # Of 2^count equally likely draws, `beyond` have at most `cut` values below the median.
+    while 2 * 20 * beyond <= 2**count:
+        cut += 1
+        beyond += math.comb(count, cut)
+    return float(ordered[max(0, cut - 1)]), float(ordered[min(count - 1, count - cut)])
+
+
+def machine() -> str:
+    """What latencies depend on before all else: the processor, and how many cores there are."""
+    name = ""
+    with suppress(OSError):  # Not Linux.
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+                break
+    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def peak_rss(process: int | str = "self") -> int:

@@ -11,6 +11,12 @@ from typing import Any
 KEY = "module"
 
 
+def modules(program: Any) -> dict[str, str]:
+    """The module's path by the name of each operator's node, of those that have one."""
+    found = ((n.name, (n.meta.get("custom") or {}).get(KEY)) for n in program.graph.nodes)
+    return {name: str(path) for name, path in found if path}
+
+
 def module_of(program: Any, operator: str) -> str | None:
     """The path of the first module that uses an operator, such as `encoder.layers.0`.
 

@@ -9,7 +9,18 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from buildsys.backends.base import Backend, Carrier, Format, Options, Rule, Runtime, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Carrier,
+    Format,
+    Normaliser,
+    Options,
+    Probe,
+    Reader,
+    Rule,
+    Runtime,
+    Toolchain,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -87,7 +98,10 @@ backend = Backend(
             suffix=".onnx",
             options=OnnxOptions,
             runtime=Runtime("onnx"),
+            weights=Reader("onnx"),
+            probe=Probe("onnx"),
             carrier=Carrier("onnx", "carrier:describe"),
+            normaliser=Normaliser("onnx", "normal:normalise"),
         ),
         Format(
             name="onnx_external",
@@ -95,6 +109,8 @@ backend = Backend(
             kind="tree",
             options=OnnxExternalOptions,
             runtime=Runtime("onnx"),
+            weights=Reader("onnx"),
+            probe=Probe("onnx"),
             carrier=Carrier("onnx", "carrier:describe"),
         ),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Format, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import Backend, Format, Probe, Reader, Rule, Runtime, Scheme, Toolchain
 
 FOLDER = Path(__file__).parent
 
@@ -17,20 +17,28 @@ backend = Backend(
             suffix="_openvino",
             kind="tree",
             schemes=(
-                Scheme("float16", exact_types="weights in float16; arithmetic in float32"),
+                Scheme(
+                    "float16",
+                    exact_types="weights in float16; arithmetic in float32",
+                    reads=("keep_float",),
+                ),
                 Scheme(
                     "weight-only",
                     bits=(8,),
                     exact_types="weights in int8, a scale a channel; arithmetic in float32",
+                    reads=("keep_float",),
                 ),
                 Scheme(
                     "static",
                     bits=(8,),
                     calibrated=True,
                     exact_types="weights and activations in int8; inputs and outputs stay float32",
+                    reads=("keep_float",),
                 ),
             ),
             runtime=Runtime(toolchain="openvino"),
+            probe=Probe("openvino"),
+            weights=Reader("openvino"),
         ),
     ),
     rules=(

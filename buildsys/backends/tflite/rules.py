@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Carrier, Format, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Carrier,
+    Format,
+    Probe,
+    Reader,
+    Rule,
+    Runtime,
+    Scheme,
+    Toolchain,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -16,25 +26,34 @@ backend = Backend(
             name="tflite",
             suffix=".tflite",
             schemes=(
-                Scheme("float16", exact_types="weights in float16; arithmetic in float32"),
+                Scheme(
+                    "float16",
+                    exact_types="weights in float16; arithmetic in float32",
+                    reads=("keep_float",),
+                ),
                 Scheme(
                     "weight-only",
                     bits=(8,),
                     exact_types="weights in int8, a scale a channel; arithmetic in float32",
+                    reads=("keep_float",),
                 ),
                 Scheme(
                     "dynamic",
                     bits=(8,),
                     exact_types="weights in int8; activations are quantized while it runs",
+                    reads=("keep_float",),
                 ),
                 Scheme(
                     "static",
                     bits=(8,),
                     calibrated=True,
                     exact_types="weights and activations in int8; inputs and outputs stay float32",
+                    reads=("keep_float",),
                 ),
             ),
             runtime=Runtime(toolchain="tflite"),
+            probe=Probe("tflite"),
+            weights=Reader("tflite"),
             carrier=Carrier("tflite", "carrier:describe"),
             dynamic=False,
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,10 @@ def test_outputs_and_figures_are_written(tmp_path: Path) -> None:
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["runtime"] == "numpy 1"
     assert run["threads"] == 3
-    assert run["latency_ms"]["runs"] == 7
+    assert run["latency_ms"]["runs"] >= 7
     assert 0 <= run["latency_ms"]["p50"] <= run["latency_ms"]["p95"]
+    assert run["latency_ms"]["low"] <= run["latency_ms"]["p50"] <= run["latency_ms"]["high"]
+    assert run["machine"].endswith(f", {os.cpu_count()} cores")
     assert len(run["batch_sizes"]) == 2
     assert run["peak_rss_bytes"] > 1 << 20
 
@@ -75,10 +79,45 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
 
 def test_a_slow_artifact_is_timed_fewer_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "ROUND_SECONDS", 0.0)
     fake = Fake()
     latency = measure.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=1, runs=50)
     assert latency["runs"] == measure.FEWEST_RUNS
     assert fake.runs == measure.FEWEST_RUNS + 1
+
+
+def test_a_fast_artifact_is_timed_for_as_long_as_a_machine_has_moods() -> None:
+    fake = Fake()
+    started = time.perf_counter()
+    latency = measure.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=0, runs=10)
+    assert time.perf_counter() - started >= 10 * measure.ROUND_SECONDS
+    assert latency["runs"] == fake.runs > 10
+
+
+def test_the_median_lies_in_its_interval_as_often_as_promised() -> None:
+    """Of draws from a distribution with a long tail, whose median is known."""
+    generator = np.random.default_rng(0)
+    missed = 0
+    for _ in range(2000):
+        low, high = measure.median_interval(np.exp(generator.standard_normal(50)))
+        missed += not low <= 1.0 <= high
+    assert 0.02 < missed / 2000 < 0.05
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    # The ranks that tables have; Conover's table A3 and the binomial distribution agree on them.
+    [(1, 1, 1), (5, 1, 5), (6, 1, 6), (8, 1, 8), (9, 2, 8), (20, 6, 15), (50, 18, 33)],
+)
+def test_the_interval_goes_by_ranks(count: int, low: int, high: int) -> None:
+    values = np.random.default_rng(1).permutation(np.arange(1.0, count + 1))
+    assert measure.median_interval(values) == (low, high)
+
+
+def test_the_interval_takes_many_values() -> None:
+    low, high = measure.median_interval(np.arange(5000.0))
+    assert low < 2499.5 < high
+    assert high - low < 200
 
 
 def test_what_runs_in_a_process_of_its_own_is_closed() -> None:

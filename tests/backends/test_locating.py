@@ -1,0 +1,206 @@
+"""Faults in finished artifacts are found: recordings of both sides by the real runtimes, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from buildsys.backends.kit import arrays, probing
+from buildsys.verify.locating import Location
+from tests.backends.coreml_tflite_harness import script
+from tests.backends.harness import Result, factory, port, run_worker
+
+pytestmark = pytest.mark.toolchain
+
+RECORDING = {"steps": "steps.json", "tensors": "tensors.npz"}
+MODEL = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.ModuleDict({
+            "first": nn.Conv2d(2, 6, 3, padding=1),
+            "second": nn.Conv2d(6, 4, 3, padding=1),
+        })
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, image):
+        x = self.body["first"](image - 0.5).relu()
+        x = torch.relu(self.body["second"](x))
+        return self.head(x.mean((2, 3)))
+
+
+class Energy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        loud = self.body(x) * 400
+        return self.head(torch.log1p(loud**2))
+
+
+def net():
+    torch.manual_seed(0)
+    return Net()
+
+
+def energy():
+    torch.manual_seed(0)
+    return Energy()
+"""
+CASES: Mapping[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "net": ([port("image", ["N", 2, 7, 5])], ["logits"]),
+    "energy": ([port("x", ["N", 8])], ["scores"]),
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model of the tests: captured, and what the original computes on samples."""
+
+    name: str
+    captured: Result
+    samples: Path
+    original: probing.Recording
+
+    @property
+    def options(self) -> dict[str, Any]:
+        ports, outputs = CASES[self.name]
+        return {"ports": ports, "outputs": outputs, "scheme": None}
+
+    def probed(self, backend: str, artifact: Path, io: Path, runtime: bool) -> probing.Recording:
+        """What an artifact computes on the same samples."""
+        more = {
+            "probe_module": f"{backend}.probe",
+            "runtime_module": f"{backend}.runtime" if runtime else None,
+        }
+        done = run_worker(
+            backend,
+            "kit",
+            "probing:probe_artifact",
+            inputs={"artifact": artifact, "io": io, "samples": self.samples},
+            outputs=RECORDING,
+            options=self.options | more,
+        )
+        assert done.error is None, done.error
+        return probing.read(done.outputs["steps"], done.outputs["tensors"])
+
+    def located(self, artifact: probing.Recording, scheme: str | None = None) -> dict[str, Any]:
+        _, outputs = CASES[self.name]
+        options: dict[str, Any] = {
+            "label": "x/y.z",
+            "format": "z",
+            "scheme": scheme,
+            "outputs": outputs,
+            "bounds": {},
+        }
+        return Location(artifact, self.original, options, {}).record()
+
+
+def made(folder: Path, name: str) -> Made:
+    project = folder / "project"
+    project.mkdir()
+    (project / "model.py").write_text(MODEL)
+    ports, outputs = CASES[name]
+    described = factory(ports, outputs, entry=f"model:{name}")
+    captured = run_worker("torch", "torch", "worker:capture", options=described, project=project)
+    samples = folder / "samples.npz"
+    shape = [4, *ports[0]["shape"][1:]]
+    drawn = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    arrays.save(samples, {ports[0]["name"]: drawn})
+    traced = run_worker(
+        "torch",
+        "torch",
+        "recorder:trace",
+        inputs={"samples": samples},
+        outputs=RECORDING,
+        options=described,
+        project=project,
+    )
+    assert traced.error is None, traced.error
+    original = probing.read(traced.outputs["steps"], traced.outputs["tensors"])
+    return Made(name, captured, samples, original)
+
+
+def converted(source: Made, toolchain: str, backend: str, worker: str, **more: Any) -> Result:
+    return run_worker(
+        toolchain,
+        backend,
+        worker,
+        inputs={"artifact": source.captured.artifact, "io": source.captured.outputs["io"]},
+        options=source.options | more,
+    )
+
+
+def test_faults_in_an_onnx_file_are_located(tmp_path: Path) -> None:
+    net = made(tmp_path, "net")
+    exported = converted(net, "onnx-export", "onnx", "worker:export", format={"opset": None})
+    io = exported.outputs["io"]
+    # The original knows its modules, its lines, and the weights of each operator.
+    (first, *_) = [s for s in net.original.steps if s.operation == "aten::convolution"]
+    assert (first.module, first.weights) == (
+        "body.first",
+        ("body.first.weight", "body.first.bias"),
+    )
+    assert first.file == "model.py"
+    assert "self.body" in str(first.text)
+    healthy = net.located(net.probed("onnx", exported.artifact, io, runtime=True))
+    assert (healthy["kind"], healthy["operation"]) == ("healthy", None)
+    assert all(row["reference_op"] for row in healthy["table"])
+    told = script(
+        "onnx", Path(__file__).with_name("onnx_faults.py"), str(exported.artifact), str(tmp_path)
+    )
+    faults = dict(line.split() for line in told.splitlines())
+    places = {
+        "dropped_bias": "body.second",
+        "wrong_activation": "",
+        "swapped_operands": "",
+        "zeroed_row": "head",
+    }
+    assert set(faults) == set(places)
+    for fault, name in faults.items():
+        seen = net.probed("onnx", tmp_path / f"{fault}.onnx", io, runtime=True)
+        found = net.located(seen)
+        names = [row["name"] for row in found["table"]]
+        assert found["found"], fault
+        apart = names.index(found["operation"]["name"]) - names.index(name)
+        assert abs(apart) <= 1, (fault, name, found["operation"])
+        assert found["module"] in (places[fault], ""), fault
+        assert found["source"]["file"] == "model.py", fault
+
+
+def test_an_overflow_in_a_float16_package_is_located_with_its_range(tmp_path: Path) -> None:
+    energy = made(tmp_path, "energy")
+    options = {
+        "minimum_deployment_target": "iOS16",
+        "compute_units": "all",
+        "flexible": False,
+        "image_inputs": None,
+        "class_labels": False,
+        "author": None,
+        "license": None,
+        "description": None,
+    }
+    metadata = {"project": "p", "model": "energy", "version": ""}
+    more = {"scheme": "float16", "format": options, "metadata": metadata}
+    package = converted(energy, "coreml", "coreml", "worker:convert", **more)
+    seen = energy.probed("coreml", package.artifact, package.outputs["io"], runtime=False)
+    found = energy.located(seen, "float16")
+    assert (found["kind"], found["operation"]["type"]) == ("overflow", "pow")
+    assert found["overflow"]["largest"] > found["overflow"]["limit"] == 65504.0
+    (times,) = [s for s in energy.original.steps if s.operation == "aten::mul"]
+    loud = energy.original.values[times.outputs[0]]
+    assert found["overflow"]["largest"] == pytest.approx(float((loud**2).max()), rel=1e-2)
+    assert found["source"]["text"] == "return self.head(torch.log1p(loud**2))"
+    # The logarithm takes what float16 cannot hold.
+    assert len(found["cure"]["keep_float"]) == 2

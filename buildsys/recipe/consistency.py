@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buildsys.recipe.diagnostic import Diagnostic
+from buildsys.recipe.hints import did_you_mean
 from buildsys.recipe.model import Model
+from buildsys.recipe.quality import OutputBounds
 from buildsys.recipe.recipe import Recipe
 
 
@@ -20,6 +22,7 @@ def disagreements(recipe: Recipe) -> list[Diagnostic]:
         *_unlabelled_metrics(recipe),
         *_pictures(recipe),
         *_bounds_without_metric(recipe),
+        *_bounds_on_nothing(recipe),
     ]
 
 
@@ -114,11 +117,13 @@ def _bounds_without_metric(recipe: Recipe) -> Iterator[Diagnostic]:
         for index, entry in enumerate(entries):
             if entry.accept is None:
                 continue
-            if recipe.spec.acceptance[entry.accept].metric_drop is None:
+            accepted = recipe.spec.acceptance[entry.accept]
+            if "metric_drop" not in accepted.bounds(target):
                 continue
             for name in entry.models or recipe.spec.models:
                 if recipe.spec.models[name].evaluate is None:
-                    bound = recipe.where("acceptance", entry.accept, "metric_drop")
+                    place = () if accepted.metric_drop is not None else ("targets", target)
+                    bound = recipe.where("acceptance", entry.accept, *place, "metric_drop")
                     yield Diagnostic(
                         f"`{entry.accept}` bounds `metric_drop`, and the model `{name}` has no "
                         "`evaluate`",
@@ -126,3 +131,36 @@ def _bounds_without_metric(recipe: Recipe) -> Iterator[Diagnostic]:
                         f"add `evaluate: {{dataset: NAME, metric: top1}}` to `models.{name}`",
                         (bound.noted("the bound"),),
                     )
+
+
+def _bounds_on_nothing(recipe: Recipe) -> Iterator[Diagnostic]:
+    """Bounds for targets, and on outputs, that nothing held to them has."""
+    for name, accepted in recipe.spec.acceptance.items():
+        known = _outputs_held_to(recipe, name)
+        sections: list[tuple[tuple[str, ...], dict[str, OutputBounds]]] = [
+            (("outputs",), accepted.outputs)
+        ]
+        for target, bounds in accepted.targets.items():
+            place = ("targets", target)
+            if target not in recipe.spec.targets:
+                yield Diagnostic(
+                    f"unknown target `{target}`",
+                    recipe.where_key("acceptance", name, *place),
+                    did_you_mean(target, recipe.spec.targets, "", "defined are:"),
+                )
+            sections.append(((*place, "outputs"), bounds.outputs))
+        for keys, outputs in sections:
+            for output in outputs:
+                if output not in known:
+                    yield Diagnostic(
+                        f"no model that is held to `{name}` has an output `{output}`",
+                        recipe.where_key("acceptance", name, *keys, output),
+                        did_you_mean(output, known, "", "their outputs are"),
+                    )
+
+
+def _outputs_held_to(recipe: Recipe, acceptance: str) -> dict[str, None]:
+    """Names of the outputs of all models that are held to tolerances; of all models if none is."""
+    entries = [e for found in recipe.spec.targets.values() for e in found if e.accept == acceptance]
+    models = {m: None for e in entries for m in e.models or recipe.spec.models}
+    return {o: None for m in models or recipe.spec.models for o in recipe.spec.models[m].outputs}

@@ -37,7 +37,13 @@ def find(start: Path, name: str = FILE_NAME) -> Path:
     raise RecipeError([Diagnostic(message, hint="go to your project, or name one with `--file`")])
 
 
-def load(path: Path, *, environ: Mapping[str, str], checks: Sequence[Check] = ()) -> Recipe:
+def load(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    checks: Sequence[Check] = (),
+    texts: Mapping[Path, str] = MappingProxyType({}),
+) -> Recipe:
     """Reads and validates a recipe.
 
     Args:
@@ -45,11 +51,12 @@ def load(path: Path, *, environ: Mapping[str, str], checks: Sequence[Check] = ()
         environ: What `${VAR}` takes its values from.
         checks: More checks, of things that this package knows nothing of (formats, options). They
             are called when the recipe fits the schema and every name in it is defined.
+        texts: What to take for the text of some files (absolute), whatever is in them.
 
     Raises:
         RecipeError: Something is wrong; it carries everything that could be found.
     """
-    reader = _Reader(_absolute(path), environ)
+    reader = _Reader(_absolute(path), environ, texts)
     root = reader.read()
     found = reader.diagnostics
     if root is None:
@@ -94,13 +101,14 @@ class _Reader:
         diagnostics: What is wrong so far.
     """
 
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str], texts: Mapping[Path, str]) -> None:
         self.path = path
         self.folder = path.parent
         self.files: list[Path] = []
         self.used: dict[str, str] = {}
         self.diagnostics: list[Diagnostic] = []
         self._environ = environ
+        self._texts = texts
 
     def read(self) -> Node | None:
         """The recipe's document with its fragments; `None` when a file cannot be read at all."""
@@ -140,12 +148,12 @@ class _Reader:
     def _document(self, path: Path, place: Position | None) -> Node | None:
         self.files.append(path)
         try:
-            content = path.read_bytes()
+            content = b"" if path in self._texts else path.read_bytes()
         except OSError as error:
             message = f"`{path}` cannot be read: {error.strerror}"
             self.diagnostics.append(Diagnostic(message, place, "name a recipe with `--file`"))
             return None
-        text = decode(content)
+        text = self._texts.get(path, decode(content))
         if isinstance(text, int):
             self.diagnostics.append(encoding_diagnostic(Source(path, ""), content, text))
             return None

@@ -6,9 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from buildsys.recipe.part import Name, Part, fault, misplaced
+from buildsys.recipe.part import Name, Part, PortName, fault, misplaced
 
 FLOAT_SCHEMES = ("float16", "bfloat16")
+FLOAT_NOTHING = ("palette", "block_size", "sparsity")
+OPTIONAL = ("keep_float", "palette", "block_size", "sparsity")
+"""What of a profile only some schemes of some formats read; see `Scheme.reads`."""
+
+REGRESSION_BOUNDS = ("max_size_ratio", "max_latency_ratio", "max_error_ratio", "max_metric_loss")
+"""Bounds against an earlier build, which `report --against` judges; a build has none at hand."""
 
 
 class Calibration(Part):
@@ -29,9 +35,10 @@ class Quantization(Part):
     )
     bits: int | None = Field(
         default=None,
-        ge=2,
+        ge=1,
         le=16,
-        description="The width of integers. Default: 8; nothing for `float16` and `bfloat16`.",
+        description="The width of integers, or of a palette's indices. Default: 8; nothing for "
+        "`float16` and `bfloat16`, and where `sparsity` alone is asked for.",
     )
     per_channel: bool | None = Field(
         default=None,
@@ -40,6 +47,23 @@ class Quantization(Part):
     )
     symmetric: bool | None = Field(
         default=None, description="Ranges around zero. Default: what the format does best."
+    )
+    palette: Literal["uniform", "kmeans"] | None = Field(
+        default=None,
+        description="Weights become indices into a table of 2^bits numbers: evenly spaced from the "
+        "least to the greatest, or chosen for the least squared error.",
+    )
+    block_size: int | None = Field(
+        default=None,
+        ge=2,
+        description="One scale for so many weights along the input channels; with `palette`, one "
+        "table for so many channels.",
+    )
+    sparsity: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="The part of each weight that becomes zero, the smallest magnitudes first.",
     )
     keep_float: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(),
@@ -54,7 +78,9 @@ class Quantization(Part):
     @classmethod
     def _integer_defaults(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("scheme") not in (None, *FLOAT_SCHEMES):
-            return {"bits": 8, "per_channel": True, **data}
+            # What is only pruned stays in floats.
+            pruned = data.get("sparsity") is not None and data.get("palette") is None
+            return {**({} if pruned else {"bits": 8}), "per_channel": True, **data}
         return data
 
     @model_validator(mode="after")
@@ -65,16 +91,24 @@ class Quantization(Part):
                 "add `calibration: {dataset: NAME, count: 128}`",
                 "scheme",
             )
+        if self.palette is not None and self.symmetric is not None:
+            raise misplaced("`symmetric` means nothing to a palette", "delete it", "symmetric")
+        if self.block_size is not None and self.bits is None:
+            raise misplaced(
+                "`block_size` means nothing where weights are only pruned",
+                "delete it, or add `bits`",
+                "block_size",
+            )
         if self.scheme in FLOAT_SCHEMES:
-            for name in ("bits", "per_channel", "symmetric", "calibration"):
+            for name in (*FLOAT_NOTHING, "bits", "per_channel", "symmetric", "calibration"):
                 if getattr(self, name) is not None:
                     message = f"`{name}` means nothing to the scheme `{self.scheme}`"
                     raise misplaced(message, "delete it", name)
         return self
 
 
-class Acceptance(Part):
-    """Tolerances: bounds on a measurement, all of which must hold."""
+class OutputBounds(Part):
+    """Bounds on each output, or on one."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -83,6 +117,12 @@ class Acceptance(Part):
         ge=0,
         description="At most: the norm of the error, relative to how much the reference varies "
         "over the samples. The one to gate on.",
+    )
+    floor_ratio: float | None = Field(
+        default=None,
+        ge=0,
+        description="At most: `signal_error` against what the model's own precision costs: float32 "
+        "in torch against float64, or for the scheme `float16` the model in float16 against float64.",
     )
     max_abs: float | None = Field(
         default=None, ge=0, description="At most: the greatest absolute error."
@@ -108,6 +148,17 @@ class Acceptance(Part):
         le=1,
         description="At least: the part of the samples whose greatest output is the same.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if all(value is None or value == {} for value in dict(self).values()):
+            raise fault("no bound is given", "add one, for example `signal_error: 1e-3`")
+        return self
+
+
+class TargetBounds(OutputBounds):
+    """Bounds on artifacts: on each output, on outputs by name, and on the artifact as a whole."""
+
     metric_drop: float | None = Field(
         default=None,
         description="At most: how much worse the model's `evaluate` metric is than the original's.",
@@ -118,9 +169,63 @@ class Acceptance(Part):
     latency_ratio: float | None = Field(
         default=None, gt=0, description="At most: the median latency against the float artifact's."
     )
+    max_size_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="At most: the size against the earlier build's. This bound and those below are "
+        "judged by `modelbuild report --against FILE`.",
+    )
+    max_latency_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="At most: the median latency against the earlier build's; beyond it only where "
+        "the noise of both measurements cannot explain it.",
+    )
+    max_error_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="At most: `signal_error` against the earlier build's, of the output where that "
+        "is worst.",
+    )
+    max_metric_loss: float | None = Field(
+        default=None,
+        description="At most: how much worse the `evaluate` metric is than the earlier build's.",
+    )
+    outputs: dict[PortName, OutputBounds] = Field(
+        default={},
+        description="Bounds on outputs by name; each goes before the general one of its kind.",
+        examples=[{"boxes": {"max_abs": 0.5}}],
+    )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise fault("no bound is given", "add one, for example `signal_error: 1e-3`")
-        return self
+
+class Acceptance(TargetBounds):
+    """Tolerances: bounds on a measurement, all of which must hold."""
+
+    targets: dict[Name, TargetBounds] = Field(
+        default={},
+        description="Bounds for targets by name; each goes before the one of its kind above, and "
+        "what it says of an output before all.",
+        examples=[{"ios": {"signal_error": 2e-2}}],
+    )
+
+    def bounds(self, target: str) -> dict[str, float]:
+        """The bounds that hold for a target, of each output and of the artifact."""
+        return self._limits(target, {"outputs", "targets", *REGRESSION_BOUNDS})
+
+    def regression_bounds(self, target: str) -> dict[str, float]:
+        """The bounds that hold for a target against an earlier build."""
+        found = self._limits(target, {"outputs", "targets"})
+        return {name: found[name] for name in REGRESSION_BOUNDS if name in found}
+
+    def _limits(self, target: str, exclude: set[str]) -> dict[str, float]:
+        own: dict[str, float] = self.model_dump(exclude_none=True, exclude=exclude)
+        there = self.targets.get(target)
+        return own | (there.model_dump(exclude_none=True, exclude=exclude) if there else {})
+
+    def output_bounds(self, target: str) -> dict[str, dict[str, float]]:
+        """The bounds that hold for a target on outputs by name."""
+        found = {name: each.model_dump(exclude_none=True) for name, each in self.outputs.items()}
+        there = self.targets.get(target)
+        for name, each in (there.outputs if there else {}).items():
+            found[name] = found.get(name, {}) | each.model_dump(exclude_none=True)
+        return found

@@ -8,17 +8,45 @@ number, fails and says why.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+from buildsys.backends.kit.edge_cases import WORDS
 from buildsys.verify.direction import better
+from buildsys.verify.wording import wrong_weight
 
-OUTPUT_CEILINGS = ("signal_error", "max_abs", "max_rel", "mean_abs", "rmse")
+OUTPUT_CEILINGS = ("signal_error", "floor_ratio", "max_abs", "max_rel", "mean_abs", "rmse")
 """Upper bounds, judged output by output."""
 
 OUTPUT_FLOORS = ("cosine", "sqnr_db", "top1_agreement")
 """Lower bounds, judged output by output."""
+
+LEAST_FLOORS: Mapping[str, float] = {"float32": 2.0**-22, "float16": 2.0**-11}
+"""A model's floor is taken to be no less: 2.4e-7 and 4.9e-4.
+
+Of a model that hardly rounds (a few operations, a table that is looked up) torch's own error is nearly
+nothing, and any other order of a sum would be many times that. Two units in the last place of float32, one of
+float16: in the zoo the least floors are 1.0e-7 and 3.4e-4.
+"""
+
+UNMEASURED = "only models in PyTorch are run in other precisions than their own"
+
+WHOLE = "float32"
+DECLARED_EDGES = ("zeros", "low", "high")
+"""What inputs may hold as the recipe says: at these every artifact must be finite.
+
+Ranges of integers and of float16 are made for what inputs really hold. The samples' own extremes, all over an
+input at once, are nothing that anyone promised; and errors there are no business of a calibration.
+"""
+EDGE_ERROR = 1e-3
+EDGE_ABOVE_FLOOR = 30
+"""Artifacts in float32 are held to `signal_error` at the edges, but to no less than these: a bound that fits
+the samples closely says nothing of inputs that are unlike them."""
+
+SHOWN_WEIGHTS = 3
+"""Altered tensors that a reason names."""
 
 ARTIFACT_CEILINGS = ("metric_drop", "size_ratio", "latency_ratio")
 """Upper bounds on the artifact as a whole."""
@@ -29,14 +57,17 @@ class Gate:
     """One bound, judged.
 
     Attributes:
-        bound: The recipe's word; or `finite`, `shape`, `dtype`, which hold without being asked for.
+        bound: The recipe's word; or `finite`, `shape`, `dtype`, `weights`, which hold without being
+            asked for.
         output: The output's name, or `None` where the bound is on the artifact.
         limit: The tolerance.
-        value: The figure, or `None` where there is none. For `finite`, `shape` and `dtype`: how
-            many elements, or things, are wrong.
+        value: The figure, or `None` where there is none. For `finite`, `shape`, `dtype` and
+            `weights`: how many elements, or things, are wrong.
         passed: Whether it holds.
         reason: Why there is no value, or what the value counts.
         at: The sizes of dynamic dims that gave the value, where it is worse than the samples'.
+        case: The inputs that gave the value, in words, where these are no samples; see `kit.edges`.
+        worst: The sample whose error is greatest, counted from 0, where the value is the samples'.
     """
 
     bound: str
@@ -46,6 +77,15 @@ class Gate:
     passed: bool
     reason: str | None = None
     at: Mapping[str, int] | None = None
+    worst: int | None = None
+    case: str | None = None
+
+    @property
+    def least(self) -> float | None:
+        """The tightest round limit that the value keeps; of what no limit excuses, `None`."""
+        if self.value is None or self.bound in ("finite", "shape", "dtype", "weights"):
+            return None
+        return tightest_limit(self.bound, self.value)
 
     def to_json(self) -> dict[str, Any]:
         """The gate as `report.json` has it."""
@@ -60,12 +100,77 @@ class Gate:
             record["reason"] = self.reason
         if self.at is not None:
             record["at"] = dict(self.at)
+        if self.case is not None:
+            record["case"] = self.case
+        if not self.passed and self.least is not None:
+            record["least"] = self.least
+        if self.worst is not None:
+            record["worst_sample"] = self.worst
         return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Gate:
+        """A gate of a `report.json`."""
+        return cls(
+            record["bound"],
+            record["output"],
+            record["limit"],
+            record["value"],
+            record["pass"],
+            record.get("reason"),
+            record.get("at"),
+            record.get("worst_sample"),
+            record.get("case"),
+        )
+
+
+def tightest_limit(bound: str, value: float) -> float:
+    """The tightest limit of two digits that a value keeps: 0.0371 gives 0.038, of a floor 0.037."""
+    # In decimal, as the number is shown: binary steps add up to 0.038000000000000006.
+    exact = Decimal(repr(value))
+    if bound in ("cosine", "top1_agreement"):
+        return float(1 - _rounded_up(1 - exact))
+    return float(-_rounded_up(-exact) if bound in OUTPUT_FLOORS else _rounded_up(exact))
+
+
+def _rounded_up(value: Decimal) -> Decimal:
+    """The next number of two digits: 0.0371 gives 0.038."""
+    step = Decimal(1).scaleb(value.adjusted() - 1)
+    return (value / step).to_integral_value(ROUND_CEILING) * step if value else value
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits that an artifact is held to.
+
+    Attributes:
+        general: By bound, for every output and for the artifact.
+        outputs: By output and bound, before the general ones.
+        precision: Whose cost is the floor: `float32`, `float16`, or `None` where there is none.
+        raised: `signal_error` may be this multiple of the floor where that is more than its limit;
+            `None` keeps the limit.
+        floor_needed: Whether `floor_ratio` fails where a model has no floor; else it is left out.
+    """
+
+    general: Mapping[str, float]
+    outputs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    precision: str | None = "float32"
+    raised: float | None = None
+    floor_needed: bool = True
+
+    def of(self, output: str, bound: str) -> float | None:
+        """The limit of a bound on an output, or `None` where it has none."""
+        return self.outputs.get(output, {}).get(bound, self.general.get(bound))
+
+    def bounds(self) -> Iterable[str]:
+        """All bounds, the general ones first."""
+        every = [*self.general, *(b for each in self.outputs.values() for b in each)]
+        return dict.fromkeys(every)
 
 
 def judge(
     measurement: Mapping[str, Any] | None,
-    bounds: Mapping[str, float],
+    bounds: Mapping[str, float] | Limits,
     *,
     bytes: int,
     baseline_bytes: int | None,
@@ -75,49 +180,81 @@ def judge(
 
     Args:
         measurement: As in `measurement.json`, or `None` where nothing ran the artifact.
-        bounds: Limit by name.
+        bounds: Limit by name, or all that there is to say of limits.
         bytes: The artifact's size.
         baseline_bytes: The size of the unquantized artifact of the same format, where there is one.
         latency_ratio: Median latency relative to that artifact's, where both were measured.
 
     Returns:
-        Finite values, shape and type of each output, then the bounds in the recipe's order.
+        Finite values, shape and type of each output, the weights where the format shows them, then
+        the bounds in the recipe's order.
 
     Raises:
         ValueError: A bound has a name that is not known.
     """
+    limits = bounds if isinstance(bounds, Limits) else Limits(bounds)
     outputs: Mapping[str, Mapping[str, Any]] = measurement["outputs"] if measurement else {}
+    floors = Floors.of(measurement, limits.precision)
     gates = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
-    for bound, limit in bounds.items():
+    if measurement and measurement.get("weights") is not None:
+        gates.append(_weights(measurement["weights"]))
+    for bound in limits.bounds():
         if bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
-            gates += _output_gates(bound, limit, outputs)
+            gates += _output_gates(bound, limits, outputs, floors)
         elif bound in ARTIFACT_CEILINGS:
             value, reason = _artifact_value(
                 bound, measurement, bytes, baseline_bytes, latency_ratio
             )
-            gates.append(_bounded(bound, None, limit, value, reason))
+            gates.append(_bounded(bound, None, limits.general[bound], value, reason))
         else:
             raise ValueError(f"there is no bound named {bound!r}")
-    return tuple(_worst_over_sizes(gates, measurement, bounds))
+    return tuple(_worst_over_sizes(gates, measurement, limits, floors))
 
 
 def _worst_over_sizes(
-    gates: list[Gate], measurement: Mapping[str, Any] | None, bounds: Mapping[str, float]
+    gates: list[Gate], measurement: Mapping[str, Any] | None, limits: Limits, floors: Floors
 ) -> Iterator[Gate]:
     """Each gate as it is at the worst of the sizes that were run."""
     elsewhere: dict[tuple[str, str | None], list[Gate]] = {}
     for extreme in measurement.get("extremes", ()) if measurement else ():
         outputs: Mapping[str, Mapping[str, Any]] = extreme["outputs"]
         found = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
-        for bound, limit in bounds.items():
+        for bound in limits.bounds():
             if outputs and bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
-                found += _output_gates(bound, limit, outputs)
+                found += _output_gates(bound, limits, outputs, floors)
         for gate in found:
             there = replace(gate, at=extreme["at"])
             elsewhere.setdefault((gate.bound, gate.output), []).append(there)
+    edges: dict[tuple[str, str | None], list[Gate]] = {}
+    for gate in _at_edges(measurement, limits, floors):
+        edges.setdefault((gate.bound, gate.output), []).append(gate)
     for gate in gates:
         # The first of equals: sizes are named only where they matter.
-        yield min([gate, *elsewhere.get((gate.bound, gate.output), ())], key=_badness)
+        worst = min([gate, *elsewhere.get((gate.bound, gate.output), ())], key=_badness)
+        # An edge has a limit of its own: it is told of where it alone is beyond it.
+        beyond = [g for g in edges.get((gate.bound, gate.output), ()) if not g.passed]
+        yield min(beyond, key=_badness) if worst.passed and beyond else worst
+
+
+def _at_edges(
+    measurement: Mapping[str, Any] | None, limits: Limits, floors: Floors
+) -> Iterator[Gate]:
+    """What artifacts are held to on zeros and on extreme values."""
+    for edge in measurement.get("edges", ()) if measurement else ():
+        case: str = edge["case"]
+        whole = limits.precision == WHOLE
+        if not whole and case not in DECLARED_EDGES:
+            continue
+        for name, figures in edge["outputs"].items():
+            found = list(_intact(name, figures))
+            limit = limits.of(name, "signal_error")
+            if whole and limit is not None and edge["steady"].get(name):
+                floor = EDGE_ABOVE_FLOOR * floors.values.get(name, 0.0)
+                reason = _missing("signal_error", figures)
+                most = max(limit, EDGE_ERROR, floor)
+                error = figures["signal_error"]
+                found.append(_bounded("signal_error", name, most, error, reason))
+            yield from (replace(gate, case=WORDS[case]) for gate in found)
 
 
 def _badness(gate: Gate) -> tuple[bool, bool, float]:
@@ -161,6 +298,15 @@ def _intact(output: str, figures: Mapping[str, Any]) -> Iterator[Gate]:
             yield Gate(bound, output, 0.0, None, passed=False, reason=reason)
 
 
+def _weights(weights: Mapping[str, Any]) -> Gate:
+    """Whether all weights are the model's, as far as they can be told."""
+    wrong = [*weights["altered"], *weights["missing"]]
+    reason = "; ".join(wrong_weight(tensor) for tensor in wrong[:SHOWN_WEIGHTS])
+    if len(wrong) > SHOWN_WEIGHTS:
+        reason += f"; and {len(wrong) - SHOWN_WEIGHTS} more"
+    return Gate("weights", None, 0.0, float(len(wrong)), passed=not wrong, reason=reason or None)
+
+
 def _strays(figures: Mapping[str, Any]) -> str:
     return (
         f"NaN or infinite where the original is not the same; "
@@ -168,18 +314,91 @@ def _strays(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _output_gates(bound: str, limit: float, outputs: Mapping[str, Mapping[str, Any]]) -> list[Gate]:
+def _output_gates(
+    bound: str, limits: Limits, outputs: Mapping[str, Mapping[str, Any]], floors: Floors
+) -> list[Gate]:
     """The bound on each output that it means something for."""
     if not outputs:
-        return [_bounded(bound, None, limit, None, "the artifact was not run")]
-    gates = [
-        _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
-        for name, figures in outputs.items()
-        if bound != "top1_agreement" or not _without_classes(figures)
-    ]
-    if not gates:
-        return [_bounded(bound, None, limit, None, "no output has scores of two classes or more")]
+        limit = limits.general.get(bound)
+        reason = "the artifact was not run"
+        return [] if limit is None else [_bounded(bound, None, limit, None, reason)]
+    gates = []
+    for name, figures in outputs.items():
+        limit = limits.of(name, bound)
+        if limit is None or (bound == "top1_agreement" and _without_classes(figures)):
+            continue
+        if bound == "floor_ratio":
+            if not figures["reference_dtype"].startswith("float"):
+                continue  # One class that flips is no rounding error, whatever float32 costs.
+            gates += _floor_gate(name, limits, limit, figures, floors)
+            continue
+        gate = _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
+        if bound == "signal_error" and limits.raised is not None:
+            gate = _raised(gate, limits.raised, floors)
+        gates.append(replace(gate, worst=_worst(figures)))
+    if not gates and bound == "top1_agreement" and bound in limits.general:
+        reason = "no output has scores of two classes or more"
+        return [_bounded(bound, None, limits.general[bound], None, reason)]
     return gates
+
+
+@dataclass(frozen=True)
+class Floors:
+    """What the model's own precision costs it, by output; see `backends/torch/floor.py`.
+
+    Attributes:
+        values: `signal_error` by output, no less than `LEAST_FLOORS`.
+        missing: Why an output has none.
+    """
+
+    values: Mapping[str, float]
+    missing: Mapping[str, str]
+
+    @classmethod
+    def of(cls, measurement: Mapping[str, Any] | None, precision: str | None) -> Floors:
+        """Reads them from a measurement."""
+        names = measurement["outputs"] if measurement else {}
+        told: Mapping[str, Any] = (measurement or {}).get("floor") or {}
+        values, missing = {}, {}
+        for name in names:
+            if precision is None:
+                missing[name] = "float32 and float16 have a floor, and this scheme has none"
+                continue
+            found = told.get(precision, {}).get(name, {})
+            if found.get("signal_error") is None:
+                missing[name] = found.get("reason") or UNMEASURED
+            else:
+                values[name] = max(found["signal_error"], LEAST_FLOORS[precision])
+        return cls(values, missing)
+
+
+def _floor_gate(
+    name: str, limits: Limits, limit: float, figures: Mapping[str, Any], floors: Floors
+) -> list[Gate]:
+    """An output's error against what the model's own precision costs."""
+    floor, error = floors.values.get(name), figures["signal_error"]
+    if floor is None:
+        reason = floors.missing[name]
+        return [_bounded("floor_ratio", name, limit, None, reason)] if limits.floor_needed else []
+    ratio = None if error is None else error / floor
+    gate = _bounded("floor_ratio", name, limit, ratio, _missing("floor_ratio", figures))
+    return [replace(gate, worst=_worst(figures))]
+
+
+def _worst(figures: Mapping[str, Any]) -> int | None:
+    """The sample whose error is greatest; at other sizes there are none."""
+    worst: Mapping[str, Any] | None = figures.get("worst")
+    return None if worst is None else worst["sample"]
+
+
+def _raised(gate: Gate, multiple: float, floors: Floors) -> Gate:
+    """The gate with the limit that the model's own precision asks for, where that is higher."""
+    floor = floors.values.get(gate.output or "")
+    if floor is None or gate.value is None or multiple * floor <= gate.limit:
+        return gate
+    limit = multiple * floor
+    reason = f"raised from {gate.limit:g}: {multiple:g} times what the model's own precision costs"
+    return replace(gate, limit=limit, passed=gate.value <= limit, reason=reason)
 
 
 def _without_classes(figures: Mapping[str, Any]) -> bool:
@@ -206,6 +425,8 @@ def _artifact_value(
     if bound == "metric_drop":
         return _metric_drop(measurement)
     if bound == "latency_ratio":
+        if measurement is not None and measurement.get("evaluated"):
+            return None, "an evaluator ran it, which takes its own time and not a device's"
         return latency_ratio, "there is no latency of an unquantized artifact to compare with"
     if not baseline_size:
         return None, "there is no unquantized artifact of this format to compare with"

@@ -12,9 +12,12 @@ from buildsys.backends.kit import arrays
 from buildsys.backends.kit.arrays import LABELS, Arrays
 from buildsys.backends.kit.extremes import outputs_by_size, sizes_of
 from buildsys.backends.kit.request import Request, StepError
+from buildsys.verify.edges import edges
 from buildsys.verify.fault import VerifyError
 from buildsys.verify.metrics import compare, variation
+from buildsys.verify.spread import spread
 from buildsys.verify.tasks import METRICS
+from buildsys.verify.wording import noted
 
 OWN_METRIC = "python"
 """The name of a metric that the project computes itself."""
@@ -26,7 +29,10 @@ def measure(request: Request) -> None:
     Inputs: `got` and `reference` (`.npz`, output name to [n, ...]) for the samples; `run`
     (`run.json`); for a metric either `got_evaluation`, `reference_evaluation` and `evaluation`
     (the dataset with its labels), or `metric` (`metric.json` of the project's own metric) beside them;
-    where sizes vary `got_extremes` and `reference_extremes` (see `kit.extremes`).
+    where sizes vary `got_extremes` and `reference_extremes` (see `kit.extremes`); maybe `got_edges` and
+    `reference_edges` (see `kit.edges`), `floor`
+    (`floor.json`: what the model's own precision costs it) and `weights` (`weights.json`, see
+    `verify.weights`).
     Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`.
 
     Raises:
@@ -66,12 +72,29 @@ def _record(request: Request) -> dict[str, Any]:
     for owner, outputs in (("the artifact", got), ("the original model", reference)):
         _check_names(owner, outputs, names)
     return {
-        "outputs": {name: compare(got[name], reference[name], name).to_json() for name in names},
+        "outputs": {
+            name: compare(got[name], reference[name], name).to_json()
+            | spread(got[name], reference[name])
+            for name in names
+        },
         **_extremes(request, reference, names),
+        **_edges(request, reference, names),
+        **_weights(request),
         "metric": _metric(request, names),
         "samples": len(reference[names[0]]),
         **_read(request.inputs["run"]),
+        **({"floor": _read(request.inputs["floor"])} if "floor" in request.inputs else {}),
     }
+
+
+def _weights(request: Request) -> dict[str, Any]:
+    """What comparing the weights gave; what is large there and no weight explains is noted."""
+    if "weights" not in request.inputs:
+        return {}
+    weights = _read(request.inputs["weights"])
+    for note in noted(weights):
+        request.note(note)
+    return {"weights": weights}
 
 
 def _extremes(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any]:
@@ -94,6 +117,16 @@ def _extremes(request: Request, samples: Arrays, names: list[str]) -> dict[str, 
         }
         found.append({"at": sizes_of(label), "outputs": figures})
     return {"extremes": found}
+
+
+def _edges(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any]:
+    """The comparison on zeros and on extreme values."""
+    if "got_edges" not in request.inputs:
+        return {}
+    got, reference = (
+        arrays.load(request.inputs[name]) for name in ("got_edges", "reference_edges")
+    )
+    return {"edges": edges(got, reference, samples, names)}
 
 
 def _check_names(owner: str, outputs: Arrays, names: list[str]) -> None:

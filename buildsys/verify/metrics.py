@@ -25,6 +25,13 @@ SQNR_CAP_DB = 300.0
 REFERENCE_LIMIT = 1e150
 """Beyond it squares leave float64's range; no model gives such values on purpose."""
 
+LEAST_VARIATION = 8 * float(np.finfo(np.float32).eps)
+"""How much an output must vary over the samples, relative to its size.
+
+Artifacts compute in float32. Rounding moves a value by half an epsilon of its size and more, so that of an
+output which varies by less than this the error is noise, in an artifact that is right as in one that is not.
+"""
+
 ERROR_FIGURES = (
     "signal_error",
     "max_abs",
@@ -139,6 +146,29 @@ def compare(
     )
 
 
+def row_errors(artifact: NDArray[Any], reference: NDArray[Any]) -> Values | None:
+    """The error of each sample, such that the root of their mean square is `signal_error`.
+
+    Args:
+        artifact: [n, ...], one row a sample.
+        reference: [n, ...], fit to be compared with.
+
+    Returns:
+        [n]; infinite where a value is not finite and the reference is not the same, or where the error
+        is beyond what a float64 can hold. `None` where the shapes differ.
+    """
+    if artifact.shape != reference.shape:
+        return None
+    out, ref = artifact.astype(np.float64), reference.astype(np.float64)
+    agree = np.isfinite(out) & np.isfinite(ref)
+    difference = np.where(agree, _difference(artifact, reference, out, ref), 0.0)
+    signal = _norm(_varying_part(ref, np.isfinite(ref))) / math.sqrt(len(ref))
+    with np.errstate(over="ignore"):
+        errors = np.array([_norm(row) for row in difference.reshape(len(ref), -1)]) / signal
+    strays = (~agree & ~(out == ref)).reshape(len(ref), -1).any(axis=1)
+    return np.where(strays, np.inf, errors)
+
+
 def variation(reference: NDArray[Any]) -> float:
     """The rms of an output [n, ...] minus its mean over the samples, of its finite elements."""
     ref = reference.astype(np.float64)
@@ -186,14 +216,28 @@ def _checked_reference(reference: NDArray[Any], name: str, varies: bool) -> Valu
             f"the output `{name}` of the original model goes beyond {REFERENCE_LIMIT:g}",
             "give other samples, or check the weights",
         )
-    # Rounding alone makes a constant vary by an epsilon; errors relative to that would be noise.
-    grain = float(np.finfo(reference.dtype).eps) if reference.dtype.kind == "f" else 0.0
-    if varies and _norm(_varying_part(ref, finite)) <= grain * _norm(ref[finite]):
-        raise VerifyError(
-            f"the output `{name}` of the original model does not vary over the samples",
-            "give other samples, or check that the weights are those of a trained model",
-        )
+    if varies:
+        _check_variation(reference.dtype, ref, finite, name)
     return ref
+
+
+def _check_variation(
+    dtype: np.dtype[Any], ref: Values, finite: NDArray[np.bool_], name: str
+) -> None:
+    varying, size = _norm(_varying_part(ref, finite)), _norm(ref[finite])
+    # Rounding alone makes a constant vary by an epsilon; errors relative to that would be noise.
+    grain = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    hint = "give other samples, or check that the weights are those of a trained model"
+    if varying <= grain * size:
+        raise VerifyError(
+            f"the output `{name}` of the original model does not vary over the samples", hint
+        )
+    if dtype.kind == "f" and varying <= LEAST_VARIATION * size:
+        raise VerifyError(
+            f"the output `{name}` of the original model hardly varies over the samples: by "
+            f"{varying / size:.1e} of its size, which is rounding in float32",
+            hint,
+        )
 
 
 def _varying_part(ref: Values, finite: NDArray[np.bool_]) -> Values:

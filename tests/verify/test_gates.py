@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildsys.engine.verdicts import describe
-from buildsys.recipe.quality import Acceptance, Quantization
+from buildsys.recipe.quality import REGRESSION_BOUNDS, Acceptance, Quantization
 from buildsys.verify.defaults import default_bounds
 from buildsys.verify.gates import (
     ARTIFACT_CEILINGS,
@@ -39,7 +39,9 @@ def measurement(
     metric: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     figures = compare(np.asarray(artifact), np.asarray(reference)).to_json()
-    return {"outputs": {"logits": figures}, "metric": metric}
+    # A model that float32 costs all of its signal: `floor_ratio` is then `signal_error`.
+    floor = {"float32": {"logits": {"signal_error": 1.0}}}
+    return {"outputs": {"logits": figures}, "metric": metric, "floor": floor}
 
 
 def top1(value: float | None, reference: float | None, name: str = "top1") -> dict[str, Any]:
@@ -60,6 +62,8 @@ def gates(
 def only(bound: str, limit: float, **figures: Any) -> Gate:
     """The gate of one bound, with figures of the output set by hand."""
     measured = measurement()
+    if "floor_ratio" in figures:
+        figures["signal_error"] = figures.pop("floor_ratio")
     measured["outputs"]["logits"] |= figures
     return gates(measured, {bound: limit})[bound]
 
@@ -257,14 +261,15 @@ def test_json() -> None:
 
 
 def test_every_bound_that_a_recipe_may_name_is_judged() -> None:
-    assert set(Acceptance.model_fields) == set(ALL_BOUNDS)
+    judged = set(ALL_BOUNDS) | set(REGRESSION_BOUNDS)
+    assert set(Acceptance.model_fields) - {"outputs", "targets"} == judged
 
 
 def test_every_scheme_that_a_recipe_may_name_has_a_default() -> None:
     schemes = Quantization.model_fields["scheme"].annotation
     for scheme in (None, *schemes.__args__):  # type: ignore[union-attr]
         bounds = default_bounds(scheme)
-        assert Acceptance(**bounds)
+        assert Acceptance.model_validate(dict(bounds))
         assert only("signal_error", bounds["signal_error"], signal_error=9e-4).passed
         assert not only("signal_error", bounds["signal_error"], signal_error=0.2).passed, scheme
 
@@ -325,4 +330,4 @@ def test_what_no_tolerance_excuses_at_a_size() -> None:
 
 def test_a_rejection_says_at_which_size() -> None:
     gate = gates(at_sizes(A={"max_abs": 0.5}), {"max_abs": 0.1})["max_abs"]
-    assert describe(gate) == "max_abs of logits at A = 7 is 0.5, the bound is 0.1"
+    assert describe(gate) == "max_abs of logits at A = 7 is 0.5, the bound is 0.1, 0.5 would pass"

@@ -1,0 +1,364 @@
+"""Compares constants with weights of as many elements, one by one: after rounding, folding, quantizing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from buildsys.backends.kit.stored_weights import Stored, Weights
+from buildsys.verify import folding
+from buildsys.verify.agreement import FLOATS, WIDTH, agrees
+from buildsys.verify.explanation import (
+    ALTERED,
+    EXACT,
+    FOLDED,
+    NEARLY,
+    QUANTIZED,
+    Explanation,
+    outcome,
+)
+from buildsys.verify.layouts import orders, picked
+from buildsys.verify.proportion import (
+    distance,
+    exactly_scaled,
+    factors_of,
+    proportional,
+    telling,
+)
+
+Array = NDArray[Any]
+
+SAMPLE = 509
+"""Elements that are looked at before a candidate is compared as a whole."""
+LIKELY = 0.6
+"""The part of them that must agree."""
+COARSE = {"float64": 1e-3, "float32": 1e-3, "bfloat16": 2e-2, "float16": 4e-3}
+COARSEST = 0.1
+"""How far from proportional to a weight rounding may have taken a tensor, by its type."""
+LONG = 4
+"""Elements from which on one relation of all of them is no chance."""
+CLOSE = 0.1
+"""How far a tensor may be from a weight, relative to how much that varies, to be taken for it."""
+REPEATED = 64.0
+"""Roundings of the storage's type that converters' arithmetic may have made of it, at most."""
+NEAR_ONE = 0.02
+"""A factor so near to 1 that no converter means it."""
+SHOWN = 8
+
+
+@dataclass
+class Candidate:
+    """Numbers that may be what is stored, in the order of the model."""
+
+    of: tuple[str, ...]
+    values: Array
+    slack: Array | float = 0.0
+    folded: bool = False
+
+
+@dataclass
+class _Best:
+    """The candidate that agrees best so far."""
+
+    share: float = 0.0
+    candidate: Candidate | None = None
+    wrong: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    expected: Array = field(default_factory=lambda: np.zeros(0))
+
+
+class Comparison:
+    """A model's weights by their sizes.
+
+    Args:
+        model: The model's weights.
+        decoded: Their numbers by name.
+        sums: Those of sums of two.
+    """
+
+    def __init__(
+        self, model: Weights, decoded: Mapping[str, Array], sums: Mapping[str, Array]
+    ) -> None:
+        self._model = model
+        self._weights = decoded
+        self._sums = sums
+        self._gained: dict[tuple[str, str], None] = {}
+        self._sizes: dict[int, list[Candidate]] = {}
+        self._vectors: dict[int, list[Candidate]] = {}
+        self._sure_norms = [norm for norm in model.norms if len(norm.eps) == 1]
+        self._scalings = list(folding.scalings(model.norms, decoded))
+
+    def nearly(self, stored: Stored) -> Explanation | None:
+        """A weight, or what folding makes of some, with all or nearly all of the numbers."""
+        best = _Best()
+        size = stored.values.size
+        for candidate in itertools.chain(self._candidates(size), self._folded_vectors(size)):
+            self._try(stored, candidate, best)
+            if best.share == 1.0:
+                break
+        return self._verdict(stored, best)
+
+    def _candidates(self, size: int) -> list[Candidate]:
+        found = self._sizes.get(size)
+        if found is None:
+            found = []
+            for name, values in itertools.chain(self._weights.items(), self._sums.items()):
+                if values.size == size:
+                    found.append(Candidate((name,), values))
+                found += [
+                    Candidate((part,), piece)
+                    for part, piece in folding.parts(name, values)
+                    if piece.size == size
+                ]
+            for name in self._weights:
+                found += [
+                    Candidate((name,), made)
+                    for _, made in folding.reordered(name, self._weights)
+                    if made.size == size
+                ]
+            self._sizes[size] = found
+        return found
+
+    def _folded_vectors(self, size: int) -> list[Candidate]:
+        found = self._vectors.get(size)
+        if found is None:
+            found = [
+                Candidate(made.of, made.values, made.slack, folded=True)
+                for made in folding.vectors(self._model.norms, self._weights, size)
+            ]
+            self._vectors[size] = found
+        return found
+
+    def _try(self, stored: Stored, candidate: Candidate, best: _Best) -> None:
+        size = stored.values.size
+        places = np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+        for order in orders(candidate.values.shape, stored.values.shape):
+            sample = picked(candidate.values, order, places)
+            slack = candidate.slack
+            if isinstance(slack, np.ndarray):
+                slack = picked(slack, order, places)
+            share = agrees(stored, places, sample, slack).mean()
+            if share < min(LIKELY, 1 - 1.5 / size):
+                continue
+            expected = candidate.values.transpose(order).reshape(-1)
+            slack = candidate.slack
+            if isinstance(slack, np.ndarray):
+                slack = slack.transpose(order).reshape(-1)
+            right = agrees(stored, slice(None), expected, slack)
+            share = float(right.mean())
+            if share > best.share:
+                wrong = np.flatnonzero(~right)
+                best.share, best.candidate = share, candidate
+                best.wrong, best.expected = wrong, expected[wrong]
+            if share == 1.0:
+                return
+
+    def _verdict(self, stored: Stored, best: _Best) -> Explanation | None:
+        candidate = best.candidate
+        if candidate is None:
+            return None
+        if best.share == 1.0:
+            if candidate.folded:
+                return Explanation(FOLDED, candidate.of)
+            return Explanation(QUANTIZED if stored.storage not in FLOATS else EXACT, candidate.of)
+        right = np.ones(stored.values.size, bool)
+        right[best.wrong] = False
+        expected = np.zeros(right.shape)
+        expected[best.wrong] = best.expected
+        return outcome(stored, candidate.of, right, expected)
+
+    def shifted(self, stored: Stored) -> Explanation | None:
+        """A norm's shift, through a layer that its gain was found in when that was compared."""
+        best = _Best()
+        for name, gain in self._gained:
+            for made in folding.through(name, gain, self._weights):
+                if made.values.size == stored.values.size:
+                    candidate = Candidate(made.of, made.values, made.slack, folded=True)
+                    self._try(stored, candidate, best)
+        return self._verdict(stored, best)
+
+    def scaled(self, stored: Stored, *, by_norms: bool) -> Explanation | None:
+        """A weight times one factor a channel, as a norm gives it; altered only where no other fits.
+
+        Args:
+            stored: The constant.
+            by_norms: Whether the factors are those of a norm; else they are guessed.
+        """
+        decoded = stored.decoded.reshape(-1)
+        altered = None
+        if not telling(decoded):
+            return None
+        for candidate in self._candidates(stored.values.size):
+            weight = candidate.values
+            if weight.ndim < 2 or not np.any(weight):
+                continue
+            for order in orders(weight.shape, stored.values.shape):
+                turned = decoded.reshape([weight.shape[i] for i in order])
+                turned = turned.transpose(np.argsort(order))
+                for axis in (0, 1):
+                    found = self._scaled_along(stored, candidate, turned, order, axis, by_norms)
+                    if found is not None and found.kind != ALTERED:
+                        return found
+                    altered = altered or found
+        return altered
+
+    def _scaled_along(
+        self,
+        stored: Stored,
+        candidate: Candidate,
+        turned: Array,
+        order: tuple[int, ...],
+        axis: int,
+        by_norms: bool,
+    ) -> Explanation | None:
+        weight = candidate.values
+        coarse = COARSE.get(stored.storage, COARSEST)
+        # Two channels tell most weights from others.
+        if weight.size // weight.shape[axis] < 2 or not proportional(
+            _rows(weight[_first(axis)], axis), _rows(turned[_first(axis)], axis), coarse
+        ):
+            return None
+        rows, got = _rows(weight, axis).astype(np.float64), _rows(turned, axis)
+        factors = factors_of(rows, got)
+        if not proportional(rows, got, coarse, factors, NEARLY):
+            return None
+
+        def compared(of: Array, slack: float) -> tuple[Array, Array]:
+            expected = _back(rows * of[:, None], weight.shape, axis).transpose(order).reshape(-1)
+            return agrees(stored, slice(None), expected, np.abs(expected) * slack), expected
+
+        if not by_norms:
+            return self._scaled_by_no_norm(stored, candidate, factors, compared)
+        best: tuple[float, folding.Scaling, Array, Array] | None = None
+        for scaling in self._fitting(factors, coarse):
+            right, expected = compared(scaling.factors, folding.ROUNDINGS * folding.EPSILON)
+            share = float(right.mean())
+            if best is None or share > best[0]:
+                best = share, scaling, right, expected
+            if share == 1.0:
+                break
+        if best is None:
+            return None
+        share, scaling, right, expected = best
+        of = (*candidate.of, *scaling.of)
+        if share == 1.0:
+            if axis == 1:
+                self._gained[candidate.of[0], scaling.of[0]] = None
+            if stored.storage == "float32":
+                exactly = exactly_scaled(rows.astype(np.float32), got, factors)
+                right = _back(exactly, weight.shape, axis).transpose(order).reshape(-1)
+        return outcome(stored, of, right, expected)
+
+    def _scaled_by_no_norm(
+        self,
+        stored: Stored,
+        candidate: Candidate,
+        factors: Array,
+        compared: Callable[[Array, float], tuple[Array, Array]],
+    ) -> Explanation | None:
+        """A weight times factors that no norm has: those of a constant, if they are meant at all."""
+        median = float(np.median(factors))
+        if stored.storage == "float32":
+            right, expected = compared(factors, 4 * folding.EPSILON)
+            if not right.all():
+                return outcome(stored, candidate.of, right, expected)
+        near = self._nearest(factors)
+        if near is not None:
+            times = float(np.median(factors / near.factors))
+            why = f"its channels are scaled by {times:.6g} times what the norm after it gives"
+            of = (*candidate.of, *near.of)
+            return Explanation(ALTERED, of, count=stored.values.size, why=why)
+        if np.abs(factors - 1).max() >= NEAR_ONE:
+            return Explanation(FOLDED, candidate.of)
+        if (factors == 1).all():
+            return None
+        why = f"all of it is {median:.6g} times the weight"
+        return Explanation(ALTERED, candidate.of, count=stored.values.size, why=why)
+
+    def _fitting(self, factors: Array, coarse: float) -> Iterator[folding.Scaling]:
+        """Norms whose factors these are, nearly all of them, up to rounding."""
+        for scaling in self._scalings:
+            if scaling.factors.shape == factors.shape:
+                off = np.abs(factors - scaling.factors)
+                if (off <= coarse * np.abs(scaling.factors)).mean() >= NEARLY:
+                    yield scaling
+
+    def affine(self, stored: Stored) -> Explanation | None:
+        """A vector times one factor, plus one number: constants around it were folded in."""
+        if stored.storage not in FLOATS or sum(n > 1 for n in stored.values.shape) != 1:
+            return None
+        values = stored.values.astype(np.float64).reshape(-1)
+        if not telling(values) or values.size < LONG:
+            return None
+        for candidate in self._candidates(values.size):
+            weight = candidate.values.astype(np.float64).reshape(-1)
+            spread = weight - weight.mean()
+            if not spread.any():
+                continue
+            factor = float(spread @ values / (spread @ spread))
+            shift = float(values.mean() - factor * weight.mean())
+            size = np.abs(factor * weight) + abs(shift) + np.abs(values)
+            room = size * (4 * WIDTH[stored.storage])
+            if (np.abs(values - factor * weight - shift) <= room).all():
+                if 0 < abs(factor - 1) < NEAR_ONE and abs(shift) <= room.max():
+                    why = f"all of it is {factor:.6g} times the weight"
+                    return Explanation(ALTERED, candidate.of, count=values.size, why=why)
+                return Explanation(FOLDED, candidate.of)
+        return None
+
+    def close(self, stored: Stored) -> Explanation | None:
+        """Numbers that are all off by a little from those of a weight, or of what folding makes."""
+        if stored.storage not in FLOATS or stored.values.size < LONG:
+            return None
+        values = stored.values.astype(np.float64).reshape(-1)
+        places = np.unique(np.linspace(0, values.size - 1, min(values.size, SAMPLE)).astype(int))
+        size = values.size
+        for candidate in itertools.chain(self._candidates(size), self._folded_vectors(size)):
+            for order in orders(candidate.values.shape, stored.values.shape):
+                sample = picked(candidate.values, order, places).astype(np.float64)
+                if distance(values[places], sample) > 2 * CLOSE:
+                    continue
+                expected = candidate.values.transpose(order).reshape(-1).astype(np.float64)
+                off = distance(values, expected)
+                if off <= REPEATED * WIDTH[stored.storage]:
+                    return Explanation(FOLDED, candidate.of)
+                if off <= CLOSE:
+                    worst = np.argsort(-np.abs(values - expected), kind="stable")
+                    why = f"it differs from the weight by {off:.2g} of how much that varies"
+                    return Explanation(
+                        ALTERED,
+                        candidate.of,
+                        worst[:SHOWN].tolist(),
+                        expected[worst[:SHOWN]].tolist(),
+                        int((values != expected).sum()),
+                        why,
+                    )
+        return None
+
+    def _nearest(self, factors: Array) -> folding.Scaling | None:
+        """A batch norm whose factors are near to these, and known not to be these."""
+        for scaling in folding.scalings(self._sure_norms, self._weights, vectors=False):
+            alike = scaling.factors.shape == factors.shape and len(factors) >= LONG
+            if alike and distance(factors, scaling.factors) <= CLOSE:
+                return scaling
+        return None
+
+
+def _first(axis: int) -> tuple[slice, ...]:
+    """The first two places of an axis."""
+    return (*[slice(None)] * axis, slice(2))
+
+
+def _rows(values: Array, axis: int) -> Array:
+    """An array with an axis first, and all others as one."""
+    return np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+
+
+def _back(rows: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """What `_rows` was made of."""
+    moved = [shape[axis], *(n for i, n in enumerate(shape) if i != axis)]
+    return np.moveaxis(rows.reshape(moved), 0, axis)

@@ -1,0 +1,62 @@
+"""Explains one constant of an artifact after another by a model's weights."""
+
+from __future__ import annotations
+
+from buildsys.backends.kit.stored_weights import Stored, Weights
+from buildsys.verify import folding
+from buildsys.verify.agreement import FLOATS
+from buildsys.verify.comparing import Comparison
+from buildsys.verify.explanation import ALTERED, UNEXPLAINED, Explanation
+from buildsys.verify.lookup import Lookup
+
+
+class Explainer:
+    """Knows a model's weights, and finds them again.
+
+    What is looked up by digest is tried first, so that only what is not found so is compared, and
+    only with weights of the same number of elements.
+
+    Args:
+        model: The model's weights.
+        corrected: Whether biases may have been moved a little on purpose, as a quantizer does to make
+            up for the errors of weights.
+    """
+
+    def __init__(self, model: Weights, *, corrected: bool = False) -> None:
+        weights = {tensor.name: tensor.decoded for tensor in model.tensors}
+        sums = dict(folding.sums(weights))
+        self._lookup = Lookup(model, weights | sums)
+        self._comparison = Comparison(model, weights, sums)
+        self._corrected = corrected
+
+    def explain(self, stored: Stored) -> Explanation:
+        """Finds what a constant is."""
+        if stored.storage in FLOATS:
+            found = self._lookup.found(stored)
+            if found is not None:
+                return found
+        nearly = self._comparison.nearly(stored)
+        if nearly is not None and nearly.kind != ALTERED:
+            return nearly
+        # A norm that changes little leaves most rounded numbers as they were.
+        scaled = self._comparison.scaled(stored, by_norms=True)
+        if scaled is not None and scaled.kind != ALTERED:
+            return scaled
+        altered = [found for found in (nearly, scaled) if found is not None]
+        if altered:
+            return min(altered, key=lambda found: found.count)
+        return (
+            self._comparison.scaled(stored, by_norms=False)
+            or self._lookup.nearly(stored)
+            or self._comparison.affine(stored)
+            or self._close(stored)
+            or Explanation(UNEXPLAINED)
+        )
+
+    def _close(self, stored: Stored) -> Explanation | None:
+        vector = sum(n > 1 for n in stored.values.shape) == 1
+        return None if vector and self._corrected else self._comparison.close(stored)
+
+    def explain_again(self, stored: Stored) -> Explanation:
+        """Finds what a constant is by what has been found of the others meanwhile."""
+        return self._comparison.shifted(stored) or Explanation(UNEXPLAINED)

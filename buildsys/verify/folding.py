@@ -1,0 +1,194 @@
+"""What converters compute of a model's weights before they store them: the numbers to expect.
+
+A batch norm (Ioffe, Szegedy, 2015) at inference is `x * s + t` with `s = gamma / sqrt(variance + eps)` and
+`t = beta - mean * s`; a layer before it with weight `w` and bias `b` becomes one with
+`w * s` and `b * s + t`.
+A recurrent layer's two biases are added, attention's joint projection is cut in three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from buildsys.backends.kit.stored_weights import Norm
+
+Array = NDArray[Any]
+
+EPSILON = 2.0**-24
+"""Half a unit in the last place of float32, relative."""
+ROUNDINGS = 6.0
+"""How many roundings of float32 a folded number may have gone through."""
+PARTS = {"in_proj_weight": 3, "in_proj_bias": 3}
+GATES = {"weight_ih": (4, 3), "weight_hh": (4, 3), "bias_ih": (4, 3), "bias_hh": (4, 3)}
+"""Into how many equal parts a weight may be cut, by the head of its last name."""
+
+
+ORDERS = {
+    "LSTM": (0, 3, 1, 2),  # ONNX: input, output, forget, cell.
+    "GRU": (1, 0, 2),  # ONNX: update, reset, hidden.
+    "LSTMSequence": (1, 0, 2, 3),  # OpenVINO: forget, input, cell, output.
+    "LSTMCell": (1, 0, 2, 3),
+    "GRUSequence": (1, 0, 2),
+    "GRUCell": (1, 0, 2),
+    "lstm": (0, 1, 3, 2),  # Core ML: input, forget, output, cell.
+}
+"""The order of a recurrent weight's gates that an operation takes, as places of PyTorch's, which are
+input, forget, cell, output, or reset, update, new."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Numbers that a converter may store.
+
+    Attributes:
+        of: The weights that they are computed from.
+        values: In float64.
+        slack: How far rounding may have taken each of them: absolute, of `values`' shape.
+        eps: Of the batch norm that was folded.
+    """
+
+    of: tuple[str, ...]
+    values: Array
+    slack: Array | float = 0.0
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The factors of a batch norm, one a channel, and which weights they come from."""
+
+    of: tuple[str, ...]
+    factors: Array
+
+
+def scalings(
+    norms: Sequence[Norm], weights: Mapping[str, Array], *, vectors: bool = True
+) -> Iterator[Scaling]:
+    """The factors of every batch norm, for every eps that it may have; then all other vectors.
+
+    Among these are the gains of layer norms and layer scales, which converters multiply into the
+    layer after or before.
+    """
+    for norm in norms:
+        if norm.variance not in weights:
+            continue
+        variance = weights[norm.variance].astype(np.float64)
+        gamma = weights.get(norm.gamma or "", np.ones(variance.shape)).astype(np.float64)
+        names = tuple(n for n in (norm.gamma, norm.variance) if n in weights and n)
+        for eps in norm.eps:
+            yield Scaling(names, gamma / np.sqrt(variance + eps))
+    for name, array in weights.items() if vectors else ():
+        if sum(n > 1 for n in array.shape) == 1:
+            yield Scaling((name,), array.astype(np.float64).reshape(-1))
+
+
+def through(name: str, gain: str, weights: Mapping[str, Array]) -> Iterator[Expected]:
+    """The biases of a linear layer that a norm's gain was multiplied into: `w @ shift + b`."""
+    shift = weights.get(gain.removesuffix("weight") + "bias")
+    weight = weights[name]
+    if shift is None or gain == name or weight.ndim < 2 or weight.shape[1] != shift.size:
+        return
+    matrix = weight.astype(np.float64).reshape(weight.shape[0], weight.shape[1], -1).sum(axis=2)
+    moved = matrix @ shift.astype(np.float64).reshape(-1)
+    room = np.abs(matrix) @ np.abs(shift.astype(np.float64).reshape(-1))
+    of = (name, gain.removesuffix("weight") + "bias")
+    yield Expected(of, moved, _slack(room))
+    bias = name.removesuffix("weight") + "bias"
+    if bias in weights and weights[bias].size == moved.size:
+        own = weights[bias].astype(np.float64).reshape(-1)
+        yield Expected((bias, *of), moved + own, _slack(room + np.abs(own)))
+
+
+def vectors(norms: Sequence[Norm], weights: Mapping[str, Array], size: int) -> Iterator[Expected]:
+    """Vectors of so many elements that folding may make: factors, shifts, and biases through them."""
+    biases = {
+        name: array.astype(np.float64).reshape(-1)
+        for name, array in weights.items()
+        if array.size == size and name.rpartition(".")[2].startswith("bias")
+    }
+    for norm in norms:
+        if norm.variance not in weights or weights[norm.variance].size != size:
+            continue
+        yield from _of_norm(norm, weights, biases)
+
+
+def _of_norm(
+    norm: Norm, weights: Mapping[str, Array], biases: Mapping[str, Array]
+) -> Iterator[Expected]:
+    variance = weights[norm.variance].astype(np.float64)
+    zeros = np.zeros(variance.shape)
+    mean = weights.get(norm.mean, zeros).astype(np.float64)
+    gamma = weights.get(norm.gamma or "", zeros + 1).astype(np.float64)
+    beta = weights.get(norm.beta or "", zeros).astype(np.float64)
+    present = {part: part for part in (norm.gamma, norm.variance, norm.mean, norm.beta) if part}
+    factor = tuple(n for n in (norm.gamma, norm.variance) if n in present)
+    every = tuple(n for n in present if n in weights)
+    yield Expected((norm.mean,), -mean, 0.0)
+    for eps in norm.eps:
+        deviation = np.sqrt(variance + eps)
+        scale = gamma / deviation
+        yield Expected(factor, scale, _slack(scale))
+        for plain in (variance + eps, deviation, 1 / deviation):
+            yield Expected((norm.variance,), plain, _slack(plain))
+        size = np.abs(beta) + np.abs(mean * scale)
+        yield Expected(every, beta - mean * scale, _slack(size))
+        for name, bias in biases.items():
+            if name == norm.beta:
+                continue
+            folded = beta + (bias - mean) * scale
+            yield Expected((name, *every), folded, _slack(size + np.abs(bias * scale)))
+
+
+def sums(weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """A recurrent layer's two biases, added in float32, by the names of both."""
+    for name, bias in weights.items():
+        other = name.replace("bias_ih", "bias_hh")
+        if other != name and other in weights and weights[other].shape == bias.shape:
+            yield f"{name} + {other}", bias + weights[other]
+
+
+def _slack(sizes: Array) -> Array:
+    """What rounding does to a sum of numbers of these sizes."""
+    return np.asarray(np.abs(sizes) * (ROUNDINGS * EPSILON))
+
+
+def parts(name: str, values: Array) -> Iterator[tuple[str, Array]]:
+    """The parts that a joint weight may be cut into, named as Python would: `weight[0:8]`."""
+    last = name.rpartition(".")[2]
+    counts: tuple[int, ...] = ()
+    if last in PARTS:
+        counts = (PARTS[last],)
+    for head, possible in GATES.items():
+        if last.startswith(head):
+            counts = possible
+    for count in counts:
+        if values.ndim and len(values) % count == 0:
+            step = len(values) // count
+            for start in range(0, len(values), step):
+                yield f"{name}[{start}:{start + step}]", values[start : start + step]
+
+
+def reordered(name: str, weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """A recurrent weight with its gates in the orders of the formats, and both directions in one."""
+    if not name.rpartition(".")[2].startswith(tuple(GATES)):
+        return
+    for order in dict.fromkeys(ORDERS.values()):
+        found = _in_order(weights[name], order)
+        if found is not None:
+            yield name, found
+            back = weights.get(f"{name}_reverse")
+            if back is not None and back.shape == found.shape:
+                other = _in_order(back, order)
+                if other is not None:
+                    yield name, np.stack([found, other])
+
+
+def _in_order(weight: Array, order: Sequence[int]) -> Array | None:
+    if len(weight) % len(order):
+        return None
+    gates = np.split(weight, len(order))
+    return np.concatenate([gates[place] for place in order])

@@ -1,0 +1,57 @@
+"""What comparing weights gave, in words. Needs no numpy: reports of builds that did nothing say it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+KINDS = ("exact", "rounded", "quantized", "rearranged", "folded")
+"""What a constant that is explained may be."""
+SHOWN_TENSORS = 3
+NOTEWORTHY = 0.01
+"""The part of all bytes from which an unexplained tensor is noted."""
+
+
+def noted(weights: Mapping[str, Any]) -> list[str]:
+    """What of the unexplained tensors people should know: those of 1 % of all bytes or more."""
+    large = [
+        tensor
+        for tensor in weights["unexplained"]
+        if tensor["bytes"] >= NOTEWORTHY * weights["bytes"]
+    ]
+    if not large:
+        return []
+    names = ", ".join(f"`{t['name']}` {t['shape']}" for t in large[:SHOWN_TENSORS])
+    more = f" and {len(large) - SHOWN_TENSORS} more" if len(large) > SHOWN_TENSORS else ""
+    return [
+        f"no weight of the model explains {names}{more}: the converter computed what "
+        f"{'they hold' if len(large) > 1 else 'it holds'}, and only the outputs tell whether rightly"
+    ]
+
+
+def summary(weights: Mapping[str, Any]) -> str:
+    """What was found, in a line: `24 of 24 explained (22 exact, 2 folded)`."""
+    counts = [(kind, weights[kind]) for kind in KINDS if weights[kind]]
+    explained = sum(count for _, count in counts)
+    parts = ", ".join(f"{count} {kind}" for kind, count in counts)
+    return f"{explained} of {weights['compared']} explained" + (f" ({parts})" if parts else "")
+
+
+def wrong_weight(tensor: Mapping[str, Any]) -> str:
+    """A tensor that is not the weight that it should be, in words.
+
+    Args:
+        tensor: An entry of `altered` or `missing`, as `verify.weights.judged` gives it.
+    """
+    whose = " and ".join(f"`{name}`" for name in tensor["of"][:2]) or "no weight"
+    text = f"`{tensor['name']}`, which is {whose} of the model: {tensor['why']}"
+    elements = tensor.get("elements", ())
+    if elements:
+        first = elements[0]
+        stored, expected = (_shown(first[key]) for key in ("stored", "expected"))
+        text += f", at {first['index']} it is {stored} and not {expected}"
+    return text
+
+
+def _shown(number: float | None) -> str:
+    return "not finite" if number is None else f"{number:.9g}"

@@ -176,6 +176,7 @@ class Coordinator:
         self._messages: queue.SimpleQueue[_Finished | _Prepared] = queue.SimpleQueue()
         self._run = Run()
         self._roots = roots(self._graph.deployables)
+        self._roots |= {ref.action for ref in self._graph.wanted}
         self._consumers: dict[str, list[str]] = {}
         self._missing: dict[str, int] = {}
         """Actions that wait for others: how many of those above them are not decided."""

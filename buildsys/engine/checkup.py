@@ -55,11 +55,13 @@ class Ability:
         format: Its name.
         cannot_make: Why it cannot be made here.
         cannot_run: Why it cannot be run here for verification.
+        evaluated: Whether the project's own evaluator checks it all the same.
     """
 
     format: str
     cannot_make: str | None
     cannot_run: str | None
+    evaluated: bool = False
 
 
 def machine(store: Path, environ: Mapping[str, str] = os.environ) -> Machine:
@@ -105,6 +107,7 @@ def abilities(catalog: Catalog, found: Mapping[str, Health]) -> list[Ability]:
             name,
             None if name in made else _hindrance(catalog, name, made, found),
             _cannot_run(catalog.formats[name], found),
+            _evaluated(catalog.formats[name], found),
         )
         for name in catalog.deployable_formats()
     ]
@@ -147,6 +150,15 @@ def _cannot_run(declared: Format, found: Mapping[str, Health]) -> str | None:
     if declared.runtime is None:
         return declared.unverified
     return declared.runtime.available() or _lacking(declared.runtime.toolchain, found)
+
+
+def _evaluated(declared: Format, found: Mapping[str, Health]) -> bool:
+    evaluator = declared.evaluator
+    return (
+        evaluator is not None
+        and _cannot_run(declared, found) is not None
+        and not (evaluator.available() or _lacking(evaluator.toolchain, found))
+    )
 
 
 def _lacking(toolchain: str, found: Mapping[str, Health]) -> str | None:

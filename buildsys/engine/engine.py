@@ -20,7 +20,7 @@ from buildsys.engine.placing import Placing
 from buildsys.engine.verdicts import Judge, Verdict
 from buildsys.engine.walk import Walk, roots
 from buildsys.planner.catalog import BUILT_IN
-from buildsys.planner.graph import ActionGraph, Deployable
+from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
 from buildsys.store.inventory import ARTIFACTS, LOCKS
 
@@ -175,6 +175,56 @@ class Engine:
             if (path := placing.path(v.deployable, v.status)) is not None
         }
         return Outcome(run, verdicts, paths, executor.processes_started - before)
+
+    def give(
+        self, graph: ActionGraph, project: Project, settings: Settings, listener: Listener
+    ) -> tuple[Run, dict[OutputRef, bytes]]:
+        """Brings what a graph's `wanted` names up to date and reads it; judges and places nothing.
+
+        Returns:
+            What happened, and the files' bytes, but of those that an action failed to give.
+
+        Raises:
+            StoreError: The store cannot be written.
+            DamagedIndex: See `mended`.
+            KeyboardInterrupt: The user stopped it; workers have been killed.
+        """
+        executor = self._executor or LocalExecutor(self.store)
+        locks = self.root / LOCKS
+        lease = Lease(self.index, locks)
+        damaged: set[str] = set()
+        try:
+            while True:
+                run = Coordinator(
+                    self.walk(graph, project),
+                    self.environments,
+                    executor,
+                    project.folder,
+                    settings,
+                    listener,
+                    Claims(locks),
+                    lease,
+                ).run()
+                try:
+                    return run, self._read(graph, run)
+                except CorruptObject as error:
+                    # It was taken out, so its maker is a miss now. Twice means a bad disk.
+                    if error.digest in damaged:
+                        raise StoreError(str(error), "the disk may be failing") from error
+                    damaged.add(error.digest)
+        finally:
+            if self._executor is None:
+                executor.close()
+            lease.close()
+            self.memo.save()
+
+    def _read(self, graph: ActionGraph, run: Run) -> dict[OutputRef, bytes]:
+        found = {}
+        for ref in graph.wanted:
+            trace = run.trace(ref.action)
+            if trace is not None:
+                found[ref] = self.store.read(trace.outputs[ref.output].digest)
+        return found
 
     def _settled(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import platformdirs
 
@@ -355,10 +355,15 @@ def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> int:
     return 5 if Status.BLOCKED in statuses else 0
 
 
-def open_recipe(path: Path, catalog: Catalog, environ: Mapping[str, str] = os.environ) -> Recipe:
-    """Loads a recipe and checks it against the backends.
+def open_recipe(
+    path: Path,
+    catalog: Catalog,
+    environ: Mapping[str, str] = os.environ,
+    texts: Mapping[Path, str] = MappingProxyType({}),
+) -> Recipe:
+    """Loads a recipe and checks it against the backends; `texts` as in `recipe.load`.
 
     Raises:
         RecipeError: With every finding.
     """
-    return load(path, environ=environ, checks=[check(catalog)])
+    return load(path, environ=environ, checks=[check(catalog)], texts=texts)

@@ -15,7 +15,8 @@ from buildsys.engine.executors import Failed
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
 from buildsys.store import CorruptObject, Store, Stored
-from buildsys.verify.gates import Gate, judge
+from buildsys.verify.defaults import FLOORS, raised
+from buildsys.verify.gates import Floors, Gate, Limits, judge
 
 
 class Status(enum.StrEnum):
@@ -109,8 +110,10 @@ class Judge:
             status, reason = Status.REJECTED, "; ".join(describe(gate) for gate in failed)
         elif measurement is None or artifact is None:
             status, reason = Status.UNVERIFIED, deployable.unverified
-        elif checked is not None:
-            status, reason = Status.CHECKED, checked["reason"]
+        elif checked is not None or deployable.evaluated is not None:
+            told = [checked["reason"]] if checked is not None else []
+            told += [deployable.evaluated] if deployable.evaluated is not None else []
+            status, reason = Status.CHECKED, "; ".join(told)
         return Verdict(
             deployable=deployable,
             status=status,
@@ -119,7 +122,7 @@ class Judge:
             gates=gates,
             measurement=measurement,
             io=self._json(deployable.io),
-            notes=self._notes(deployable),
+            notes=(*self._notes(deployable), *_without_floor(deployable, measurement)),
             baseline_bytes=baseline.size if baseline else None,
             locks=self._locks(self._graph.below(deployable.artifact)),
             log=self._run.logs.get(deployable.artifact.action),
@@ -134,15 +137,16 @@ class Judge:
     ) -> tuple[Gate, ...]:
         if artifact is None:
             return ()
-        bounds, ratio = deployable.bounds, None
+        limits, ratio = limits_of(deployable), None
         if measurement is None:
             # Not run; but a bound on the size needs no run.
-            bounds = {name: limit for name, limit in bounds.items() if name == "size_ratio"}
+            size = {name: at for name, at in deployable.bounds.items() if name == "size_ratio"}
+            limits = Limits(size)
         else:
             ratio = self._latency_ratio(deployable, measurement)
         return judge(
             measurement,
-            bounds,
+            limits,
             bytes=artifact.size,
             baseline_bytes=baseline.size if baseline else None,
             latency_ratio=ratio,
@@ -181,7 +185,7 @@ class Judge:
         self, deployable: Deployable, measurement: Mapping[str, Any]
     ) -> float | None:
         baseline = self._json(deployable.baseline_run)
-        if baseline is None:
+        if baseline is None or not baseline["latency_ms"] or not measurement["latency_ms"]:
             return None
         before, after = baseline["latency_ms"]["p50"], measurement["latency_ms"]["p50"]
         return float(after / before) if before else None
@@ -192,8 +196,9 @@ class Judge:
             trace = self._run.trace(name)
             for note in trace.notes if trace else ():
                 notes[note] = None
-        if deployable.legacy:
-            notes[deployable.legacy] = None
+        for note in (deployable.legacy, deployable.unjudged):
+            if note:
+                notes[note] = None
         return tuple(notes)
 
     def _locks(self, actions: list[str]) -> dict[str, str]:
@@ -206,15 +211,45 @@ class Judge:
         return locks
 
 
+def limits_of(deployable: Deployable) -> Limits:
+    """The limits that a deployable's measurement is held to."""
+    multiple = raised(deployable.scheme, evaluated=deployable.evaluated is not None)
+    return Limits(
+        deployable.bounds,
+        deployable.output_bounds,
+        precision=FLOORS.get(deployable.scheme),
+        raised=multiple if deployable.default else None,
+        floor_needed=not deployable.default,
+    )
+
+
+def _without_floor(
+    deployable: Deployable, measurement: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """What a default bound is lacking, where the model's own precision is not known."""
+    if not deployable.default or "floor_ratio" not in deployable.bounds or measurement is None:
+        return ()
+    missing = Floors.of(measurement, FLOORS.get(deployable.scheme)).missing
+    reasons = dict.fromkeys(missing.values())
+    return tuple(f"held to `signal_error` alone: {reason}" for reason in reasons)
+
+
 def describe(gate: Gate) -> str:
     """A failed bound in words, with the least bound that would have passed."""
     where = f" of {gate.output}" if gate.output else ""
     if gate.at:
         where += f" at {', '.join(f'{symbol} = {size}' for symbol, size in gate.at.items())}"
+    if gate.case:
+        where += f" for {gate.case}"
     if gate.value is None:
         return f"{gate.bound}{where}: {gate.reason}"
     text = f"{gate.bound}{where} is {gate.value:.3g}, the bound is {gate.limit:.3g}"
-    return f"{text} ({gate.reason})" if gate.reason else text
+    if gate.reason:
+        text += f" ({gate.reason})"
+    if gate.least is not None:
+        text += f", {gate.least:.12g} would pass"
+    # Of a bound on elements it is the sample with the greatest `signal_error`, which mostly is the same.
+    return text if gate.worst is None else f"{text}; the worst sample is number {gate.worst}"
 
 
 def failure_position(recipe: Recipe, action: Action, field: str | None) -> Position | None:

@@ -109,7 +109,7 @@ class Walk:
     def states(self) -> dict[str, Standing]:
         """The state of every action, in topological order."""
         found = self._states()
-        needed = roots(self.graph.deployables)
+        needed = roots(self.graph.deployables) | {ref.action for ref in self.graph.wanted}
         for name in reversed(found):
             standing = found[name]
             if standing.lost and name not in needed:

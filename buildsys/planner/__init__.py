@@ -2,7 +2,8 @@
 
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, OutputRef
-from buildsys.planner.planning import make_graph
+from buildsys.planner.locating import NoProbe
+from buildsys.planner.planning import make_graph, make_location, make_measurements
 from buildsys.planner.validation import check
 
 __all__ = [
@@ -11,7 +12,10 @@ __all__ = [
     "Catalog",
     "Deployable",
     "FileInput",
+    "NoProbe",
     "OutputRef",
     "check",
     "make_graph",
+    "make_location",
+    "make_measurements",
 ]

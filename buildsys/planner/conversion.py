@@ -100,6 +100,10 @@ def follow(
             options["machine"] = dict(rule.machine())
         if rule.quantizes and goal.profile is not None:
             inputs |= _quantization(builder, recipe, source, goal.profile, options)
+        elif step.scheme is not None and goal.profile is not None:
+            settings = _read_while_converting(recipe, declared, step.scheme, goal.profile)
+            if settings:
+                options["quantization"] = settings
         parts = rule.told(given) if last else ()
         if parts:
             inputs |= told(source, parts, options)
@@ -128,6 +132,15 @@ def follow(
 @cache
 def _outputs(suffix: str, kind: base.Kind) -> tuple[base.Output, ...]:
     return (base.Output(ARTIFACT, "model" + suffix, kind), base.Output(IO, "io.json"))
+
+
+def _read_while_converting(
+    recipe: Recipe, declared: base.Format, scheme: str, name: str
+) -> dict[str, Any]:
+    """What of a profile a step reads that makes its scheme while it converts."""
+    (read,) = (each.reads for each in declared.schemes if each.name == scheme)
+    given = recipe.spec.quantization[name].model_dump(mode="json", exclude_defaults=True)
+    return {field: given[field] for field in read if field in given}
 
 
 def _quantization(

@@ -114,14 +114,19 @@ class Deployable:
         measurement: Its figures, or `None` where nothing runs the format here.
         check: What the check of a package says, where nothing here runs the package itself.
         unverified: Why there is no measurement.
+        evaluated: What its figures leave unproven, where they are those of the project's own evaluator
+            of the format; `None` where a runtime gave them, or where there are none.
         baseline: The unquantized artifact of the same format, where the graph has it.
         baseline_run: That artifact's measurement, where it is needed for a bound.
         acceptance: Name of the tolerance; `default` when the recipe names none.
-        bounds: Its bounds.
+        bounds: Its bounds, on each output and on the artifact.
+        output_bounds: Those on outputs by name, which go before.
+        default: Whether they are those that hold where the recipe names no tolerance.
         actions: Ids of all actions below it.
         place: Its entry in the recipe.
         notices: What is known of it beforehand and users must be told.
         legacy: Why its format is legacy, and what to take instead; or empty.
+        unjudged: Which of its bounds a build does not judge, and what does; or empty.
     """
 
     label: str
@@ -147,7 +152,11 @@ class Deployable:
     place: tuple[str | int, ...]
     notices: tuple[str, ...] = ()
     check: OutputRef | None = None
+    evaluated: str | None = None
+    output_bounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    default: bool = False
     legacy: str = ""
+    unjudged: str = ""
 
 
 @dataclass
@@ -158,6 +167,8 @@ class ActionGraph:
     deployables: list[Deployable] = field(default_factory=list)
     labels: tuple[str, ...] = ()
     """Every label of the recipe, selected or not."""
+    wanted: tuple[OutputRef, ...] = ()
+    """Outputs whose files are asked for besides what verdicts need."""
 
     def below(self, ref: OutputRef | None) -> list[str]:
         """Ids of all actions that `ref` needs, in topological order."""

@@ -16,10 +16,33 @@ from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
 LATENCY = {"warmup": 5, "runs": 50}
+COST = ("latency_ms", "peak_rss_bytes")
+"""What is measured anew with each run, and never the same."""
 SIZES = base.Output("sizes", "sizes.npz")
 EXTREMES = base.Output("extremes", "extremes.npz")
+EDGES = base.Output("edges", "edges.npz")
+EDGE_OUTPUTS = base.Output("edge_outputs", "edge_outputs.npz")
+WEIGHTS = (base.Output("weights", "weights.npz"), base.Output("names", "names.json"))
 RunsOn = tuple[dict[str, Input], tuple[base.Output, ...]]
 """Inputs and outputs of a step that runs something."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What runs artifacts of a format on this machine.
+
+    Attributes:
+        runtime: The module, and where it runs.
+        evaluates: Whether it is the project's own evaluator, not a runtime that artifacts ship to.
+    """
+
+    runtime: base.Runtime
+    evaluates: bool
+
+    @property
+    def verb(self) -> str:
+        """The last word of the step's name."""
+        return "evaluate" if self.evaluates else "run"
 
 
 @dataclass(frozen=True)
@@ -34,14 +57,26 @@ class Reference:
         sizes: What the original was fed at the smallest and the largest sizes, or `None` where no
             size varies.
         extremes: Its outputs for that.
+        edges: What the original was fed at the edges (see `kit.edges`).
+        edge_outputs: Its outputs for that.
     """
 
     samples: OutputRef
     outputs: OutputRef
+    edges: OutputRef
+    edge_outputs: OutputRef
     evaluation: OutputRef | None
     evaluated: OutputRef | None
     sizes: OutputRef | None = None
     extremes: OutputRef | None = None
+
+
+def runner(builder: GraphBuilder, declared: base.Format) -> Runner | None:
+    """What runs a format here: its runtime where this machine has it, its evaluator otherwise."""
+    for runtime, evaluates in ((declared.runtime, False), (declared.evaluator, True)):
+        if runtime is not None and not builder.cannot_run(runtime):
+            return Runner(runtime, evaluates)
+    return None
 
 
 def measure(
@@ -55,21 +90,28 @@ def measure(
 ) -> OutputRef | None:
     """Adds what measures an artifact; gives its figures, or `None` where there can be none.
 
-    There are none where nothing runs the format, and none of what computes no outputs.
+    There are none where nothing runs the format, and none of what computes no outputs. They say what the
+    model's own precision costs it whatever the bounds are: an edited bound must measure nothing.
     """
     declared = builder.catalog.formats[format_name]
-    if declared.runtime is None or not declared.numeric or builder.cannot_run(declared.runtime):
+    by = runner(builder, declared)
+    if by is None or not declared.numeric:
         return None
     reference = reference_of(builder, recipe, source)
     keeps = declared.keeps_sizes(options)
     sizes = reference.sizes if keeps else None
-    inputs_outputs = _runs_on(reference.samples, reference.evaluation, sizes)
-    run = _run(builder, source, format_name, made, inputs_outputs, label, keeps)
+    inputs_outputs = _runs_on(reference.samples, reference.evaluation, sizes, reference.edges)
+    run = _run(builder, source, format_name, by, made, inputs_outputs, label, keeps)
     inputs: dict[str, Input] = {
         "got": OutputRef(run, "samples"),
         "reference": reference.outputs,
         "run": OutputRef(run, "run"),
+        "got_edges": OutputRef(run, EDGE_OUTPUTS.name),
+        "reference_edges": reference.edge_outputs,
     }
+    lowest = floor_of(builder, recipe, source, reference)
+    if lowest is not None:
+        inputs["floor"] = lowest
     if sizes is not None and reference.extremes is not None:
         inputs["got_extremes"] = OutputRef(run, "extremes")
         inputs["reference_extremes"] = reference.extremes
@@ -81,17 +123,92 @@ def measure(
         metric = source.metric
         if source.metric_function is not None:
             inputs["metric"] = data.metric(builder, source, inputs, label)
+    weights = _weights(builder, recipe, source, format_name, made, label)
+    if weights is not None:
+        inputs["weights"] = weights
     action = builder.add(
         "verify.measure",
         host_worker("buildsys.verify.measurement:measure"),
         environment=None,
         inputs=inputs,
         options={"outputs": source.outputs, "metric": metric},
-        outputs=(base.Output("measurement", "measurement.json"),),
+        outputs=(base.Output("measurement", "measurement.json", measured=COST),),
         origin=("models", source.name, "samples"),
         slot=label,
     )
     return OutputRef(action, "measurement")
+
+
+def _weights(
+    builder: GraphBuilder,
+    recipe: Recipe,
+    source: ModelSource,
+    format_name: str,
+    made: Artifact,
+    label: str,
+) -> OutputRef | None:
+    """Adds the comparison of an artifact's weights with the model's; `None` where none are read."""
+    if builder.catalog.formats[format_name].weights is None:
+        return None
+    stored = _stored(builder, source, format_name, made, label)
+    original = _original_weights(builder, recipe, source)
+    action = builder.add(
+        "verify.weights",
+        host_worker("buildsys.verify.weights:compare_weights"),
+        environment=None,
+        inputs={
+            "stored": OutputRef(stored, "weights"),
+            "stored_names": OutputRef(stored, "names"),
+            "original": OutputRef(original, "weights"),
+            "original_names": OutputRef(original, "names"),
+        },
+        options={},
+        outputs=(base.Output("weights", "weights.json"),),
+        slot=label,
+    )
+    return OutputRef(action, "weights")
+
+
+def _stored(
+    builder: GraphBuilder, source: ModelSource, format_name: str, made: Artifact, slot: str
+) -> str:
+    """Adds the step that reads an artifact's weights."""
+    reader = builder.catalog.formats[format_name].weights
+    if reader is None:
+        raise ValueError(f"nothing reads the weights of {format_name}")
+    backend = builder.catalog.backend_of(format_name)
+    return builder.add(
+        f"{format_name}.weights",
+        kit_worker(backend, "stored_weights:read_weights"),
+        environment=reader.toolchain,
+        inputs={ARTIFACT: made.artifact, IO: made.io},
+        options={"reader_module": f"{backend.name}.{reader.module}"},
+        outputs=WEIGHTS,
+        origin=source.place,
+        slot=slot,
+    )
+
+
+def _original_weights(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> str:
+    """Adds the step that reads the model's own weights, once for all of its artifacts."""
+    kind = source.state.removeprefix("source:")
+    if kind == "onnx":
+        steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
+        goal = Goal(kind, builder.defaults(kind), source.name, source.place)
+        original = follow(builder, recipe, source, steps, goal)
+        return _stored(builder, source, kind, original, source.name)
+    made = kind == "factory"
+    return builder.add(
+        "torch.weights",
+        rule_worker(builder.catalog.backend_of("torchscript"), function="state:weights"),
+        environment=source.environment if made else "torch",
+        inputs=dict(source.files),
+        options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
+        outputs=WEIGHTS,
+        user_code=made,
+        origin=source.place,
+        slot=source.name,
+    )
 
 
 def check(
@@ -145,6 +262,7 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
     varies = bool(base.varying(source.ports))
     if varies:
         outputs = (*outputs, SIZES, EXTREMES)
+    outputs = (*outputs, EDGES)
     if source.state == "source:factory":
         action = builder.add(
             "torch.reference",
@@ -164,15 +282,17 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
         )
     else:
         # The original is the file itself, in its own runtime.
-        kind = source.state.removeprefix("source:")
-        steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
-        goal = Goal(kind, builder.defaults(kind), source.name, source.place)
-        original = follow(builder, recipe, source, steps, goal)
-        action = _run(builder, source, kind, original, (inputs, outputs), source.name, True)
+        kind, original = _file(builder, recipe, source)
+        by = runner(builder, builder.catalog.formats[kind])
+        if by is None:
+            raise ValueError(f"nothing runs {kind}")
+        action = _run(builder, source, kind, by, original, (inputs, outputs), source.name, True)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
     return Reference(
         samples,
         OutputRef(action, "samples"),
+        OutputRef(action, EDGES.name),
+        OutputRef(action, EDGE_OUTPUTS.name),
         evaluation,
         evaluated,
         OutputRef(action, SIZES.name) if varies else None,
@@ -180,12 +300,63 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
     )
 
 
+def floor_of(
+    builder: GraphBuilder, recipe: Recipe, source: ModelSource, reference: Reference
+) -> OutputRef | None:
+    """Adds what finds out what the model's own precision costs it; `None` for an ONNX file.
+
+    Its runtime takes no other precision than the file's.
+    """
+    inputs: dict[str, Input] = {"samples": reference.samples}
+    environment = source.environment
+    if source.state == "source:factory":
+        inputs |= source.files
+    elif source.state == "source:onnx":
+        return None
+    else:
+        kind, original = _file(builder, recipe, source)
+        inputs |= {ARTIFACT: original.artifact, IO: original.io}
+        by = runner(builder, builder.catalog.formats[kind])
+        if by is None:
+            return None
+        environment = by.runtime.toolchain
+    action = builder.add(
+        "torch.floor",
+        rule_worker(builder.catalog.backend_of("torchscript"), function="worker:floor"),
+        environment=environment,
+        inputs=inputs,
+        options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
+        outputs=(base.Output("floor", "floor.json"),),
+        user_code=source.state == "source:factory",
+        origin=source.place,
+        slot=source.name,
+    )
+    return OutputRef(action, "floor")
+
+
+def _file(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> tuple[str, Artifact]:
+    """The format of an original that is a file, and the file as it is run."""
+    kind = source.state.removeprefix("source:")
+    steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
+    goal = Goal(kind, builder.defaults(kind), source.name, source.place)
+    return kind, follow(builder, recipe, source, steps, goal)
+
+
 def _runs_on(
-    samples: OutputRef, evaluation: OutputRef | None, sizes: OutputRef | None = None
+    samples: OutputRef,
+    evaluation: OutputRef | None,
+    sizes: OutputRef | None = None,
+    edges: OutputRef | None = None,
 ) -> RunsOn:
     """Inputs and outputs of every step that runs something on the samples."""
     inputs: dict[str, Input] = {"samples": samples}
-    outputs = [base.Output("samples", "samples.npz"), base.Output("run", "run.json")]
+    outputs = [
+        base.Output("samples", "samples.npz"),
+        base.Output("run", "run.json", measured=COST),
+        EDGE_OUTPUTS,
+    ]
+    if edges is not None:
+        inputs[EDGES.name] = edges
     if evaluation is not None:
         inputs["evaluation"] = evaluation
         outputs.append(base.Output("evaluation", "evaluation.npz"))
@@ -199,31 +370,30 @@ def _run(
     builder: GraphBuilder,
     source: ModelSource,
     format_name: str,
+    by: Runner,
     made: Artifact,
     runs_on: RunsOn,
     slot: str,
     dynamic: bool,
 ) -> str:
     """Adds the action that runs an artifact on the samples and the evaluation's data."""
-    declared = builder.catalog.formats[format_name]
-    if declared.runtime is None:
-        raise ValueError(f"{format_name} has no runtime")
     backend = builder.catalog.backend_of(format_name)
     inputs, outputs = runs_on
     return builder.add(
-        f"{format_name}.run",
+        f"{format_name}.{by.verb}",
         kit_worker(backend, "measure:run_artifact"),
-        environment=declared.runtime.toolchain,
+        environment=by.runtime.toolchain,
         inputs={ARTIFACT: made.artifact, IO: made.io, **inputs},
         options={
             "ports": source.ports,
             "outputs": source.outputs,
             "dynamic": dynamic,
-            "runtime_module": f"{backend.name}.{declared.runtime.module}",
-            "latency": LATENCY,
+            "runtime_module": f"{backend.name}.{by.runtime.module}",
+            # How long an evaluator takes says nothing of the device.
+            "latency": None if by.evaluates else LATENCY,
         },
         outputs=outputs,
         origin=source.place,
         slot=slot,
-        resources=declared.runtime.resources,
+        resources=by.runtime.resources,
     )

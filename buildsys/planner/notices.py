@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from buildsys.backends.base import Format, Ports, varying
@@ -23,3 +23,12 @@ def notices(declared: Format, options: Mapping[str, Any], ports: Ports) -> Itera
         sizes = ", ".join(f"{symbol} = {dim['example']}" for symbol, dim in dims.items())
         way_out = f" (`{declared.opens}: true` keeps them open)" if declared.opens else ""
         yield f"sizes are fixed: {sizes}{way_out}"
+
+
+def unjudged(bounds: Collection[str]) -> str:
+    """What is said of bounds against an earlier build, which no build judges; empty without any."""
+    if not bounds:
+        return ""
+    names = ", ".join(f"`{name}`" for name in bounds)
+    be = "is" if len(bounds) == 1 else "are"
+    return f"{names} {be} judged by `modelbuild report --against FILE`, not by a build"

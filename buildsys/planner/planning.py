@@ -13,8 +13,9 @@ from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
 from buildsys.planner.describing import Described, describe
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
-from buildsys.planner.measuring import check, check_original, measure
-from buildsys.planner.notices import notices
+from buildsys.planner.locating import locate
+from buildsys.planner.measuring import check, check_original, measure, runner
+from buildsys.planner.notices import notices, unjudged
 from buildsys.planner.routes import NoRoute, Step, cheapest, refined, refiners
 from buildsys.planner.selectors import select
 from buildsys.planner.source import ModelSource
@@ -56,6 +57,17 @@ def entries(recipe: Recipe) -> list[Entry]:
     ]
 
 
+def regression_bounds(recipe: Recipe) -> dict[str, dict[str, float]]:
+    """By label, the bounds against an earlier build."""
+    return {entry.label: _regression_bounds(recipe, entry) for entry in entries(recipe)}
+
+
+def _regression_bounds(recipe: Recipe, entry: Entry) -> dict[str, float]:
+    if entry.item.accept is None:
+        return {}
+    return recipe.spec.acceptance[entry.item.accept].regression_bounds(entry.target)
+
+
 def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) -> ActionGraph:
     """The actions for the selected deployables.
 
@@ -63,6 +75,53 @@ def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) 
         RecipeError: A deployable has no route.
         NoMatch: A selector matches nothing.
     """
+    planning, labels = _planned(recipe, catalog, selectors)
+    planning.name_baselines()
+    planning.graph.labels = tuple(labels)
+    return planning.graph
+
+
+def make_location(recipe: Recipe, catalog: Catalog, label: str) -> tuple[ActionGraph, OutputRef]:
+    """The actions that find where a deployable parts from the original, and their `location`.
+
+    Only what leads to it is in the graph: neither bounds nor figures keep a fault from being found.
+
+    Raises:
+        RecipeError: The deployable has no route.
+        NoMatch: No deployable has this label.
+        NoProbe: Nothing shows the values within its format.
+        ValueError: The label is a selector for several.
+    """
+    planning, labels = _planned(recipe, catalog, [label])
+    if len(planning.graph.deployables) != 1:
+        raise ValueError(f"{label} is {len(planning.graph.deployables)} deployables")
+    found = planning.locate()
+    graph = ActionGraph(labels=tuple(labels), wanted=(found,))
+    graph.actions = {name: planning.graph.actions[name] for name in planning.graph.below(found)}
+    return graph, found
+
+
+def make_measurements(
+    recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()
+) -> tuple[ActionGraph, list[Deployable]]:
+    """The actions that measure the selected deployables, and these; the graph places nothing.
+
+    Raises:
+        RecipeError: A deployable has no route.
+        NoMatch: A selector matches nothing.
+    """
+    planning, labels = _planned(recipe, catalog, selectors)
+    deployables = planning.graph.deployables
+    wanted = tuple(dict.fromkeys(d.measurement for d in deployables if d.measurement is not None))
+    graph = ActionGraph(labels=tuple(labels), wanted=wanted)
+    graph.actions = {n: planning.graph.actions[n] for n in planning.graph.below_all(wanted)}
+    return graph, deployables
+
+
+def _planned(
+    recipe: Recipe, catalog: Catalog, selectors: Iterable[str]
+) -> tuple[Planning, list[str]]:
+    """A pass over the selected entries, and every label of the recipe."""
     everything = entries(recipe)
     labels = [entry.label for entry in everything]
     chosen = set(select(selectors, labels))
@@ -82,9 +141,7 @@ def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) 
             failures.append(Diagnostic(error.message, recipe.where(*place), hint=error.hint))
     if failures:
         raise RecipeError(tuple(failures))
-    planning.name_baselines()
-    planning.graph.labels = tuple(labels)
-    return planning.graph
+    return planning, labels
 
 
 class Unread(Exception):
@@ -141,6 +198,7 @@ class Planning:
             judged_options = self._builder.defaults(judged_format)
         else:
             judged, judged_format, judged_options = made, item.format, options
+        acceptance, bounds, output_bounds = self._bounds(entry, scheme, judged_format)
         unrun = declared.unrun(options)
         figures = None
         if unrun is None:
@@ -156,7 +214,6 @@ class Planning:
         original = None
         if figures is None and declared.numeric:
             original = check_original(self._builder, self._recipe, source)
-        acceptance, bounds = self._bounds(entry, scheme)
         baseline, baseline_run = self._baseline(entry, goal, scheme, bounds)
         wanted = (
             made.artifact,
@@ -167,6 +224,7 @@ class Planning:
             baseline if SIZE_BOUNDS & set(bounds) else None,
             baseline_run,
         )
+        later = unjudged(_regression_bounds(self._recipe, entry))
         needed = self.graph.below_all(wanted)
         for name in needed:
             self.graph.actions[name].labels.append(entry.label)
@@ -193,21 +251,52 @@ class Planning:
                 io=described.io,
                 measurement=figures,
                 check=checked,
+                evaluated=self._evaluated(judged_format) if figures is not None else None,
                 unverified=None if figures else unrun or self._unverified(declared),
                 baseline=baseline,
                 baseline_run=baseline_run,
                 acceptance=acceptance,
                 bounds=bounds,
+                output_bounds=output_bounds,
+                default=entry.item.accept is None,
                 actions=tuple(needed),
                 place=entry.place,
-                notices=tuple(notices(declared, options, source.ports)),
+                notices=(
+                    *notices(declared, options, source.ports),
+                    *([later] if later else []),
+                ),
+                unjudged=later,
                 legacy=declared.legacy,
             )
         )
 
+    def locate(self) -> OutputRef:
+        """Adds what locates a fault of the one deployable that was added.
+
+        Raises:
+            NoProbe: Its format has no probe.
+        """
+        (deployable,) = self.graph.deployables
+        source = self._source(deployable.model)
+        found = locate(self._builder, self._recipe, source, deployable)
+        for name in self.graph.below(found):
+            labels = self.graph.actions[name].labels
+            if deployable.label not in labels:
+                labels.append(deployable.label)
+        return found
+
     def _unverified(self, declared: Format) -> str:
-        cannot = self._builder.cannot_run(declared.runtime) if declared.runtime else None
-        return cannot or declared.unverified
+        for runtime in (declared.runtime, declared.evaluator):
+            cannot = self._builder.cannot_run(runtime) if runtime else None
+            if cannot is not None:
+                return cannot
+        return declared.unverified
+
+    def _evaluated(self, format_name: str) -> str | None:
+        """What is left unproven where an evaluator stands in for a format's runtime."""
+        declared = self._catalog.formats[format_name]
+        by = runner(self._builder, declared)
+        return declared.evaluated if by is not None and by.evaluates else None
 
     def _check_read(self, entry: Entry, steps: tuple[Step, ...]) -> None:
         """What is asked for and would be passed over silently is an error."""
@@ -231,16 +320,6 @@ class Planning:
                     "delete it, or leave the model out with `models`",
                     ("options", name),
                 )
-        profile = self._recipe.spec.quantization.get(item.quantization or "")
-        if profile is None or any(rule.quantizes for rule in makers):
-            return
-        if profile.keep_float:
-            raise Unread(
-                f"{item.format} takes `{profile.scheme}` for the whole model: `keep_float` of "
-                f"`{item.quantization}` would mean nothing",
-                "give it a profile without `keep_float`",
-                ("quantization",),
-            )
 
     def _source(self, model: str) -> ModelSource:
         found = self._sources.get(model)
@@ -285,11 +364,33 @@ class Planning:
     def _described(self, source: ModelSource, goal: Goal, made: Artifact) -> Described:
         return describe(self._builder, source, goal.format, made.artifact, made.io, goal.slot)
 
-    def _bounds(self, entry: Entry, scheme: str | None) -> tuple[str, Mapping[str, float]]:
-        if entry.item.accept is None:
-            return "default", default_bounds(scheme)
-        acceptance = self._recipe.spec.acceptance[entry.item.accept]
-        return entry.item.accept, acceptance.model_dump(exclude_none=True)
+    def _bounds(
+        self, entry: Entry, scheme: str | None, judged_format: str
+    ) -> tuple[str, Mapping[str, float], Mapping[str, Mapping[str, float]]]:
+        """The tolerance's name, its bounds, and those on outputs by name."""
+        name = entry.item.accept
+        if name is None:
+            return "default", self._default_bounds(scheme, judged_format), {}
+        acceptance = self._recipe.spec.acceptance[name]
+        own = self._recipe.spec.models[entry.model].outputs
+        specific = {
+            output: each
+            for output, each in acceptance.output_bounds(entry.target).items()
+            if output in own
+        }
+        bounds = acceptance.bounds(entry.target)
+        if not (bounds or specific):
+            # Bounds against an earlier build alone say nothing of how right this one is.
+            return name, self._default_bounds(scheme, judged_format), {}
+        return name, bounds, specific
+
+    def _default_bounds(self, scheme: str | None, judged_format: str) -> Mapping[str, float]:
+        by = runner(self._builder, self._catalog.formats[judged_format])
+        return default_bounds(
+            scheme,
+            evaluated=by is not None and by.evaluates,
+            approximates=by is not None and bool(by.runtime.approximates),
+        )
 
     def _baseline(
         self, entry: Entry, goal: Goal, scheme: str | None, bounds: Mapping[str, float]

@@ -14,6 +14,7 @@ from buildsys.planner.planning import Entry, entries
 from buildsys.planner.routes import ways
 from buildsys.planner.source import ports_of
 from buildsys.recipe import Diagnostic, Recipe
+from buildsys.recipe.quality import OPTIONAL, Quantization
 
 Place = tuple[str | int, ...]
 
@@ -148,22 +149,49 @@ def _scheme(recipe: Recipe, declared: Format, place: Place, item: Any) -> list[D
         return []
     takes = {scheme.name: scheme for scheme in declared.schemes}
     scheme = takes.get(profile.scheme)
-    if scheme is not None and (profile.bits is None or profile.bits in scheme.bits):
-        return []
+    if scheme is not None and (profile.bits is None or profile.bits in _widths(scheme, profile)):
+        return list(_unread(recipe, declared, scheme, place, item.quantization))
     position = recipe.where(*place, "quantization")
     also = (recipe.where("quantization", item.quantization),)
     if scheme is None:
         known = ", ".join(sorted(takes)) or "none: leave `quantization` out"
         message = f"{declared.name} cannot take the scheme `{profile.scheme}`"
         return [Diagnostic(message, position, f"{declared.name} takes {known}", also)]
-    return [_bits(declared, scheme, profile.bits or 0, position, also)]
+    return [_bits(declared, scheme, profile, position, also)]
 
 
-def _bits(declared: Format, scheme: Scheme, bits: int, position: Any, also: Any) -> Diagnostic:
-    widths = " or ".join(str(b) for b in scheme.bits)
+def _widths(scheme: Scheme, profile: Quantization) -> tuple[int, ...]:
+    """The widths that a scheme takes; where a palette would mean nothing, that is told instead."""
+    return scheme.palettes if profile.palette and "palette" in scheme.reads else scheme.bits
+
+
+def _unread(
+    recipe: Recipe, declared: Format, scheme: Scheme, place: Place, name: str
+) -> Iterator[Diagnostic]:
+    """What a profile says that would mean nothing to a format's scheme."""
+    profile = recipe.spec.quantization[name]
+    for field in OPTIONAL:
+        if field in scheme.reads or not getattr(profile, field):
+            continue
+        yield Diagnostic(
+            f"{declared.name} has no `{field}` with `{scheme.name}`: that of `{name}` would mean "
+            "nothing",
+            recipe.where(*place, "quantization"),
+            f"give it a profile without `{field}`",
+            (recipe.where_key("quantization", name, field),),
+        )
+
+
+def _bits(
+    declared: Format, scheme: Scheme, profile: Quantization, position: Any, also: Any
+) -> Diagnostic:
+    widths = " or ".join(str(b) for b in _widths(scheme, profile))
     hint = (
         f"{declared.name} takes {widths} bits here" if widths else f"`{scheme.name}` has no width"
     )
     return Diagnostic(
-        f"{declared.name} cannot take `{scheme.name}` with {bits} bits", position, hint, also
+        f"{declared.name} cannot take `{scheme.name}` with {profile.bits} bits",
+        position,
+        hint,
+        also,
     )

@@ -15,6 +15,7 @@ from tests.space import Space, statuses
 ALL = {
     "torch.capture": 1,
     "torch.reference": 1,
+    "torch.floor": 1,
     "data.sample": 2,
     "onnx.export": 1,
     "onnx.run": 1,
@@ -72,12 +73,12 @@ EDITS: dict[str, tuple[Edit, dict[str, int], str | None]] = {
     ),
     "a comment": (
         lambda s: s.write("model.py", (s.project / "model.py").read_text() + "# a comment\n"),
-        {"torch.capture": 1, "torch.reference": 1},
+        {"torch.capture": 1, "torch.reference": 1, "torch.floor": 1},
         "model.py changed",
     ),
     "a helper that the model imports": (
         lambda s: s.edit("helper.py", "def base", "# moved\ndef base"),
-        {"torch.capture": 1, "torch.reference": 1},
+        {"torch.capture": 1, "torch.reference": 1, "torch.floor": 1},
         "helper.py changed",
     ),
     "an option of one deployable": (
@@ -99,6 +100,7 @@ EDITS: dict[str, tuple[Edit, dict[str, int], str | None]] = {
         {
             "data.sample": 2,
             "torch.reference": 1,
+            "torch.floor": 1,
             "onnx.run": 1,
             "tflite.run": 2,
             "verify.measure": 3,

@@ -29,21 +29,19 @@ def changes(explanation: Explanation) -> dict[str, list[str]]:
     }
 
 
+ORIGINALS = ("torch.capture", "torch.reference", "torch.floor")
 EDITS: dict[str, tuple[Edit, dict[str, list[str]]]] = {
     "weights": (
         lambda s: s.edit("weights.safetensors", "1.1", "1.3"),
-        {"torch.capture": ["inputs.checkpoint"], "torch.reference": ["inputs.checkpoint"]},
+        {rule: ["inputs.checkpoint"] for rule in ORIGINALS},
     ),
     "the model's code": (
         lambda s: s.edit("helper.py", "1.1", "1.3"),
-        {"torch.capture": ["discovered.helper.py"], "torch.reference": ["discovered.helper.py"]},
+        {rule: ["discovered.helper.py"] for rule in ORIGINALS},
     ),
     "an argument": (
         lambda s: s.edit("deploy.yaml", "scale: 1.0", "scale: 2.0"),
-        {
-            "torch.capture": ["options.source.args.scale"],
-            "torch.reference": ["options.source.args.scale"],
-        },
+        {rule: ["options.source.args.scale"] for rule in ORIGINALS},
     ),
     "the number of samples": (
         lambda s: s.edit("deploy.yaml", "count: 8", "count: 9"),
@@ -54,9 +52,8 @@ EDITS: dict[str, tuple[Edit, dict[str, list[str]]]] = {
         {
             rule: ["options.ports.x.dims.N.max"]
             for rule in (
-                "torch.capture",
+                *ORIGINALS,
                 "data.sample",
-                "torch.reference",
                 "onnx.export",
                 "onnx.run",
             )

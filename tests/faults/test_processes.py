@@ -34,7 +34,7 @@ def test_six_builds_at_once_run_each_action_once(space: Space, tmp_path: Path) -
         for e in r.events
         if e["event"] == "action_finished" and not e["cached"]
     )
-    assert len(rules) == 15
+    assert len(rules) == 16
     assert set(rules.values()) == {1}, rules
     assert all(runs.artifacts(s) == runs.artifacts(space) for s in spaces)
 

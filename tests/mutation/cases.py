@@ -18,8 +18,8 @@ Change = Callable[[Tree], None]
 CHECKS = "triton.check"
 """They are told of a model's inputs, and read its outputs from contracts."""
 CAPTURES = "torch.capture torch.export"
-ORIGINALS = f"{CAPTURES} torch.reference"
-RUNS = "onnx.run tflite.run torchscript.run service.run torchserve.run"
+ORIGINALS = f"{CAPTURES} torch.reference torch.floor torch.weights"
+RUNS = "onnx.run tflite.run coreml.evaluate torchscript.run service.run torchserve.run"
 PACKAGES = "service.make torchserve.make triton.make"
 CONVERSIONS = "coreml.convert mlmodel.convert onnx.export tflite.convert tflite.quantize"
 ADDED = "coreml.quantize"
@@ -32,10 +32,12 @@ DESCRIPTIONS = (
 OF_THE_MODEL = f"{ORIGINALS} {CONVERSIONS} {ADDED} {PACKAGES} {RUNS}"
 """All steps of `classifier` that are told of its inputs."""
 OF_THE_ENCODER = (
-    "torch.export torch.reference coreml.convert coreml.quantize tflite.convert tflite.run"
+    "torch.export torch.reference torch.floor torch.weights coreml.convert coreml.quantize "
+    "coreml.evaluate tflite.convert tflite.run"
 )
 OF_TOOLCHAIN_ONNX = (
-    "onnx.adopt onnx.run onnx_external.run onnx.describe onnx.simplify ort.convert ort.list ort.run"
+    "onnx.adopt onnx.run onnx.weights onnx_external.run onnx_external.weights onnx.describe "
+    "onnx.simplify ort.convert ort.list ort.run"
 )
 NOTHING = ""
 """No step has to do with it: verdicts, labels, places or the report tell."""
@@ -185,9 +187,47 @@ def _profile(name: str, value: Any, rules: str = "tflite.quantize") -> Case:
     return _put(f"quantization.{{name}}.{name}", f"{INT8}.{name}", value, rules)
 
 
+def move(path: str, name: str) -> Change:
+    """Puts what lies under a name under another one, which nothing refers to."""
+
+    def change(tree: Tree) -> None:
+        *above, last = keys(path)
+        holder = part(tree, tuple(above))
+        holder[name] = holder.pop(last)
+
+    return change
+
+
 def _bound(name: str, value: float, rules: str = NOTHING) -> Case:
     return _put(f"acceptance.{{name}}.{name}", f"acceptance.everything.{name}", value, rules)
 
+
+OF_OUTPUTS = {
+    "signal_error": 0.021,
+    "max_abs": 0.031,
+    "max_rel": 0.041,
+    "mean_abs": 0.051,
+    "rmse": 0.061,
+    "cosine": 0.971,
+    "sqnr_db": 21,
+    "top1_agreement": 0.961,
+}
+"""Bounds on outputs, with another limit than the recipe's."""
+OF_ARTIFACTS = {"metric_drop": 0.014, "size_ratio": 1.41, "latency_ratio": 1.51}
+AGAINST_EARLIER = {
+    "max_size_ratio": 1.11,
+    "max_latency_ratio": 1.21,
+    "max_error_ratio": 2.1,
+    "max_metric_loss": 0.011,
+}
+OUTPUT_BOUNDS, LOGITS_BOUNDS = (
+    "acceptance.{name}.outputs.{name}",
+    "acceptance.everything.outputs.logits",
+)
+TARGET_BOUNDS, WEB_BOUNDS = (
+    "acceptance.{name}.targets.{name}",
+    "acceptance.everything.targets.web",
+)
 
 EXPORTED = "exported.run exported.describe torch.export"
 
@@ -253,13 +293,13 @@ CASES = (
         "models.{name}.source.torchscript",
         "models.scripted.source.torchscript",
         "files/scripted-2.pt",
-        "torch.adopt",
+        "torch.adopt torch.weights",
     ),
     _put(
         "models.{name}.source.exported",
         "models.program.source.exported",
         "files/program-2.pt2",
-        "torch.adopt",
+        "torch.adopt torch.weights",
     ),
     _put(
         "models.{name}.source.onnx",
@@ -300,7 +340,12 @@ CASES = (
     _port("layout", "NDHW"),
     Case(
         "models.{name}.outputs.{name}",
-        rename("models.classifier.outputs.logits", "scores"),
+        rename(
+            "models.classifier.outputs.logits",
+            "scores",
+            "acceptance.everything.outputs.logits",
+            "acceptance.everything.targets.web.outputs.logits",
+        ),
         f"{OF_THE_MODEL} verify.measure verify.original {DESCRIPTIONS}",
     ),
     Case(
@@ -356,7 +401,7 @@ CASES = (
         "models.{name}.environment.requirements",
         "models.encoder.environment.requirements",
         "others.txt",
-        "torch.export torch.reference data.load data.metric",
+        "torch.export torch.reference torch.floor torch.weights data.load data.metric",
     ),
     _put(
         "models.{name}.evaluate.dataset",
@@ -383,6 +428,11 @@ CASES = (
     _profile("per_channel", False),
     _profile("symmetric", True),
     _put("quantization.{name}.symmetric", f"{INT8}.symmetric", None, "tflite.quantize", "dropped"),
+    _put("quantization.{name}.bits", "quantization.pal.bits", 6, ADDED),
+    _put("quantization.{name}.palette", "quantization.pal.palette", "kmeans", ADDED),
+    _put("quantization.{name}.palette", "quantization.pal.palette", None, ADDED, "dropped"),
+    _put("quantization.{name}.block_size", "quantization.pal.block_size", 32, ADDED),
+    _put("quantization.{name}.sparsity", "quantization.pal.sparsity", 0.5, ADDED),
     _profile("keep_float", ["body.*"]),
     _put(
         "quantization.{name}.keep_float",
@@ -403,17 +453,40 @@ CASES = (
     _profile("calibration.seed", 8, "data.sample"),
     # Acceptance
     Case("acceptance.{name}", rename("acceptance.everything", "all"), NOTHING),
-    _bound("signal_error", 0.021),
-    _bound("max_abs", 0.031),
-    _bound("max_rel", 0.041),
-    _bound("mean_abs", 0.051),
-    _bound("rmse", 0.061),
-    _bound("cosine", 0.971),
-    _bound("sqnr_db", 21),
-    _bound("top1_agreement", 0.961),
-    _bound("metric_drop", 0.014),
-    _bound("size_ratio", 1.41),
-    _bound("latency_ratio", 1.51),
+    *(_bound(name, value) for name, value in {**OF_OUTPUTS, **OF_ARTIFACTS}.items()),
+    *(
+        _put(f"{OUTPUT_BOUNDS}.{name}", f"{LOGITS_BOUNDS}.{name}", value, NOTHING)
+        for name, value in OF_OUTPUTS.items()
+    ),
+    Case(OUTPUT_BOUNDS, move(LOGITS_BOUNDS, "embedding"), NOTHING),
+    *(
+        _put(f"{TARGET_BOUNDS}.{name}", f"{WEB_BOUNDS}.{name}", value, NOTHING)
+        for name, value in {**OF_OUTPUTS, **OF_ARTIFACTS}.items()
+    ),
+    Case(TARGET_BOUNDS, move(WEB_BOUNDS, "ios"), NOTHING),
+    *(
+        _put(
+            f"{TARGET_BOUNDS}.outputs.{{name}}.{name}",
+            f"{WEB_BOUNDS}.outputs.logits.{name}",
+            value,
+            NOTHING,
+        )
+        for name, value in OF_OUTPUTS.items()
+    ),
+    Case(
+        f"{TARGET_BOUNDS}.outputs.{{name}}",
+        move(f"{WEB_BOUNDS}.outputs.logits", "embedding"),
+        NOTHING,
+    ),
+    *(
+        _put(f"{section}.floor_ratio", f"acceptance.floored{path}.floor_ratio", 61, NOTHING)
+        for section, path in {
+            "acceptance.{name}": "",
+            OUTPUT_BOUNDS: ".outputs.hidden",
+            TARGET_BOUNDS: ".targets.server",
+            f"{TARGET_BOUNDS}.outputs.{{name}}": ".targets.server.outputs.embedding",
+        }.items()
+    ),
     # Targets
     Case("targets.{name}", rename("targets.ios", "edge"), NOTHING),
     _entry("format", "targets.server.1.format", "exported", EXPORTED),
@@ -437,23 +510,35 @@ CASES = (
     Case(
         "toolchains.{name}",
         rename("toolchains.onnx", "tflite"),
-        f"{OF_TOOLCHAIN_ONNX} tflite.quantize tflite.run tflite.describe",
+        f"{OF_TOOLCHAIN_ONNX} tflite.quantize tflite.run tflite.weights tflite.describe",
     ),
     _put("toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", OF_TOOLCHAIN_ONNX),
 )
 
 ONE_VALUE = {
     "version": "there is one version of this form",
-    "quantization.{name}.bits": "no format takes integers of another width than 8",
 }
 """Fields with one valid value, which is the default or has to be given."""
 
 MEANS_NOTHING = {
     "datasets.{name}": "a dataset's name is for the recipe to refer to it: only its rows count",
+    **{
+        f"{place}.{name}": "`report --against` judges by it, and a build has nothing to judge it by"
+        for place in ("acceptance.{name}", TARGET_BOUNDS)
+        for name in AGAINST_EARLIER
+    },
 }
 """Fields that may be changed and rightly change nothing."""
 NEUTRAL_CHANGES: dict[str, Change] = {
     "datasets.{name}": rename("datasets.train", "rows"),
+    **{
+        f"acceptance.{{name}}.{name}": put(f"acceptance.everything.{name}", value)
+        for name, value in AGAINST_EARLIER.items()
+    },
+    **{
+        f"{TARGET_BOUNDS}.{name}": put(f"{WEB_BOUNDS}.{name}", value)
+        for name, value in AGAINST_EARLIER.items()
+    },
 }
 
 NONE: frozenset[str] = frozenset()
@@ -468,6 +553,7 @@ WORDS = {
     "models.{name}.inputs.{name}.preprocess.color": (f"{PHOTO}.color", NONE),
     "models.{name}.inputs.{name}.preprocess.layout": (f"{PHOTO}.layout", NONE),
     "models.{name}.samples.random": ("models.encoder.samples.random", NONE),
+    "quantization.{name}.palette": ("quantization.pal.palette", NONE),
     "models.{name}.environment": ("models.classifier.environment", NONE),
     "models.{name}.evaluate.metric": ("models.classifier.evaluate.metric", NONE),
     "models.{name}.capture": ("models.encoder.capture", NONE),

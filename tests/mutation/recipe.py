@@ -106,6 +106,7 @@ quantization:
   fp16: {scheme: float16}
   half: {scheme: float16, keep_float: ["tail.*"]}
   w8: {scheme: weight-only}
+  pal: {scheme: weight-only, bits: 4, palette: uniform, block_size: 16, sparsity: 0.25}
   dyn: {scheme: dynamic}
   int8:
     scheme: static
@@ -128,6 +129,37 @@ acceptance:
     metric_drop: 0.013
     size_ratio: 1.4
     latency_ratio: 1.5
+    max_size_ratio: 1.1
+    max_latency_ratio: 1.2
+    max_error_ratio: 2.0
+    max_metric_loss: 0.01
+    outputs:
+      logits: {signal_error: 0.022, max_abs: 0.032, max_rel: 0.042, mean_abs: 0.052, rmse: 0.062,
+               cosine: 0.96, sqnr_db: 19, top1_agreement: 0.95}
+    targets:
+      web:
+        signal_error: 0.024
+        max_abs: 0.034
+        max_rel: 0.044
+        mean_abs: 0.054
+        rmse: 0.064
+        cosine: 0.95
+        sqnr_db: 18
+        top1_agreement: 0.94
+        metric_drop: 0.053
+        size_ratio: 1.44
+        latency_ratio: 1.54
+        max_size_ratio: 1.14
+        max_latency_ratio: 1.24
+        max_error_ratio: 2.04
+        max_metric_loss: 0.05
+        outputs:
+          logits: {signal_error: 0.026, max_abs: 0.036, max_rel: 0.046, mean_abs: 0.056, rmse: 0.066,
+                   cosine: 0.94, sqnr_db: 17, top1_agreement: 0.93}
+  floored:
+    floor_ratio: 50
+    outputs: {hidden: {floor_ratio: 40}}
+    targets: {server: {floor_ratio: 45, outputs: {embedding: {floor_ratio: 35}}}}
 
 targets:
   ios:
@@ -145,10 +177,11 @@ targets:
     - {format: coreml, quantization: w8, models: [encoder, classifier]}
     - {format: onnx, accept: close, models: [classifier], options: {opset: 17}}
     - {format: mlmodel, models: [classifier], options: {class_labels: true}}
+    - {format: coreml, quantization: pal, models: [classifier]}
   android:
     - {format: tflite, quantization: int8, accept: everything, route: onnx, models: [classifier]}
     - {format: tflite, quantization: half, accept: close, route: direct, models: [classifier]}
-    - {format: tflite, route: direct, name: plain, models: [classifier, encoder]}
+    - {format: tflite, accept: floored, route: direct, name: plain, models: [classifier, encoder]}
     - {format: tflite, quantization: dyn, route: onnx, models: [classifier]}
   server:
     - {format: onnx, accept: close, models: [scripted, program, graph, hosted]}
@@ -156,13 +189,14 @@ targets:
     - {format: exported, models: [program]}
     - {format: executorch, models: [program], options: {backend: portable}}
     - {format: ptl, models: [scripted]}
-    - {format: service, models: [classifier], options: {port: 8080}}
+    - {format: service, accept: floored, models: [classifier], options: {port: 8080}}
     - {format: torchserve, models: [classifier], options: {workers: 1}}
     - {format: triton, models: [classifier], options: {dynamic_batching: true}}
     - {format: openvino, quantization: w8, models: [graph]}
     - {format: tensorrt, models: [graph], options: {builder_optimization_level: 4}}
     - {format: torch_tensorrt, models: [program], options: {workspace_mib: 512}}
   web:
+    - {format: tflite, quantization: int8, accept: everything, route: onnx, models: [classifier]}
     - {format: onnx, name: fused, models: [hosted], options: {simplify: true, optimize: bert}}
     - {format: ort, models: [hosted], options: {optimization: basic}}
     - {format: ort_config, models: [hosted], options: {type_reduction: false}}

@@ -43,6 +43,8 @@ INTACT = {
     "nonfinite_mismatch": 0,
     "shape_match": True,
     "dtype_match": True,
+    "dtype": "float32",
+    "reference_dtype": "float32",
 }
 
 
@@ -111,6 +113,9 @@ def _text(job: Job, name: str, said: str) -> str:
         metric = options["metric"] or ("python" if "metric" in job.inputs else None)
         record["metric"] = metric and {"name": metric, "value": 0.9, "reference": 0.9}
         record["latency_ms"] = {"p50": 1.0, "p95": 2.0}
+        if "floor" in job.inputs:
+            costs = {output: {"signal_error": 1e-5} for output in options["outputs"]}
+            record["floor"] = {"float32": costs, "float16": costs}
     elif name == "check":
         record["reason"] = "looked into, not run"
     elif name == "io":

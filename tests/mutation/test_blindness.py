@@ -110,7 +110,12 @@ def test_a_source_that_is_not_in_a_key_is_missed(
     blinded: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(monkeypatch, ["backends/tflite/runtime.py"])
-    assert blinded.seen().rules == {"tflite.convert", "tflite.quantize", "tflite.describe"}
+    assert blinded.seen().rules == {
+        "tflite.convert",
+        "tflite.quantize",
+        "tflite.describe",
+        "tflite.weights",
+    }
 
 
 def test_a_field_that_is_in_all_keys_is_seen_by_it_too(blinded: Bench) -> None:
@@ -123,7 +128,7 @@ def test_a_verdict_that_looks_at_no_bounds_is_caught(
     bounds = {"signal_error": 0.02, "size_ratio": 1.4, "latency_ratio": 1.5}
     name = "acceptance.{name}.max_abs"
     assert complaint(bench, case(name)) is None
-    monkeypatch.setattr(planning.Planning, "_bounds", lambda *_: ("everything", bounds))
+    monkeypatch.setattr(planning.Planning, "_bounds", lambda *_: ("everything", bounds, {}))
     bench.report = bench.shown(bench.build())  # As that engine gives it where nothing is changed.
     try:
         assert complaint(bench, case(name)) == f"{name} is not seen"

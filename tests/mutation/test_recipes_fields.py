@@ -23,7 +23,6 @@ from tests.mutation.check import complaint
 
 OF_ONE_VALUE = {
     "version": ("version", range(5)),
-    "quantization.{name}.bits": ("quantization.int8.bits", range(20)),
 }
 
 

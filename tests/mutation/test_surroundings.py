@@ -22,26 +22,27 @@ from tests.mutation.environments import HOST, REQUIREMENTS
 from tests.profile import some
 
 OF_THE_CODE = f"{ORIGINALS} data.load"
+OF_THE_ENCODER_S_CODE = "torch.export torch.reference torch.floor torch.weights"
 FILES = {
     "common/bounds.yaml": "",
     "model.py": ORIGINALS,
     "layers.py": OF_THE_CODE,
-    "text/__init__.py": "torch.export torch.reference",
-    "text/encoder.py": "torch.export torch.reference",
-    "text/words.py": "torch.export torch.reference",
-    "text/words.txt": "torch.export torch.reference",
+    "text/__init__.py": OF_THE_ENCODER_S_CODE,
+    "text/encoder.py": OF_THE_ENCODER_S_CODE,
+    "text/words.py": OF_THE_ENCODER_S_CODE,
+    "text/words.txt": OF_THE_ENCODER_S_CODE,
     "loading.py": "data.load",
     "metrics.py": "data.metric",
-    "requirements.txt": "torch.export torch.reference data.load data.metric",
-    "more.txt": "torch.export torch.reference data.load data.metric",
+    "requirements.txt": f"{OF_THE_ENCODER_S_CODE} data.load data.metric",
+    "more.txt": f"{OF_THE_ENCODER_S_CODE} data.load data.metric",
     "locks/onnx.txt": OF_TOOLCHAIN_ONNX,
     "weights.safetensors": ORIGINALS,
     "data/train.npz": "data.sample",
     "data/val.npz": "data.sample",
     "data/photos/cat/1.png": "data.images",
     "data/photos/dog/2.png": "data.images",
-    "files/scripted.pt": "torch.adopt",
-    "files/program.pt2": "torch.adopt",
+    "files/scripted.pt": "torch.adopt torch.weights",
+    "files/program.pt2": "torch.adopt torch.weights",
     "files/graph.onnx": "onnx.adopt",
     "files/features.txt": f"{DESCRIPTIONS} mlmodel.convert",  # Its entry asks for `class_labels`.
 }
@@ -139,7 +140,7 @@ def _drop_module(folder: Path) -> None:
         (_shadow, OF_THE_CODE),
         (_shadow_by_package, OF_THE_CODE),
         (_drop_module, OF_THE_CODE),
-        (_list_more, "torch.export torch.reference"),
+        (_list_more, OF_THE_ENCODER_S_CODE),
     ],
     ids=lambda value: value.__name__.strip("_") if callable(value) else "seen",
 )
@@ -209,16 +210,19 @@ def sources() -> dict[str, str]:
     return {name: _readers(name) for name in names if "__pycache__" not in name}
 
 
-COORDINATOR = "data.sample verify.measure verify.original"
+COORDINATOR = "data.sample verify.measure verify.original verify.weights"
 IN_WORKERS = {
     "torch": f"{ORIGINALS} torch.adopt torch.lite torchscript.run exported.run ptl.run torchscript.describe",
     "onnx": (
         "onnx.export onnx.adopt onnx.simplify onnx.optimize onnx.describe onnx.run "
-        "onnx_external.export onnx_external.run"
+        "onnx_external.export onnx_external.run onnx.weights onnx_external.weights"
     ),
     "ort": "ort.convert ort.list ort.run",
-    "tflite": "tflite.convert tflite.quantize tflite.describe tflite.run",
-    "coreml": "coreml.convert coreml.quantize coreml.describe mlmodel.convert mlmodel.describe",
+    "tflite": "tflite.convert tflite.quantize tflite.describe tflite.run tflite.weights",
+    "coreml": (
+        "coreml.convert coreml.quantize coreml.describe coreml.evaluate coreml.weights "
+        "mlmodel.convert mlmodel.describe"
+    ),
     "executorch": "executorch.convert executorch.run",
     "tensorrt": "tensorrt.build tensorrt.run torch_tensorrt.compile torch_tensorrt.run",
     "data": "data.load data.images data.metric",
@@ -227,7 +231,7 @@ IN_WORKERS = {
     "triton": "triton.make triton.check",
     "onnx_web": "onnx_web.pack onnx_web.run",
     "tensorflow": "saved_model.convert saved_model.run tfjs.convert tfjs.run",
-    "openvino": "openvino.convert openvino.quantize openvino.run",
+    "openvino": "openvino.convert openvino.quantize openvino.run openvino.weights",
 }
 SHIPPED = {
     f"backends/{backend.name}/{name}": rule.name

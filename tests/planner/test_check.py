@@ -37,6 +37,9 @@ def test_a_package_is_judged_by_what_is_in_it_and_checked(space: Space) -> None:
     assert statuses(build) == {"ios/m.onnx": "verified", PACKAGE: "checked"}
     plain, package = build.verdicts
     assert package.reason == "looked into, not run"
+    assert package.measurement is not None
+    assert plain.measurement is not None
+    # By default bounds, it is measured what the model's own precision costs as well.
     assert package.measurement == plain.measurement
     assert [gate.passed for gate in package.gates]
     # What is in it is run once, for both.

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,17 @@ class LocalExecutor:
     Args:
         store: Where inputs come from and outputs go.
         warm: Whether an environment's imports are shared by its actions. It changes no bytes.
+        variables: What workers are told besides the listed environment variables, or instead.
 
     Attributes:
         processes_started: How many: hosts, their children, and processes of a single action.
     """
 
-    def __init__(self, store: Store, warm: bool = True) -> None:
+    def __init__(
+        self, store: Store, warm: bool = True, variables: Mapping[str, str] | None = None
+    ) -> None:
         self._store = store
+        self._variables = dict(variables or {})
         self.processes_started = 0
         self._guard = threading.Lock()
         self._folders = ActionFolders(store)
@@ -88,7 +92,7 @@ class LocalExecutor:
             done()
             return
         name = job.action.environment or str(job.python)
-        variables = worker_environment(job, self._store.root / "work")
+        variables = worker_environment(job, self._store.root / "work") | self._variables
         self._hosts.prepare(name, job.python, variables, step(job), done)
 
     def stop(self) -> None:
@@ -127,7 +131,7 @@ class LocalExecutor:
         """A step of a worker."""
         folder.write_request()
         command = [str(job.python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
-        variables = worker_environment(job, folder.path)
+        variables = worker_environment(job, folder.path) | self._variables
         ended = self._ended(job, folder, command, variables)
         result = folder.result()
         if result.get("ok"):

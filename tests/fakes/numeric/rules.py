@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Scheme
+from buildsys.backends.base import Backend, Format, Options, Probe, Rule, Runtime, Scheme
 
 HERE = Path(__file__).parent
 RUNTIME = Runtime("host", "runtime")
@@ -24,7 +24,7 @@ backend = Backend(
     folder=HERE,
     formats=(
         Format("torchscript", ".captured", runtime=RUNTIME, deployable=False),
-        Format("onnx", ".plain", options=PlainOptions, runtime=RUNTIME),
+        Format("onnx", ".plain", options=PlainOptions, runtime=RUNTIME, probe=Probe("host")),
         Format(
             "tflite",
             ".small",

@@ -16,6 +16,7 @@ from ..kit.contract import Contract, Port
 from ..kit.description import described
 from ..kit.measure import record
 from ..kit.request import Request, StepError
+from ..kit.signals import signal_error
 from . import runtime
 
 __all__ = [
@@ -23,6 +24,10 @@ __all__ = [
     "carry",
     "check",
     "convert",
+    "convert_dated",
+    "convert_seeded",
+    "floor",
+    "normalise",
     "package",
     "package_another",
     "quantize",
@@ -67,10 +72,30 @@ def _write(request: Request, matrix: Any) -> None:
 
 
 def convert(request: Request) -> None:
-    matrix = np.asarray(json.loads(request.inputs["artifact"].read_text()))
+    matrix = np.asarray(runtime.rows(request.inputs["artifact"]))
     _write(request, matrix * request.options["format"].get("gain", 1.0))
     _contract(request).write(request.outputs["io"])
     request.note("sizes are as they were")
+
+
+def convert_dated(request: Request) -> None:
+    """As `convert`, and with something that is never the same; a runtime passes over it."""
+    convert(request)
+    with request.outputs["artifact"].open("a") as file:
+        file.write(f"\n#{time.time_ns()}")
+
+
+def convert_seeded(request: Request) -> None:
+    """As `convert`, in an order of its own for each seed of Python's hashes."""
+    convert(request)
+    with request.outputs["artifact"].open("a") as file:
+        file.write(f"\n#{hash('a word')}")
+
+
+def normalise(request: Request) -> None:
+    """Without what a runtime passes over."""
+    rows = runtime.rows(request.inputs["artifact"])
+    request.outputs["normal"].write_text(json.dumps(rows))
 
 
 def quantize(request: Request) -> None:
@@ -91,6 +116,18 @@ def package(request: Request) -> None:
 
 def reference(request: Request) -> None:
     record(runtime.Matrix(_build(request), _contract(request)), request)
+
+
+def floor(request: Request) -> None:
+    """Of a matrix in float64 and in float16; asked for where a bound needs it."""
+    matrix = np.asarray(_build(request), np.float64)
+    (feed,) = (arrays.load(request.inputs["samples"])[p["name"]] for p in request.options["ports"])
+    exact = feed.astype(np.float64) @ matrix
+    record: dict[str, Any] = {"samples": len(feed)}
+    for kind in ("float32", "float16"):
+        error = signal_error(feed.astype(kind) @ matrix.astype(kind), exact)
+        record[kind] = {name: {"signal_error": error} for name in request.options["outputs"]}
+    request.outputs["floor"].write_text(json.dumps(record))
 
 
 def check(request: Request) -> None:

@@ -263,7 +263,8 @@ def _asks_machine(session: Session, graph: ActionGraph) -> bool:
     """Whether a rule or a runtime looks at this machine by itself (a GPU, a Mac): no stat tells of it."""
     asking = {rule.name for _, rule in session.catalog.rules if rule.asks_machine}
     formats = session.catalog.formats
-    runtimes = (formats[d.format].runtime for d in graph.deployables if d.format in formats)
+    declared = [formats[d.format] for d in graph.deployables if d.format in formats]
+    runtimes = [by for f in declared for by in (f.runtime, f.evaluator)]
     return any(action.rule in asking for action in graph.actions.values()) or any(
         runtime is not None and runtime.asks_machine for runtime in runtimes
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,6 +22,11 @@ def command() -> None:
 @output_options
 @click.option("--release", help="The bundle's version; default: the recipe's `release`.")
 @click.option("--allow-unverified", is_flag=True, help="Bundle what could not be run here, too.")
+@click.option(
+    "--self-test",
+    is_flag=True,
+    help="Carry inputs, the original's outputs and a script that judges by them elsewhere: on a Mac.",
+)
 @click.option(
     "--to",
     "folder",
@@ -44,6 +50,7 @@ def create_command(
     verbose: bool,
     release: str | None,
     allow_unverified: bool,
+    self_test: bool,
     folder: Path,
     out: Path | None,
 ) -> int:
@@ -51,6 +58,7 @@ def create_command(
     from buildsys.engine.session import Session
     from buildsys.planner.selectors import NoMatch
     from buildsys.release.bundle import BundleError, create
+    from buildsys.release.selftest.contents import contents
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
 
@@ -68,7 +76,15 @@ def create_command(
         write_report(build)
         if build.run.environment_error is not None:
             raise build.run.environment_error
-        bundle = create(build, target, folder, version, allow_unverified=allow_unverified)
+        carried = partial(contents, session, build, target, listener=progress)
+        bundle = create(
+            build,
+            target,
+            folder,
+            version,
+            allow_unverified=allow_unverified,
+            self_test=carried if self_test else None,
+        )
         session.pin(bundle.path, build)
     if as_json:
         print_json({"path": str(bundle.path), "identity": f"sha256:{bundle.identity}"})

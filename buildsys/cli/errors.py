@@ -8,6 +8,7 @@ from buildsys.planner.catalog import CatalogError
 from buildsys.planner.selectors import NoMatch
 from buildsys.recipe import RecipeError
 from buildsys.release.bundle import BundleError
+from buildsys.report.record import RecordError
 from buildsys.store import StoreError
 from buildsys.toolchains import ToolchainError
 
@@ -19,6 +20,8 @@ def status(error: Exception) -> int | None:
     """An error's exit status; `None` for one that is a bug of ours."""
     if isinstance(error, BundleError):
         return REFUSED if error.judged else FAILED
+    if isinstance(error, RecordError):
+        return FAILED
     if isinstance(error, RecipeError):
         return RECIPE
     if isinstance(error, NoMatch):
@@ -38,7 +41,7 @@ def show(error: Exception) -> int | None:
         say_error(f"toolchain {error.toolchain}: {error.message}", error.hint)
         if error.log is not None:
             say(f"log: {error.log}")
-    elif isinstance(error, NoMatch | StoreError | BundleError):
+    elif isinstance(error, NoMatch | StoreError | BundleError | RecordError):
         say_error(error.message, error.hint)
     elif isinstance(error, CatalogError):
         say_error(str(error), None)

@@ -20,8 +20,10 @@ COMMANDS = {
     "cache": "Show what the store holds, shrink it, check it.",
     "doctor": "Say what this machine can make and run, and how to mend the rest.",
     "plan": "Say what is stale, and why; run nothing.",
+    "report": "Show what the last build came to; compare it with an earlier one.",
     "schema": "Print the recipe's JSON Schema, for editors.",
     "toolchain": "Show, install and pin the converters' environments.",
+    "verify": "Judge artifacts again; say where one goes wrong, and what would mend it.",
     "why": "Say why a deployable would be rebuilt, down to what changed.",
 }
 

@@ -13,7 +13,7 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,10 @@ from buildsys.release.manifest import manifest
 from buildsys.store.content import FILE, tree_digest, tree_files, tree_manifest, writing
 
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
+SELF_TEST = "selftest"
+"""The manifest's word for what is carried besides the artifacts."""
+SelfTest = Callable[[Mapping[str, list[str]]], Mapping[str, bytes]]
+"""Takes the artifacts' paths in the bundle by label; gives more files by their paths."""
 LEVEL = 10
 LINE = re.compile(r"^([0-9a-f]{64})  (.+)$")
 
@@ -62,9 +66,23 @@ class Bundle:
 
 
 def create(
-    build: Build, target: str, folder: Path, release: str, *, allow_unverified: bool = False
+    build: Build,
+    target: str,
+    folder: Path,
+    release: str,
+    *,
+    allow_unverified: bool = False,
+    self_test: SelfTest | None = None,
 ) -> Bundle:
     """Bundles what a build shipped for one target.
+
+    Args:
+        build: A finished build.
+        target: The target.
+        folder: Where the archive is written.
+        release: The bundle's version.
+        allow_unverified: Whether what nothing has run is bundled too.
+        self_test: Gives the files that it carries besides, to be run elsewhere.
 
     Raises:
         BundleError: Something of the target was not shipped, or was not verified.
@@ -86,6 +104,10 @@ def create(
         contents |= found
         files[label] = sorted(found)
     record = manifest(build, target, release, files)
+    if self_test is not None:
+        carried = self_test(files)
+        record[SELF_TEST] = {"files": sorted(carried)}
+        contents |= carried
     contents[MANIFEST] = (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
@@ -175,6 +197,7 @@ def read(path: Path) -> Bundle:
     try:
         record: dict[str, Any] = json.loads(contents[MANIFEST])
         listed = {file for artifact in record["artifacts"] for file in artifact["files"]}
+        listed |= set(record.get(SELF_TEST, {}).get("files", ()))
         wrong = [
             artifact["label"]
             for artifact in record["artifacts"]

@@ -43,7 +43,7 @@ def print_checkup(
     table = _table("format", "made here", "run here")
     for ability in abilities:
         name = Text(ability.format, "bold" if ability.format in wanted else "")
-        table.add_row(name, _answer(ability.cannot_make), _answer(ability.cannot_run))
+        table.add_row(name, _answer(ability.cannot_make), _run_here(ability))
     console.print()
     console.print(table)
 
@@ -75,6 +75,12 @@ def _advice(health: Health) -> Text:
     if health.state is State.ABSENT:
         return Text("nothing: the first build that needs it makes it", "dim")
     return Text(f"{health.reason}: {health.hint}" if health.hint else health.reason or "")
+
+
+def _run_here(ability: Ability) -> Text:
+    if ability.evaluated:
+        return Text(f"evaluated, not run: {ability.cannot_run}", "cyan")
+    return _answer(ability.cannot_run)
 
 
 def _answer(hindrance: str | None) -> Text:

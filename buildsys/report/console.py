@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,11 +13,13 @@ from rich.text import Text
 
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.session import Build, Plan, PlannedDeployable
-from buildsys.engine.verdicts import Status, Verdict, failure_position
+from buildsys.engine.verdicts import Status, failure_position
 from buildsys.engine.walk import State
 from buildsys.recipe import Diagnostic
-from buildsys.report.record import size_ratio
+from buildsys.report.histogram import bars
+from buildsys.report.record import deployable
 from buildsys.verify.gates import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.wording import summary
 
 STYLES = {
     Status.VERIFIED: "green",
@@ -31,6 +34,9 @@ NARROW = 110
 NARROWEST = 30
 """A column of fewer characters is worse to read than lines that a terminal breaks."""
 REFUSED = 3
+
+Entry = Mapping[str, Any]
+"""One of `deployables` of a `report.json`."""
 
 
 def size(count: int | None) -> str:
@@ -77,24 +83,29 @@ def gate_text(gate: Gate | None, digits: int = 2) -> str:
     return f"{gate.bound} {gate.value:.{digits}g} {sign} {gate.limit:.{digits}g}"
 
 
-def latency(verdict: Verdict) -> str:
+def latency(measurement: Mapping[str, Any] | None) -> str:
     """The median, and the 95th percentile, in milliseconds."""
-    if verdict.measurement is None:
+    figures = measurement["latency_ms"] if measurement else None
+    if not figures:
         return "–"
-    figures = verdict.measurement["latency_ms"]
     return f"{figures['p50']:.2f} / {figures['p95']:.2f} ms"
 
 
-def metric(verdict: Verdict) -> str:
+def metric(measurement: Mapping[str, Any] | None) -> str:
     """The task's metric, and the original's."""
-    found = verdict.measurement.get("metric") if verdict.measurement else None
+    found = measurement.get("metric") if measurement else None
     if not found:
         return "–"
     return f"{found['value']:.3f} ({found['reference']:.3f})"
 
 
-def table(build: Build, width: int) -> Table:
-    """The table of deployables; on a narrow terminal, without what matters least."""
+def table(entries: Iterable[Entry], width: int) -> Table:
+    """The table of deployables; on a narrow terminal, without what matters least.
+
+    Args:
+        entries: Entries of a `report.json`.
+        width: Of the terminal, in characters.
+    """
     wide = width >= NARROW
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("deployable", no_wrap=True, overflow="fold")
@@ -107,58 +118,108 @@ def table(build: Build, width: int) -> Table:
         grid.add_column("metric (original)", no_wrap=True)
         grid.add_column("latency p50 / p95", justify="right", no_wrap=True)
         grid.add_column("memory", justify="right", no_wrap=True)
-    for verdict in build.verdicts:
-        ratio = size_ratio(verdict)
-        memory = verdict.measurement.get("peak_rss_bytes") if verdict.measurement else None
+    for entry in entries:
+        ratio, figures = entry["size_ratio"], entry["measurement"]
+        gates = [Gate.from_json(gate) for gate in entry["gates"]]
         row: list[str | Text] = [
-            Text(verdict.deployable.label),
-            Text(str(verdict.status), STYLES[verdict.status]),
-            size(verdict.artifact.size if verdict.artifact else None),
+            Text(entry["label"]),
+            Text(entry["status"], STYLES[Status(entry["status"])]),
+            size(entry["bytes"]),
         ]
         if wide:
             row.append("–" if ratio is None else f"{ratio:.2f}")
-        row.append(gate_text(tightest(verdict.gates), digits=2 if wide else 1))
+        row.append(gate_text(tightest(gates), digits=2 if wide else 1))
         if wide:
-            row += [metric(verdict), latency(verdict), size(memory)]
+            memory = figures.get("peak_rss_bytes") if figures else None
+            row += [metric(figures), latency(figures), size(memory)]
         grid.add_row(*row)
     return grid
 
 
 def print_build(console: Console, build: Build, seconds: float, *, verbose: bool = False) -> None:
     """The table, then what has to be said, then the counts."""
-    console.print(table(build, console.width))
-    said: dict[str, list[str]] = {}
-    for verdict in build.verdicts:
-        if verdict.reason is not None and verdict.failure is None:
-            text = f"{verdict.status}: {verdict.reason}"
-            said.setdefault(text, []).append(verdict.deployable.label)
-    for verdict in build.verdicts:
-        for note in verdict.notes:
-            said.setdefault(f"note: {note}", []).append(verdict.deployable.label)
+    entries = [deployable(build, verdict) for verdict in build.verdicts]
+    console.print(table(entries, console.width))
     if verbose:
-        _print_gates(console, build)
+        print_gates(console, entries)
+    print_outcome(console, build, entries, seconds)
+
+
+def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seconds: float) -> None:
+    """Reasons, notes and failures, then the counts."""
+    # What failed is told with its log and its way out.
+    print_said(console, entries, [e for e in entries if e["status"] != Status.FAILED])
+    _print_failures(console, build)
+    summary = build.summary()
+    counts = f"{summary['ran']} ran, {summary['hit']} up to date"
+    counts += "".join(f", {summary[k]} {k}" for k in ("failed", "blocked") if summary[k])
+    console.print()
+    console.print(
+        f"{tally(entries)}. Actions: {counts}. {duration(seconds)}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
+    if build.exit == REFUSED and all(e["status"] != Status.REJECTED for e in entries):
+        console.print("error: `--strict`, and not everything is verified", highlight=False)
+
+
+def print_record(
+    console: Console,
+    entries: Sequence[Entry],
+    unbuilt: Sequence[str] = (),
+    *,
+    verbose: bool = False,
+) -> None:
+    """What a build has left on record, as `print_build` shows it.
+
+    Args:
+        console: Where to.
+        entries: Of a `report.json`.
+        unbuilt: Labels of the recipe that the record says nothing of.
+        verbose: Whether every bound is shown.
+    """
+    console.print(table(entries, console.width))
+    if verbose:
+        print_gates(console, entries)
+    print_said(console, entries, entries)
+    for entry in entries:
+        if entry["log"]:
+            _path(console, f"log of {entry['label']}: {entry['log']}")
+    console.print()
+    console.print(f"{tally(entries)}.", soft_wrap=True, highlight=False)
+    if unbuilt:
+        _plain(console, f"not in the last build: {', '.join(unbuilt)}", style="dim")
+
+
+def tally(entries: Sequence[Entry]) -> str:
+    """How many deployables there are, and of which status."""
+    statuses = [entry["status"] for entry in entries]
+    found = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
+    return f"{len(statuses)} deployable{'s' if len(statuses) > 1 else ''}: {found}"
+
+
+def print_said(console: Console, entries: Iterable[Entry], reasoned: Sequence[Entry]) -> None:
+    """Reasons and notes, each once with the deployables that it is true of.
+
+    Args:
+        console: Where to.
+        entries: The entries whose notes are said.
+        reasoned: Those whose reasons are.
+    """
+    said: dict[str, list[str]] = {}
+    for entry in reasoned:
+        if entry["reason"] is not None:
+            said.setdefault(f"{entry['status']}: {entry['reason']}", []).append(entry["label"])
+    for entry in entries:
+        for note in entry["notes"]:
+            said.setdefault(f"note: {note}", []).append(entry["label"])
     if said:
         console.print()
     for text, labels in said.items():
         _plain(console, text)
         _plain(console, f"  {', '.join(labels)}", style="dim")
-    _print_failures(console, build)
-    summary = build.summary()
-    counts = f"{summary['ran']} ran, {summary['hit']} up to date"
-    counts += "".join(f", {summary[k]} {k}" for k in ("failed", "blocked") if summary[k])
-    statuses = [str(v.status) for v in build.verdicts]
-    count = len(statuses)
-    tally = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
-    console.print()
-    console.print(
-        f"{count} deployable{'s' if count > 1 else ''}: {tally}. Actions: {counts}. "
-        f"{duration(seconds)}",
-        soft_wrap=True,
-        highlight=False,
-    )
-    console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
-    if build.exit == REFUSED and str(Status.REJECTED) not in statuses:
-        console.print("error: `--strict`, and not everything is verified", highlight=False)
+    _print_spreads(console, reasoned)
 
 
 def idle_text(console: Console, build: Build) -> str:
@@ -169,14 +230,39 @@ def idle_text(console: Console, build: Build) -> str:
     return captured.get()
 
 
-def _print_gates(console: Console, build: Build) -> None:
-    for verdict in build.verdicts:
-        for gate in verdict.gates:
+def print_gates(console: Console, entries: Iterable[Entry]) -> None:
+    """Every bound of each entry, a line each."""
+    for entry in entries:
+        for gate in map(Gate.from_json, entry["gates"]):
             sign = "[green]pass[/green]" if gate.passed else "[bold red]FAIL[/bold red]"
             where = f" {gate.output}" if gate.output else ""
             where += f" at {', '.join(f'{s} = {n}' for s, n in gate.at.items())}" if gate.at else ""
-            text = f"  {sign} {verdict.deployable.label}{where} {gate_text(gate)}"
+            text = f"  {sign} {entry['label']}{where} {gate_text(gate)}"
             console.print(text, soft_wrap=True, highlight=False)
+        weights = (entry["measurement"] or {}).get("weights")
+        if weights is not None:
+            text = f"  weights of {entry['label']}: {summary(weights)}"
+            console.print(text, soft_wrap=True, highlight=False)
+
+
+def _print_spreads(console: Console, entries: Iterable[Entry]) -> None:
+    """Of what was rejected, how the errors of outputs beyond a bound are spread over the samples."""
+    for entry in entries:
+        if entry["status"] != Status.REJECTED or entry["measurement"] is None:
+            continue
+        gates = map(Gate.from_json, entry["gates"])
+        beyond = dict.fromkeys(
+            g.output for g in gates if g.output and not (g.passed or g.at or g.case)
+        )
+        for output in beyond:
+            ascii_only = console.options.ascii_only
+            lines = list(bars(entry["measurement"]["outputs"][output], ascii_only=ascii_only))
+            if lines:
+                console.print()
+                title = f"{entry['label']}: samples by their error in {output}"
+                _plain(console, title, style="dim")
+            for line in lines:
+                _path(console, line)
 
 
 def _print_failures(console: Console, build: Build) -> None:

@@ -8,11 +8,23 @@ from typing import Any
 
 from buildsys.engine.placing import write_text
 from buildsys.engine.session import Build
-from buildsys.engine.verdicts import Verdict
+from buildsys.engine.verdicts import Status, Verdict
 from buildsys.store.content import writing
 
 VERSION = 1
 NAME = "report.json"
+ESSENTIAL = {
+    "label",
+    "status",
+    "bytes",
+    "size_ratio",
+    "reason",
+    "notes",
+    "gates",
+    "measurement",
+    "io",
+}
+"""What every entry has had from the beginning."""
 
 
 def report(build: Build) -> dict[str, Any]:
@@ -76,3 +88,77 @@ def write_report(build: Build) -> Path:
     with writing(path):
         write_text(path, json.dumps(report(build), indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+class RecordError(Exception):
+    """A record of an earlier build is not there, or is none."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+AGAIN = "give a `report.json` as `modelbuild build` writes it, whole and unaltered"
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Reads a `report.json`.
+
+    Raises:
+        RecordError: It cannot be read, or is not what a build writes.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecordError(f"there is no {path}", "`modelbuild build` writes it") from error
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror}", AGAIN) from error
+    except ValueError as error:
+        raise RecordError(f"{path} is no JSON: {error}", AGAIN) from error
+    entries = record.get("deployables") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or not isinstance(entries, list):
+        raise RecordError(f"{path} is no report of a build: it lists no `deployables`", AGAIN)
+    version = record.get("version")
+    if version != VERSION:
+        raise RecordError(
+            f"{path} is of version {version}, and this program reads version {VERSION}",
+            "read it with the modelbuild that wrote it",
+        )
+    for number, entry in enumerate(entries):
+        check_entry(entry, f"{path}: deployables[{number}]")
+    return record
+
+
+def check_entry(entry: Any, where: str) -> None:
+    """Refuses what is no entry of a report, nor an artifact of a bundle's manifest.
+
+    Raises:
+        RecordError: Something is missing, or is not of its kind.
+    """
+    missing = ESSENTIAL - entry.keys() if isinstance(entry, dict) else ESSENTIAL
+    if missing:
+        raise RecordError(f"{where} has no `{min(missing)}`", AGAIN)
+    if entry["status"] not in tuple(Status):
+        raise RecordError(f"{where} has the unknown status {entry['status']!r}", AGAIN)
+    measurement, contract = entry["measurement"], entry["io"]
+    if measurement is not None and not isinstance(_part(measurement, "outputs"), dict):
+        raise RecordError(f"{where}: its `measurement` has no `outputs`", AGAIN)
+    ports = [_part(contract, side) for side in ("inputs", "outputs")]
+    if contract is not None and not all(map(_is_ports, ports)):
+        raise RecordError(f"{where}: its `io` is no io contract", AGAIN)
+    if not isinstance(entry["bytes"], int | None):
+        raise RecordError(f"{where}: its `bytes` is no number", AGAIN)
+
+
+def _part(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _is_ports(ports: Any) -> bool:
+    return isinstance(ports, list) and all(
+        isinstance(port, dict)
+        and {"name", "shape", "dtype"} <= port.keys()
+        and isinstance(port["shape"], list)
+        for port in ports
+    )

@@ -44,8 +44,8 @@ def test_it_is_what_the_usual_path_prints(built: Inside) -> None:
     assert [line for line in given.splitlines() if "Actions:" not in line] == [
         line for line in usual.out.splitlines() if "Actions:" not in line
     ]
-    assert "Actions: 0 ran, 15 up to date. 0." in usual.out
-    assert "Actions: 0 ran, 15 up to date. 0.0 s" in given
+    assert "Actions: 0 ran, 16 up to date. 0." in usual.out
+    assert "Actions: 0 ran, 16 up to date. 0.0 s" in given
 
 
 def test_a_plan_is_answered_as_well_and_only_where_nothing_is_to_run(built: Inside) -> None:

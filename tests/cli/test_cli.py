@@ -44,7 +44,7 @@ def test_a_first_plan_calls_everything_new(raw: Project) -> None:
         "note: sizes are fixed: N = 1 (`flexible: true` keeps them open)",
         "  ios/classifier.coreml-fp16",
         "",
-        "At least 9, at most 9 actions will run; 0 are up to date.",
+        "At least 14, at most 16 actions will run; 0 are up to date.",
     ]
 
 
@@ -55,14 +55,18 @@ def test_plan_check_says_that_there_is_work(raw: Project) -> None:
 def test_plan_as_json(raw: Project) -> None:
     plan = raw.plan("ios/classifier.onnx")
     assert plan["version"] == 1
-    assert plan["summary"] == {"hit": 0, "run": 7, "maybe": 0, "blocked": 0}
+    assert plan["summary"] == {"hit": 0, "run": 11, "maybe": 0, "blocked": 0}
     by_rule = {action["rule"]: action for action in plan["actions"]}
     assert set(by_rule) == {
         "torch.capture",
         "onnx.export",
         "data.sample",
         "torch.reference",
+        "torch.floor",
+        "torch.weights",
         "onnx.run",
+        "onnx.weights",
+        "verify.weights",
         "verify.measure",
     }
     export = by_rule["onnx.export"]
@@ -89,7 +93,7 @@ def test_the_recipe_is_found_upwards(raw: Project) -> None:
 def test_the_graph(raw: Project, form: str, first: str) -> None:
     lines = raw.run("plan", "--graph", form, "ios/classifier.onnx").stdout.splitlines()
     assert lines[0] == first
-    assert sum(" -> " in line or " --> " in line for line in lines) == 10
+    assert sum(" -> " in line or " --> " in line for line in lines) == 16
 
 
 def test_the_schema_fits_the_recipes(raw: Project) -> None:

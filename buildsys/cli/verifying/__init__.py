@@ -1,0 +1,1 @@
+"""The questions that `modelbuild verify` answers, one module each with `run`."""

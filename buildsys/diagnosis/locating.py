@@ -1,0 +1,88 @@
+"""Runs what finds the operation at which a deployable goes wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from buildsys.diagnosis.defects import explain
+from buildsys.engine.build import Run, Settings
+from buildsys.engine.events import Listener, ignore
+from buildsys.engine.session import Session
+from buildsys.planner import ActionGraph, make_location
+from buildsys.toolchains.lockfile import parse
+
+
+@dataclass(frozen=True)
+class Located:
+    """An answer.
+
+    Attributes:
+        graph: The actions that it came from.
+        run: What happened to them.
+        location: `location.json`, with what is known of the fault (`explanation`, `defect`,
+            `way_out`); or `None` where a step failed.
+    """
+
+    graph: ActionGraph
+    run: Run
+    location: dict[str, Any] | None
+
+
+def locate(
+    session: Session,
+    label: str,
+    *,
+    settings: Settings | None = None,
+    listener: Listener = ignore,
+) -> Located:
+    """Finds the first operation of a deployable that differs from the original.
+
+    It takes the deployable's bytes as a build makes them, out of the cache where they are there.
+
+    Args:
+        session: The recipe and the store.
+        label: The deployable's; it may be one that is rejected, or has never been built.
+        settings: How to run.
+        listener: Is told what happens.
+
+    Raises:
+        RecipeError: The deployable has no route.
+        NoMatch: No deployable has this label.
+        NoProbe: Nothing shows the values within its format.
+        ValueError: The label is a selector for several.
+    """
+    graph, found = make_location(session.recipe, session.catalog, label)
+    engine = session.engine
+
+    def do() -> tuple[Run, dict[Any, bytes]]:
+        return engine.give(graph, session.project(), settings or Settings(), listener)
+
+    run, files = engine.mended(do, lambda _: None)
+    read = files.get(found)
+    if read is None:
+        return Located(graph, run, None)
+    location = json.loads(read)
+    known = explain(location, _versions(session, graph))
+    if known is not None:
+        location |= {
+            "explanation": known.sentence,
+            "defect": known.defect,
+            "way_out": known.way_out,
+        }
+    return Located(graph, run, location)
+
+
+def _versions(session: Session, graph: ActionGraph) -> dict[str, str]:
+    """The pinned packages of the toolchains that have to do with it."""
+    found: dict[str, str] = {}
+    names = {action.environment for action in graph.actions.values() if action.environment}
+    for name in sorted(names & session.catalog.toolchains.keys()):
+        replaced = session.recipe.spec.toolchains.get(name)
+        lock = session.catalog.toolchains[name].lock
+        path = session.recipe.folder / replaced.lock if replaced else lock
+        for pin in parse(path.read_text()):
+            version = pin.requirement.partition(";")[0].partition("==")[2].strip()
+            found.setdefault(pin.name, version)
+    return found

@@ -18,9 +18,21 @@ from tests.e2e.project import Project
 
 pytestmark = pytest.mark.toolchain
 
-RUNS_MODEL_CODE = {"torch.capture": 1, "torch.reference": 1}
-RUNS = {"onnx.run": 1, "tflite.run": 2}
-MEASURES = {"verify.measure": 3, "verify.original": 1}  # onnx, asked for twice, is one artifact.
+RUNS_MODEL_CODE = {
+    "torch.capture": 1,
+    "torch.reference": 1,
+    "torch.floor": 1,
+    "torch.weights": 1,
+}
+RUNS = {
+    "onnx.run": 1,
+    "tflite.run": 2,
+    "coreml.evaluate": 1,
+    "onnx.weights": 1,
+    "tflite.weights": 2,
+    "coreml.weights": 1,
+}
+MEASURES = {"verify.measure": 4, "verify.weights": 4}  # onnx, asked for twice, is one artifact.
 CONVERTS = {
     "onnx.export": 1,
     "coreml.convert": 1,
@@ -68,7 +80,7 @@ def test_a_line_of_the_model_that_changes_the_graph(digits: Project) -> None:
 
 @pytest.mark.parametrize("name", ["model.py", "layers.py"])
 def test_a_comment_is_captured_again_and_nothing_follows(digits: Project, name: str) -> None:
-    """Both actions that run the model's own code run; their bytes come out as they were."""
+    """All actions that run the model's own code run; their bytes come out as they were."""
     clean = digits.deployables()
     path = digits.folder / name
     source = path.read_text()
@@ -76,7 +88,7 @@ def test_a_comment_is_captured_again_and_nothing_follows(digits: Project, name: 
     plan = digits.plan(*TARGETS)
     assert f"{name} changed" in digits.reasons(*TARGETS)
     assert {d["sign"] for d in plan["deployables"]} <= {"~", "?"}
-    assert plan["summary"]["run"] == 2
+    assert plan["summary"]["run"] == 4
     assert digits.build(*TARGETS).ran() == RUNS_MODEL_CODE
     assert digits.deployables() == clean
     path.write_text(source)
@@ -97,6 +109,8 @@ def test_calibration_data(digits: Project) -> None:
         "data.sample": 1,
         "tflite.quantize": 1,
         "tflite.run": 1,
+        "tflite.weights": 1,
+        "verify.weights": 1,
         "verify.measure": 1,
     }
     path.write_bytes(saved)
@@ -111,7 +125,8 @@ def test_an_option_of_one_deployable(digits: Project) -> None:
     reasons = digits.reasons(*TARGETS)
     assert re.search(r"compute_units: all → cpu_only \(deploy\.yaml:\d+:\d+\)", reasons), reasons
     result = digits.build(*TARGETS)
-    assert result.ran() == {"coreml.convert": 1}
+    # It is in the metadata: what was computed and read comes out as it was.
+    assert result.ran() == {"coreml.convert": 1, "coreml.evaluate": 1, "coreml.weights": 1}
     digits.edit("deploy.yaml", "compute_units: cpu_only", "compute_units: all")
     unchanged_after_revert(digits, clean)
 
@@ -160,7 +175,7 @@ def test_a_toolchain_s_lock(digits: Project) -> None:
     result = digits.build(*TARGETS)
     assert result.code == 0, result.stdout + result.stderr
     assert result.ran()["onnx.run"] == 1
-    assert set(result.ran()) <= {"onnx.run", "verify.measure"}
+    assert set(result.ran()) <= {"onnx.run", "onnx.weights", "verify.measure"}
     recipe.write_text(saved)
     unchanged_after_revert(digits, clean)
 

@@ -55,6 +55,8 @@ def _row(catalog: Catalog, declared: Format) -> str:
 def _run_by(declared: Format) -> str:
     if declared.check is not None:
         return f"checked by toolchain `{declared.check.toolchain}`; what is in it is run"
+    if declared.runtime is None and declared.evaluator is not None:
+        return f"evaluated by toolchain `{declared.evaluator.toolchain}`"
     if declared.runtime is None:
         return "nothing here"
     return f"toolchain `{declared.runtime.toolchain}`"
@@ -98,7 +100,9 @@ def _more(backend: Backend) -> str:
 
 def _about(declared: Format) -> str:
     run = (
-        f"Not run here: {declared.unverified}."
+        f"Evaluated here against the original model, not run: {declared.unverified}."
+        if declared.runtime is None and declared.evaluator is not None
+        else f"Not run here: {declared.unverified}."
         if declared.runtime is None and declared.check is None
         else "Checked here, not run; what is in it is run against the original model."
         if declared.check is not None

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.arrays import Arrays
-from buildsys.backends.kit.edges import NEARLY, by_case
+from buildsys.backends.kit.arrays import Arrays, grouped
+from buildsys.backends.kit.edges import NEARLY
 from buildsys.verify.metrics import compare, variation
 
 STEADY = 1e-4
@@ -31,7 +31,7 @@ def edges(
         A list of `case`, `outputs` (figures by output) and `steady` (whether an output, by name, is
         told by its inputs and not by rounding).
     """
-    artifacts, originals = by_case(got), by_case(reference)
+    artifacts, originals = grouped(got), grouped(reference)
     found = []
     for case, outputs in artifacts.items():
         original, nearly = originals[case], originals.get(case + NEARLY, {})

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit import arrays, probing
 from buildsys.backends.kit.arrays import LABELS
-from buildsys.backends.kit.edges import by_case
 from buildsys.backends.kit.probing import Recording, Step
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.defaults import default_bounds
@@ -82,7 +81,8 @@ def _add_edges(
 ) -> int:
     """Puts a row for each edge behind the samples and what they gave; gives how many there are."""
     fed, mine, theirs = (
-        by_case(arrays.load(request.inputs[n])) for n in ("edges", "got_edges", "reference_edges")
+        arrays.grouped(arrays.load(request.inputs[n]))
+        for n in ("edges", "got_edges", "reference_edges")
     )
     added = 0
     for case, feed in fed.items():

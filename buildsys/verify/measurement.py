@@ -10,7 +10,7 @@ from typing import Any
 
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.arrays import LABELS, Arrays
-from buildsys.backends.kit.extremes import outputs_by_size, sizes_of
+from buildsys.backends.kit.extremes import sizes_of
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.edges import edges
 from buildsys.verify.fault import VerifyError
@@ -104,8 +104,8 @@ def _extremes(request: Request, samples: Arrays, names: list[str]) -> dict[str, 
     """
     if "got_extremes" not in request.inputs:
         return {}
-    got = outputs_by_size(arrays.load(request.inputs["got_extremes"]))
-    reference = outputs_by_size(arrays.load(request.inputs["reference_extremes"]))
+    got = arrays.grouped(arrays.load(request.inputs["got_extremes"]))
+    reference = arrays.grouped(arrays.load(request.inputs["reference_extremes"]))
     signal = {name: variation(samples[name]) for name in names}
     found = []
     for label, outputs in got.items():

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from ..kit.contract import Contract
-from ..kit.request import StepError
-from .evaluator.package import Package
-from .evaluator.program import Program
-from .features import Features
+from .opening import opened
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 """What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
@@ -29,15 +25,9 @@ class Session:
     """
 
     def __init__(self, path: Path, contract: Contract, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.runtime = f"modelbuild's evaluator (torch {torch.__version__.partition('+')[0]})"
-        package = Package(path)
-        self._program = Program(package, package.default)
-        unsupported = self._program.unsupported()
-        if unsupported:
-            names = ", ".join(f"`{name}`" for name in unsupported)
-            raise StepError(f"the evaluator has no operation {names}, which the package uses")
-        self._features = Features(contract, package.description.metadata.userDefined)
+        package = opened(path, contract, threads)
+        self.runtime = package.runtime
+        self._program, self._features = package.program, package.features
         self.notes = [str(each) for each in self._program.constant_alarms[:1]]
         self._alarmed = False
 

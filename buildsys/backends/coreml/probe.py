@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from ..kit.contract import Contract
 from ..kit.probing import Seen
 from ..kit.probing import Step as Told
-from ..kit.request import StepError
-from .evaluator.package import Package
-from .evaluator.program import Program
 from .evaluator.steps import Step
-from .features import Features
+from .opening import opened
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 
@@ -29,15 +26,9 @@ class Probe:
     """
 
     def __init__(self, path: Path, contract: Contract, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.runtime = f"modelbuild's evaluator (torch {torch.__version__.partition('+')[0]})"
-        package = Package(path)
-        self._program = Program(package, package.default)
-        unsupported = self._program.unsupported()
-        if unsupported:
-            names = ", ".join(f"`{name}`" for name in unsupported)
-            raise StepError(f"the evaluator has no operation {names}, which the package uses")
-        self._features = Features(contract, package.description.metadata.userDefined)
+        package = opened(path, contract, threads)
+        self.runtime = package.runtime
+        self._program, self._features = package.program, package.features
         self.inputs = {p.name: p.artifact_name or p.name for p in contract.inputs}
         self.outputs = {p.name: p.artifact_name or p.name for p in contract.outputs}
         self.steps = [_told(step) for step in self._program.steps]

@@ -34,3 +34,12 @@ def load(path: Path) -> Arrays:
     """Reads an `.npz`; arrays of Python objects are refused."""
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def grouped(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Arrays]:
+    """Arrays named `GROUP/NAME`, by group."""
+    found: dict[str, Arrays] = {}
+    for key, array in arrays.items():
+        group, _, name = key.partition("/")
+        found.setdefault(group, {})[name] = array
+    return found

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import batches
-from .arrays import Arrays
+from .arrays import Arrays, grouped
 from .batches import Plan, Run
 from .edge_cases import WORDS
 from .request import Request, StepError
@@ -80,7 +80,7 @@ def artifact(run: Run, fed: Arrays, plan: Plan, names: list[str]) -> Arrays:
         StepError: It does not run there.
     """
     given: Arrays = {}
-    for case, feed in by_case(fed).items():
+    for case, feed in grouped(fed).items():
         try:
             outputs = batches.run(run, feed, plan, names).outputs
         except Exception as error:  # As a runtime raises it; the log keeps the whole trace.
@@ -92,15 +92,6 @@ def artifact(run: Run, fed: Arrays, plan: Plan, names: list[str]) -> Arrays:
             ) from error
         given |= {f"{case}/{name}": array for name, array in outputs.items()}
     return given
-
-
-def by_case(arrays: Arrays) -> dict[str, Arrays]:
-    """Arrays by the part of their names that says the case."""
-    found: dict[str, Arrays] = {}
-    for key, array in arrays.items():
-        case, _, name = key.partition("/")
-        found.setdefault(case, {})[name] = array
-    return found
 
 
 def _cases(samples: Arrays, ports: Ports) -> dict[str, Arrays]:

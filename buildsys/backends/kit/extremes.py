@@ -156,15 +156,6 @@ def sizes_of(label: str) -> Sizes:
     return {symbol: int(size) for symbol, _, size in pairs}
 
 
-def outputs_by_size(given: Arrays) -> dict[str, Arrays]:
-    """Outputs by the part of their names that says the sizes."""
-    found: dict[str, Arrays] = {}
-    for key, array in given.items():
-        label, _, name = key.partition("/")
-        found.setdefault(label, {})[name] = array
-    return found
-
-
 def shown(sizes: Mapping[str, int]) -> str:
     """Sizes for people: `N = 64, T = 12`."""
     return ", ".join(f"{symbol} = {size}" for symbol, size in sizes.items())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from buildsys.recipe import lineage
+from buildsys.recipe.acceptance import OutputBounds
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.hints import did_you_mean
 from buildsys.recipe.model import Model
-from buildsys.recipe.quality import OutputBounds
+from buildsys.recipe.quantization import FLOAT, Calibration
 from buildsys.recipe.recipe import Recipe
 
 
@@ -21,8 +23,11 @@ def disagreements(recipe: Recipe) -> list[Diagnostic]:
         *_uncovered_inputs(recipe),
         *_unlabelled_metrics(recipe),
         *_pictures(recipe),
+        *_mixtures(recipe),
+        *_searches(recipe),
         *_bounds_without_metric(recipe),
         *_bounds_on_nothing(recipe),
+        *lineage.disagreements(recipe),
     ]
 
 
@@ -43,24 +48,44 @@ def _equal_labels(recipe: Recipe) -> Iterator[Diagnostic]:
                 )
 
 
-def _dataset_uses(recipe: Recipe) -> Iterator[tuple[str, Model, str, tuple[str, ...]]]:
+def _dataset_uses(recipe: Recipe) -> Iterator[tuple[str, Model, str, tuple[str | int, ...]]]:
     """Each use of a dataset for a model: model name, model, dataset name, place."""
     for name, model in recipe.spec.models.items():
         if model.samples.dataset is not None:
             yield name, model, model.samples.dataset, ("models", name, "samples", "dataset")
         if model.evaluate is not None:
             yield name, model, model.evaluate.dataset, ("models", name, "evaluate", "dataset")
+        for index, transform in enumerate(model.transforms):
+            train = lineage.training(transform)
+            if train is not None and train.dataset is not None:
+                step = ("models", name, "transforms", index, transform.kind)
+                yield name, model, train.dataset, (*step, "train", "dataset")
     calibrated: dict[tuple[str, str], None] = {}
     for entries in recipe.spec.targets.values():
         for entry in entries:
             if entry.quantization is not None:
                 for name in entry.models or recipe.spec.models:
                     calibrated[entry.quantization, name] = None
-    for profile, name in calibrated:
-        calibration = recipe.spec.quantization[profile].calibration
-        if calibration is not None:
-            place = ("quantization", profile, "calibration", "dataset")
-            yield name, recipe.spec.models[name], calibration.dataset, place
+    for asked, name in calibrated:
+        for profile in _meant(recipe, asked):
+            declared = recipe.spec.quantization[profile]
+            calibration = declared.calibration
+            within: tuple[str, ...] = ()
+            if declared.search is not None:
+                calibration, within = declared.search.calibration, ("search",)
+            if calibration is not None:
+                place = ("quantization", profile, *within, "calibration", "dataset")
+                yield name, recipe.spec.models[name], calibration.dataset, place
+
+
+def _meant(recipe: Recipe, asked: str) -> Iterator[str]:
+    """A profile, those that it gives to layers, and all of those that it may choose."""
+    known = recipe.spec.quantization
+    search = known[asked].search
+    for name in (asked, *(search.schemes if search is not None else ())):
+        if name in known:
+            yield name
+            yield from known[name].mixed_in()
 
 
 def _uncovered_inputs(recipe: Recipe) -> Iterator[Diagnostic]:
@@ -92,6 +117,14 @@ def _unlabelled_metrics(recipe: Recipe) -> Iterator[Diagnostic]:
                 "name its array of labels: `labels: y`",
                 (recipe.where_key("datasets", evaluate.dataset).noted("the dataset"),),
             )
+        elif isinstance(dataset.labels, tuple):
+            yield Diagnostic(
+                f"the metric `{evaluate.metric}` takes one array of labels, and the dataset "
+                f"`{evaluate.dataset}` has {len(dataset.labels)}",
+                recipe.where("models", name, "evaluate", "metric"),
+                "name one, or compute the metric yourself: `python: module:callable`",
+                (recipe.where_key("datasets", evaluate.dataset, "labels").noted("the labels"),),
+            )
 
 
 def _pictures(recipe: Recipe) -> Iterator[Diagnostic]:
@@ -112,20 +145,93 @@ def _pictures(recipe: Recipe) -> Iterator[Diagnostic]:
             )
 
 
+def _mixtures(recipe: Recipe) -> Iterator[Diagnostic]:
+    """Profiles of layers that are no profiles of layers, or do not go together."""
+    if FLOAT in recipe.spec.quantization:
+        yield Diagnostic(
+            f"no profile may be called `{FLOAT}`: that is what layers are that stay as they are",
+            recipe.where_key("quantization", FLOAT),
+            "rename it",
+        )
+    for name, profile in recipe.spec.quantization.items():
+        ways: dict[str, Calibration] = {}
+        for given in profile.mixed_in():
+            of_layer = recipe.spec.quantization[given]
+            if of_layer.scheme in ("mixed", None):
+                what = "`mixed` itself" if of_layer.scheme else "a search"
+                yield Diagnostic(
+                    f"`{name}` gives layers the profile `{given}`, which is {what}",
+                    recipe.where("quantization", name),
+                    "give layers profiles of one scheme each",
+                    (recipe.where("quantization", given),),
+                )
+            if of_layer.calibration is not None:
+                ways[given] = of_layer.calibration
+        first = next(iter(ways), None)
+        for given, way in ways.items():
+            if first is not None and way != ways[first]:
+                yield Diagnostic(
+                    f"`{name}` mixes `{first}` and `{given}`, which are calibrated otherwise",
+                    recipe.where("quantization", given, "calibration"),
+                    "the model is run once for all layers: give both the same `calibration`",
+                    (recipe.where("quantization", first, "calibration"),),
+                )
+
+
+def _searches(recipe: Recipe) -> Iterator[Diagnostic]:
+    """Searches that name what they cannot choose, and entries that would be held to something else."""
+    known = recipe.spec.quantization
+    for name, profile in known.items():
+        search = profile.search
+        if search is None:
+            continue
+        for index, given in enumerate(search.schemes):
+            place = ("quantization", name, "search", "schemes", index)
+            if given in known and known[given].search is not None:
+                yield Diagnostic(
+                    f"`{given}` is a search itself" if given != name else f"`{name}` names itself",
+                    recipe.where(*place),
+                    "name what it chooses from",
+                    (recipe.where_key("quantization", given),),
+                )
+            if given == "static" and given not in known and search.calibration is None:
+                yield Diagnostic(
+                    "the scheme `static` needs `calibration`",
+                    recipe.where(*place),
+                    "add `calibration: {dataset: NAME, count: 128}` to the search",
+                )
+    for target, entries in recipe.spec.targets.items():
+        for index, entry in enumerate(entries):
+            asked = None if entry.quantization is None else known[entry.quantization].search
+            if asked is not None and entry.accept not in (None, asked.subject_to):
+                yield Diagnostic(
+                    f"the search `{entry.quantization}` is subject to `{asked.subject_to}`: "
+                    "what it finds would be held to something else",
+                    recipe.where("targets", target, index, "accept"),
+                    "delete `accept`: the entry is held to what the search is subject to",
+                    (
+                        recipe.where(
+                            "quantization", str(entry.quantization), "search", "subject_to"
+                        ),
+                    ),
+                )
+
+
 def _bounds_without_metric(recipe: Recipe) -> Iterator[Diagnostic]:
     for target, entries in recipe.spec.targets.items():
         for index, entry in enumerate(entries):
-            if entry.accept is None:
+            held_to = recipe.held_to(entry)
+            if held_to is None:
                 continue
-            accepted = recipe.spec.acceptance[entry.accept]
+            accepted = recipe.spec.acceptance[held_to]
             if "metric_drop" not in accepted.bounds(target):
                 continue
             for name in entry.models or recipe.spec.models:
                 if recipe.spec.models[name].evaluate is None:
                     place = () if accepted.metric_drop is not None else ("targets", target)
-                    bound = recipe.where("acceptance", entry.accept, *place, "metric_drop")
+                    bound = recipe.where("acceptance", held_to, *place, "metric_drop")
                     yield Diagnostic(
-                        f"`{entry.accept}` bounds `metric_drop`, and the model `{name}` has no "
+                        f"`{held_to}` bounds `metric_drop`, and the model `{name}` has no "
                         "`evaluate`",
                         recipe.where("targets", target, index, "accept"),
                         f"add `evaluate: {{dataset: NAME, metric: top1}}` to `models.{name}`",
@@ -161,6 +267,7 @@ def _bounds_on_nothing(recipe: Recipe) -> Iterator[Diagnostic]:
 
 def _outputs_held_to(recipe: Recipe, acceptance: str) -> dict[str, None]:
     """Names of the outputs of all models that are held to tolerances; of all models if none is."""
-    entries = [e for found in recipe.spec.targets.values() for e in found if e.accept == acceptance]
+    everything = (e for found in recipe.spec.targets.values() for e in found)
+    entries = [e for e in everything if recipe.held_to(e) == acceptance]
     models = {m: None for e in entries for m in e.models or recipe.spec.models}
     return {o: None for m in models or recipe.spec.models for o in recipe.spec.models[m].outputs}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from buildsys.recipe.part import EntryPoint, FilePath, Part, PortName
+from buildsys.recipe.part import NOT_EMPTY, SOME, EntryPoint, FilePath, Part, PortName
 from buildsys.recipe.preprocess import Preprocess
 
 
@@ -24,6 +24,12 @@ def _kind_of_source(value: Any) -> str | None:
     if isinstance(value, str):
         return "<file>"
     return "<python>" if isinstance(value, dict | PythonSource) else None
+
+
+def _kind_of_labels(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<name>"
+    return "<list>" if isinstance(value, list | tuple) else None
 
 
 class Dataset(Part):
@@ -47,8 +53,22 @@ class Dataset(Part):
         "default.",
         examples=[{"image": "x"}],
     )
-    labels: str | None = Field(
-        default=None, description="The array of labels, for metrics.", examples=["y"]
+    labels: (
+        Annotated[
+            Annotated[str, Tag("<name>")]
+            | Annotated[tuple[str, ...], SOME, NOT_EMPTY, Tag("<list>")],
+            Discriminator(
+                _kind_of_labels,
+                custom_error_type="recipe_choice",
+                custom_error_message="the name of an array, or a list of them",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The array of labels, for metrics; a metric of the project's own may have "
+        "several, and gets them by name.",
+        examples=["y", ["boxes", "classes"]],
     )
     limit: int | None = Field(
         default=None, ge=1, description="Use this many samples, from the first, at most."

@@ -14,7 +14,9 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from buildsys.recipe.benchmark import Benchmark
 from buildsys.recipe.hints import did_you_mean
 from buildsys.recipe.part import (
     NOT_EMPTY,
@@ -35,13 +37,14 @@ from buildsys.recipe.part import (
 )
 from buildsys.recipe.preprocess import Preprocess
 from buildsys.recipe.shape import checked_size
+from buildsys.recipe.transforms import Transform
 
 Dtype = Literal["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"]
-SOURCES = ("factory", "torchscript", "exported", "onnx")
+SOURCES = ("factory", "torchscript", "exported", "onnx", "model")
 
 
 class ModelSource(Part):
-    """Where a model's graph and weights come from: exactly one of four kinds."""
+    """Where a model's graph and weights come from: exactly one of five kinds."""
 
     model_config = ConfigDict(json_schema_extra=one_of_required(*SOURCES))
 
@@ -71,6 +74,12 @@ class ModelSource(Part):
     onnx: FilePath | None = Field(
         default=None, description="An ONNX file.", examples=["model.onnx"]
     )
+    model: Name | None = Field(
+        default=None,
+        description="Another model of the recipe, with its transforms. Inputs, outputs, samples, "
+        "environment, evaluate and capture are that one's where they are not given.",
+        examples=["classifier"],
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -78,6 +87,8 @@ class ModelSource(Part):
         for name in ("args", "checkpoint"):
             if kind != "factory" and name in self.model_fields_set:
                 hint = f"a `{kind}` file holds its own weights: delete `{name}`"
+                if kind == "model":
+                    hint = f"`model` brings its own: delete `{name}`"
                 raise misplaced(f"`{name}` needs a `factory`", hint, name)
         return self
 
@@ -261,18 +272,30 @@ class Evaluate(Part):
     model_config = ConfigDict(json_schema_extra=one_of_required("metric", "python"))
 
     dataset: Name = Field(description="The dataset to evaluate on.")
-    metric: Literal["top1", "top5", "mse", "mae"] | None = Field(
-        default=None, description="A metric that is built in; it compares with the labels."
+    metric: Literal["top1", "top5", "f1", "iou", "mse", "mae"] | None = Field(
+        default=None,
+        description="A metric that is built in; it compares the first output with the labels. `f1` "
+        "is the mean of the classes' F1, `iou` the mean of their intersections over unions.",
     )
     python: EntryPoint | None = Field(
         default=None,
-        description="A metric of the project's own: `module:callable`.",
-        examples=["metrics:f1"],
+        description="A metric of the project's own, of which more is better: `module:callable`. It "
+        "is given all outputs and all labels, and returns a number.",
+        examples=["metrics:average_precision"],
+    )
+    resamples: int = Field(
+        default=200,
+        ge=0,
+        description="With `python`: on how many draws of the rows the metric is computed anew, to "
+        "tell how far its drop may be chance; 0 for none.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        exactly_one(self, "metric", "python")
+        kind = exactly_one(self, "metric", "python")
+        if kind == "metric" and "resamples" in self.model_fields_set:
+            hint = "what is built in draws as often as it must: delete it"
+            raise misplaced("`resamples` needs a metric in `python`", hint, "resamples")
         return self
 
 
@@ -285,13 +308,22 @@ def _kind_of_environment(value: Any) -> str | None:
 class Model(Part):
     """A model: a source of a graph and weights, and what goes in and out."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"source": {"required": ["model"]}}},
+            "else": {"required": ["inputs", "outputs"]},
+        }
+    )
+
     source: ModelSource = Field(description="Where its graph and weights come from.")
     inputs: dict[PortName, Port] = Field(
+        default={},
         min_length=1,
         description="Its inputs, in the order of the arguments; the names are those of every "
         "artifact's inputs.",
     )
     outputs: dict[PortName, OutputPort] = Field(
+        default={},
         min_length=1,
         description="Its outputs, in the order in which the model returns them.",
         examples=[{"logits": {}}],
@@ -316,18 +348,39 @@ class Model(Part):
     evaluate: Evaluate | None = Field(
         default=None, description="A metric on the task, for the bound `metric_drop`."
     )
+    benchmark: Benchmark | None = Field(
+        default=None,
+        description="Measure how fast artifacts are and what they need: latency, throughput, cold "
+        "start, memory.",
+        examples=[{"threads": 1, "runs": 200, "batch": 1}],
+    )
     capture: Literal["trace", "script", "export"] = Field(
         default="trace", description="How a graph is made of a factory's module."
+    )
+    transforms: Annotated[tuple[Transform, ...], SOME, NOT_EMPTY] = Field(
+        default=(),
+        description="What is done to the model before it is captured, in this order.",
+        examples=[[{"finetune": {"train": {"python": "training:finetune", "dataset": "train"}}}]],
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for field in ("inputs", "outputs"):
+            if self.source.model is None and not getattr(self, field):
+                raise PydanticCustomError("missing", "Field required", {"at": (field,)})
+        problem = self.unranged()
+        if problem is not None:
+            at = next(n for n, p in self.inputs.items() if "int" in p.dtype and p.range is None)
+            raise misplaced(problem, "add `range: [least, greatest]`", "inputs", at)
+        return self._with_dims()
+
+    def unranged(self) -> str | None:
+        """What is wrong with an integer input that random samples cannot be drawn for."""
         if self.samples.random is not None:
             for name, port in self.inputs.items():
                 if "int" in port.dtype and port.range is None:
-                    message = f"random samples of the {port.dtype} input `{name}` need its range"
-                    raise misplaced(message, "add `range: [least, greatest]`", "inputs", name)
-        return self._with_dims()
+                    return f"random samples of the {port.dtype} input `{name}` need its range"
+        return None
 
     def _with_dims(self) -> Self:
         """The model with every symbol described in every input that has it."""

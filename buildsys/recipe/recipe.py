@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.document import Key, Node, follow
 from buildsys.recipe.position import Position
-from buildsys.recipe.spec import Spec
+from buildsys.recipe.spec import Spec, TargetEntry
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a search chose for a deployable.
+
+    Attributes:
+        profile: A profile of the recipe's, or of those that are made for its searches; `None` for
+            float, which is what a search begins with.
+        found: What `deploy.lock.yaml` says of the search: its candidates and their figures.
+    """
+
+    profile: str | None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +38,7 @@ class Recipe:
         files: The file and the fragments that it includes, in order.
         environment: The variables that were put in with `${VAR}`, each with the value that was
             used (the default, where that was).
+        choices: What searches chose, by label; see `planner.choosing`.
         warnings: Findings that do not stop anything.
     """
 
@@ -33,6 +49,19 @@ class Recipe:
     environment: Mapping[str, str]
     root: Node = field(repr=False)
     warnings: tuple[Diagnostic, ...] = ()
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+    @property
+    def lock(self) -> Path:
+        """Where the choices of its searches are kept: `deploy.lock.yaml`, beside `deploy.yaml`."""
+        return self.path.with_name(f"{self.path.stem}.lock{self.path.suffix or '.yaml'}")
+
+    def held_to(self, entry: TargetEntry) -> str | None:
+        """The tolerances of an entry: its own, or those that its profile's search is subject to."""
+        if entry.accept is not None or entry.quantization is None:
+            return entry.accept
+        search = self.spec.quantization[entry.quantization].search
+        return None if search is None else search.subject_to
 
     def where(self, *keys: Key) -> Position:
         """Where a value is written: `where("models", "classifier", "source", "checkpoint")`.

@@ -9,11 +9,19 @@ from pathlib import Path
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.document import Found, Key, Node, follow, select
 from buildsys.recipe.hints import did_you_mean, nearest
+from buildsys.recipe.quantization import FLOAT, SEARCHED
 
 _NAMES: tuple[tuple[tuple[Key, ...], str, str], ...] = (
+    (("models", "*", "source", "model"), "models", "model"),
+    (("models", "*", "transforms", "*", "distill", "teacher"), "models", "model"),
+    (("models", "*", "transforms", "*", "*", "train", "dataset"), "datasets", "dataset"),
     (("models", "*", "samples", "dataset"), "datasets", "dataset"),
     (("models", "*", "evaluate", "dataset"), "datasets", "dataset"),
     (("quantization", "*", "calibration", "dataset"), "datasets", "dataset"),
+    (("quantization", "*", "default"), "quantization", "quantization profile"),
+    (("quantization", "*", "layers", "*"), "quantization", "quantization profile"),
+    (("quantization", "*", "search", "subject_to"), "acceptance", "acceptance"),
+    (("quantization", "*", "search", "calibration", "dataset"), "datasets", "dataset"),
     (("targets", "*", "*", "quantization"), "quantization", "quantization profile"),
     (("targets", "*", "*", "accept"), "acceptance", "acceptance"),
     (("targets", "*", "*", "models", "*"), "models", "model"),
@@ -66,13 +74,27 @@ def unknown_names(root: Node) -> list[Diagnostic]:
             continue  # the schema says that it is no mapping
         known = dict.fromkeys(map(str, defined.node.children)) if defined.depth else {}
         for value, place in _texts(root, pattern):
-            if value not in known:
+            if value not in known and not (pattern[0] == "quantization" and value == FLOAT):
                 none = f"define it under `{section}`"
                 hint = did_you_mean(value, known, none, "defined are:")
                 found.append(
                     Diagnostic(f"unknown {noun} `{value}`", place.value_position(), hint, place.via)
                 )
-    return found
+    return found + list(_unknown_candidates(root))
+
+
+def _unknown_candidates(root: Node) -> Iterator[Diagnostic]:
+    """What a search names that is neither a profile nor a scheme."""
+    defined = follow(root, ("quantization",)).node.data
+    profiles = [str(name) for name in defined] if isinstance(defined, dict) else []
+    for value, place in _texts(root, ("quantization", "*", "search", "schemes", "*")):
+        if value not in (*profiles, *SEARCHED):
+            hint = did_you_mean(value, (*profiles, *SEARCHED), "", "profiles and schemes:")
+            if value == "mixed" or value == FLOAT:
+                hint = "give the search a profile of the recipe"
+            yield Diagnostic(
+                f"unknown profile or scheme `{value}`", place.value_position(), hint, place.via
+            )
 
 
 def missing_files(root: Node, folder: Path) -> list[Diagnostic]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
+from buildsys.recipe.acceptance import Acceptance
 from buildsys.recipe.data import Dataset
+from buildsys.recipe.lineage import inherited
 from buildsys.recipe.model import Model
 from buildsys.recipe.part import NOT_EMPTY, PROJECT, RELEASE, SOME, FilePath, Name, Part
-from buildsys.recipe.quality import Acceptance, Quantization
+from buildsys.recipe.quantization import Quantization
 
 TargetName = Literal["ios", "android", "server", "web", "edge"]
 
@@ -86,3 +88,7 @@ class Spec(Part):
     toolchains: dict[Name, Toolchain] = Field(
         default={}, description="Changes to pinned environments, by name."
     )
+
+    @model_validator(mode="after")
+    def _inherit(self) -> Self:
+        return self.model_copy(update={"models": inherited(self.models)})

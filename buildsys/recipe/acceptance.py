@@ -1,110 +1,15 @@
-"""`quantization:` and `acceptance:` of a recipe."""
+"""`acceptance:` of a recipe."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from buildsys.recipe.part import Name, Part, PortName, fault, misplaced
-
-FLOAT_SCHEMES = ("float16", "bfloat16")
-FLOAT_NOTHING = ("palette", "block_size", "sparsity")
-OPTIONAL = ("keep_float", "palette", "block_size", "sparsity")
-"""What of a profile only some schemes of some formats read; see `Scheme.reads`."""
+from buildsys.recipe.part import Name, Part, PortName, fault
 
 REGRESSION_BOUNDS = ("max_size_ratio", "max_latency_ratio", "max_error_ratio", "max_metric_loss")
 """Bounds against an earlier build, which `report --against` judges; a build has none at hand."""
-
-
-class Calibration(Part):
-    """The data that the ranges of activations are taken from."""
-
-    dataset: Name = Field(description="The dataset to draw from.")
-    count: int = Field(default=128, ge=1, description="How many samples.")
-    seed: int = Field(default=0, ge=0, description="The seed of the draw.")
-
-
-class Quantization(Part):
-    """A way to make a model smaller; a format says which schemes it can take."""
-
-    scheme: Literal["float16", "bfloat16", "weight-only", "dynamic", "static", "mixed"] = Field(
-        description="`float16` and `bfloat16` store and compute in 16 bits; `weight-only` stores "
-        "integers and computes in float; `dynamic` finds the ranges of activations while it runs; "
-        "`static` takes them from calibration data; `mixed` chooses a precision layer by layer."
-    )
-    bits: int | None = Field(
-        default=None,
-        ge=1,
-        le=16,
-        description="The width of integers, or of a palette's indices. Default: 8; nothing for "
-        "`float16` and `bfloat16`, and where `sparsity` alone is asked for.",
-    )
-    per_channel: bool | None = Field(
-        default=None,
-        description="One scale a channel, not one a tensor. Default: true; nothing for `float16` "
-        "and `bfloat16`.",
-    )
-    symmetric: bool | None = Field(
-        default=None, description="Ranges around zero. Default: what the format does best."
-    )
-    palette: Literal["uniform", "kmeans"] | None = Field(
-        default=None,
-        description="Weights become indices into a table of 2^bits numbers: evenly spaced from the "
-        "least to the greatest, or chosen for the least squared error.",
-    )
-    block_size: int | None = Field(
-        default=None,
-        ge=2,
-        description="One scale for so many weights along the input channels; with `palette`, one "
-        "table for so many channels.",
-    )
-    sparsity: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="The part of each weight that becomes zero, the smallest magnitudes first.",
-    )
-    keep_float: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Globs over the names of layers that stay as they are.",
-        examples=[["head.*"]],
-    )
-    calibration: Calibration | None = Field(
-        default=None, description="Data for the ranges; `static` needs it."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _integer_defaults(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("scheme") not in (None, *FLOAT_SCHEMES):
-            # What is only pruned stays in floats.
-            pruned = data.get("sparsity") is not None and data.get("palette") is None
-            return {**({} if pruned else {"bits": 8}), "per_channel": True, **data}
-        return data
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.scheme == "static" and self.calibration is None:
-            raise fault(
-                "the scheme `static` needs `calibration`",
-                "add `calibration: {dataset: NAME, count: 128}`",
-                "scheme",
-            )
-        if self.palette is not None and self.symmetric is not None:
-            raise misplaced("`symmetric` means nothing to a palette", "delete it", "symmetric")
-        if self.block_size is not None and self.bits is None:
-            raise misplaced(
-                "`block_size` means nothing where weights are only pruned",
-                "delete it, or add `bits`",
-                "block_size",
-            )
-        if self.scheme in FLOAT_SCHEMES:
-            for name in (*FLOAT_NOTHING, "bits", "per_channel", "symmetric", "calibration"):
-                if getattr(self, name) is not None:
-                    message = f"`{name}` means nothing to the scheme `{self.scheme}`"
-                    raise misplaced(message, "delete it", name)
-        return self
 
 
 class OutputBounds(Part):

@@ -24,25 +24,41 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Scheme:
-    """A quantization scheme that a format can take.
+    """A quantization scheme that a format can take, with all that a profile may say of it.
+
+    A recipe that asks for anything else is in error before anything runs.
 
     Attributes:
-        name: The recipe's word: `float16`, `weight-only`, `dynamic`, `static`.
-        bits: Widths that are supported; empty where the scheme has no width.
+        name: The recipe's word: `float16`, `weight-only`, `dynamic`, `static`, `mixed`.
+        bits: Widths of weights that are supported; empty where the scheme has no width.
         palettes: Widths with `palette`, of a scheme that reads it.
         calibrated: Whether the step needs calibration data.
+        widens: Whether what it keeps narrower is computed with in float32: its artifacts are then the model
+            with rounded weights, and nothing but that.
         exact_types: What becomes of weights and activations, in words, for docs and errors.
         reads: What of a profile the step reads besides, of the fields that mean nothing to most
-            schemes (`OPTIONAL` in `buildsys.recipe.quality`, `keep_float` is one): a recipe that
-            gives another one is in error.
+            schemes (`OPTIONAL` in `buildsys.recipe.quantization`, `keep_float` is one).
+        per_channel: What `per_channel` may say, of schemes of integers.
+        symmetric: What `symmetric` may say; empty where there is no choice.
+        activations: What `activations` may say, the default first; empty where there is no choice.
+        methods: What `calibration.method` may say; empty where there is no choice.
+        mixes: Of `mixed`: schemes that the profiles of layers may have, besides `float`.
+        library: What makes it, for docs: `onnxruntime.quantization`.
     """
 
     name: str
     bits: tuple[int, ...] = ()
     palettes: tuple[int, ...] = ()
     calibrated: bool = False
+    widens: bool = False
     exact_types: str = ""
     reads: tuple[str, ...] = ()
+    per_channel: tuple[bool, ...] = (True,)
+    symmetric: tuple[bool, ...] = ()
+    activations: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    mixes: tuple[str, ...] = ()
+    library: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,8 @@ class Runtime:
         resources: What it needs, while it runs, of what a machine has few of; as `Rule.resources`.
         approximates: Which of its kernels are further from the function's values than rounding alone;
             the default bounds then do not ask for errors of the size of rounding. Empty for all others.
+        unrounded: Whether it can leave out what an artifact rounds on the way, and compute in float32
+            with the weights that are stored (`unrounded(feed)` of its session).
     """
 
     toolchain: str
@@ -64,6 +82,7 @@ class Runtime:
     available: Callable[[], str | None] = lambda: None
     resources: Mapping[str, int] = field(default_factory=dict)
     approximates: str = ""
+    unrounded: bool = False
 
     @property
     def asks_machine(self) -> bool:
@@ -210,6 +229,9 @@ class Format:
         check: For a package around another artifact, where nothing runs the package itself.
         normaliser: What makes artifacts that mean the same equal, byte for byte; `None` where bytes
             are all there is to compare.
+        layers: Module in the backend's folder with `layers(path, contract)`: the names of all operations
+            of a float artifact as `keep_float` of its quantizing step takes them, and which have weights;
+            see `kit.sensitivity`. `None` where layers cannot be quantized one by one.
         legacy: Why nothing new should be built on it, and what to take instead; plans, builds and
             reports say so. Empty for all that is maintained.
     """
@@ -234,6 +256,7 @@ class Format:
     normaliser: Normaliser | None = None
     opens: str | None = None
     refuses: Callable[[Ports, Mapping[str, Any]], Refusal | None] | None = None
+    layers: str | None = None
     legacy: str = ""
 
     def keeps_sizes(self, options: Mapping[str, Any]) -> bool:
@@ -273,6 +296,8 @@ class Rule:
         worker: `module:function` inside the backend's folder.
         schemes: Schemes it makes in this one step, beside the unquantized artifact; for a rule
             whose `takes` and `gives` are the same format: the schemes it quantizes to.
+        carries: Schemes of quantized artifacts that it takes as well: what it makes of them has the same
+            scheme, by the step that made them.
         route: The word for this way in a recipe's `route:`, where there is a choice.
         when: Whether a deployable's options ask for this step. It then refines what a route has
             made: `takes` and `gives` are one format, no route goes through it, and it stands before
@@ -305,6 +330,7 @@ class Rule:
     toolchain: str
     worker: str
     schemes: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
     route: str | None = None
     when: Callable[[Mapping[str, Any]], bool] | None = None
     methods: tuple[str, ...] = ()

@@ -87,7 +87,13 @@ def plan(ports: list[dict[str, Any]], contract: Contract | None, dynamic: bool) 
     return Plan(shapes, one, most if most != one else max(least, one // 2), least)
 
 
-def run(run_once: Run, feeds: Mapping[str, NDArray[Any]], plan: Plan, names: list[str]) -> Joined:
+def run(
+    run_once: Run,
+    feeds: Mapping[str, NDArray[Any]],
+    plan: Plan,
+    names: list[str],
+    progress: Callable[[int, int], None] | None = None,
+) -> Joined:
     """Runs all samples.
 
     Args:
@@ -95,13 +101,14 @@ def run(run_once: Run, feeds: Mapping[str, NDArray[Any]], plan: Plan, names: lis
         feeds: Input name to [n, ...].
         plan: Batch sizes.
         names: The outputs, which the artifact must give, no more and no less.
+        progress: Told how many samples are done, and how many there are.
 
     Raises:
         StepError: Samples do not fit the sizes, outputs are missing, or an output has no batch axis.
     """
     total = _count(feeds, plan)
     if not all(_batched(name, feeds, plan) for name in feeds):
-        return _one_by_one(run_once, feeds, plan, names, total)
+        return _one_by_one(run_once, feeds, plan, names, total, progress)
     slices = _slices(total, plan)
     results = []
     for start, size in slices:
@@ -109,6 +116,8 @@ def run(run_once: Run, feeds: Mapping[str, NDArray[Any]], plan: Plan, names: lis
         got = run_once({name: feed[rows] for name, feed in feeds.items()})
         check_names(got, names)
         results.append(got)
+        if progress is not None:
+            progress(min(start + size, total), total)
     joined: Arrays = {}
     for name in names:
         axis = _axis(name, results, slices)
@@ -120,13 +129,21 @@ def run(run_once: Run, feeds: Mapping[str, NDArray[Any]], plan: Plan, names: lis
     return Joined(joined, {size for _, size in slices})
 
 
-def example(feeds: Mapping[str, NDArray[Any]], plan: Plan) -> dict[str, NDArray[Any]]:
-    """The first samples at the example size, repeated where there are too few."""
-    size = plan.first if all(_batched(name, feeds, plan) for name in feeds) else 1
+def example(
+    feeds: Mapping[str, NDArray[Any]], plan: Plan, batch: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """The first samples as one batch, repeated where there are too few.
+
+    Args:
+        feeds: Input name to [n, ...].
+        plan: How the inputs are fed.
+        batch: How many; the example size by default.
+    """
+    size = (batch or plan.first) if all(_batched(name, feeds, plan) for name in feeds) else 1
     fed = {}
     for name, feed in feeds.items():
-        rows = np.minimum(np.arange(size), len(feed) - 1)
-        fed[name] = feed[rows] if _batched(name, feeds, plan) else feed[0]
+        rows = np.arange(size) % len(feed)
+        fed[name] = feed[rows] if _batched(name, feeds, plan) else np.array(feed[0])
     return fed
 
 
@@ -168,20 +185,30 @@ def _slices(total: int, plan: Plan) -> list[tuple[int, int]]:
 
 
 def _one_by_one(
-    run_once: Run, feeds: Mapping[str, NDArray[Any]], plan: Plan, names: list[str], total: int
+    run_once: Run,
+    feeds: Mapping[str, NDArray[Any]],
+    plan: Plan,
+    names: list[str],
+    total: int,
+    progress: Callable[[int, int], None] | None,
 ) -> Joined:
     """One sample a run; inputs that have a batch axis get a batch of one."""
     rows: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
     for index in range(total):
         got = run_once(
             {
-                name: feed[index : index + 1] if _batched(name, feeds, plan) else feed[index]
+                # A copy: what lies in a file cannot be written to, and some runtimes warn of that.
+                name: np.array(
+                    feed[index : index + 1] if _batched(name, feeds, plan) else feed[index]
+                )
                 for name, feed in feeds.items()
             }
         )
         check_names(got, names)
         for name in names:
             rows[name].append(got[name])
+        if progress is not None:
+            progress(index + 1, total)
     return Joined({name: stacked(name, parts) for name, parts in rows.items()}, {1})
 
 

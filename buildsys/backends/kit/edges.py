@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from . import batches
 from .arrays import Arrays, grouped
 from .batches import Plan, Run
+from .cause import first_lines
 from .edge_cases import WORDS
 from .request import Request, StepError
 
@@ -54,7 +55,7 @@ def original(
         try:
             outputs = batches.run(run, feed, plan, names).outputs
         except Exception as error:  # Whatever the user's code raises: the samples say that it runs.
-            request.note(f"the original model does not take {WORDS[case]}: {_first(error)}")
+            request.note(f"the original model does not take {WORDS[case]}: {first_lines(error)}")
             continue
         strays = [name for name, array in outputs.items() if not _finite(array)]
         if strays:
@@ -86,7 +87,7 @@ def artifact(run: Run, fed: Arrays, plan: Plan, names: list[str]) -> Arrays:
         except Exception as error:  # As a runtime raises it; the log keeps the whole trace.
             raise StepError(
                 f"the artifact does not run on {WORDS[case]}, which the original takes: "
-                f"{_first(error)}",
+                f"{first_lines(error)}",
                 "declare the `range` that inputs really have, if it takes no such values",
                 "inputs",
             ) from error
@@ -145,9 +146,3 @@ def _moved(feed: Arrays, samples: Arrays) -> Arrays:
 
 def _finite(array: NDArray[np.generic]) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-
-def _first(error: Exception) -> str:
-    text = error.message if isinstance(error, StepError) else str(error)
-    lines = text.strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from . import ports as ports_of
 from .arrays import Arrays
 from .batches import Run, check_names, stacked
+from .cause import first_lines
 from .contract import Contract
 from .ports import Sizes, model_shape
 from .request import Request, StepError
@@ -141,7 +142,7 @@ def artifact(
             outputs = _run_all(run, feeds, names)
         except Exception as error:  # As a runtime raises it; the log keeps the whole trace.
             raise StepError(
-                f"the artifact does not run at {shown(sizes)}, which `dims` allow: {_first(error)}",
+                f"the artifact does not run at {shown(sizes)}, which `dims` allow: {first_lines(error)}",
                 "a step on its way fixed a size: try another `route` or `capture`, or write the "
                 "size as a number in the shape",
                 _field(request.options["ports"], next(iter(sizes))),
@@ -285,7 +286,7 @@ def _refusal(
             break
     symbol = next(iter(blamed))
     return StepError(
-        f"the original model does not run at {shown(blamed)}, which `dims` allow: {_first(error)}",
+        f"the original model does not run at {shown(blamed)}, which `dims` allow: {first_lines(error)}",
         f"give `{symbol}` the sizes that the model takes",
         f"{_field(ports, symbol)}.{corner.bound}",
     )
@@ -309,10 +310,3 @@ def _fixed(contract: Contract | None, feed: Feed) -> list[str]:
         ):
             found.append(f"`{port.name}` at {shape}")
     return found
-
-
-def _first(error: Exception) -> str:
-    """An error's first lines, without what runtimes put after them."""
-    text = error.message if isinstance(error, StepError) else str(error)
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return " ".join(lines[:3])[:400] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Layers by globs over their names, for `keep_float`."""
+"""Layers by globs over their names, for `keep_float` and `layers`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from .request import StepError
 
 FIELD = "quantization.keep_float"
+LAYERS = "quantization.layers"
 SHOWN = 12
 
 
@@ -24,6 +25,7 @@ def fitting(
     none: str,
     hint: str | None = None,
     dot: str = ".",
+    field: str = FIELD,
 ) -> list[str]:
     """The layers that globs fit, in the order of `answers`.
 
@@ -33,6 +35,7 @@ def fitting(
         none: What is said of a glob that fits none: `fits no layer of the model`.
         hint: The error's hint.
         dot: What stands in names where a module's path has a dot.
+        field: What of the recipe has the globs.
 
     Raises:
         StepError: A glob fits none; the nearest names are told.
@@ -43,7 +46,7 @@ def fitting(
         if not fitted:
             first = list(dict.fromkeys(names[0] for names in answers.values()))
             shown = _shown(pattern.replace(".", dot), first, dot)
-            raise StepError(f"`{pattern}` {none}; {shown}", hint, FIELD)
+            raise StepError(f"`{pattern}` {none}; {shown}", hint, field)
         found |= fitted
     return [layer for layer in answers if layer in found]
 

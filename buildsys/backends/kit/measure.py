@@ -65,7 +65,8 @@ def run_artifact(request: Request) -> None:
     and memory are not those of what artifacts ship to: `run` then has none, and says `evaluated`).
     Outputs: `samples` and maybe `evaluation` (`.npz`: output name to [n, ...]), `run` (`run.json`), and
     maybe `extremes` (see `kit.extremes`) and `edge_outputs` (see `kit.edges`); of the original also
-    `sizes` and `edges`.
+    `sizes` and `edges`; of an artifact that can be run without its own rounding also `unrounded` and
+    `unrounded_edges`, as `samples` and `edge_outputs`.
 
     Raises:
         StepError: The artifact does not load, does not take the samples, or its outputs are not
@@ -95,12 +96,14 @@ def record(session: Session, request: Request, contract: Contract | None = None)
     plan = batches.plan(options["ports"], contract, options.get("dynamic", True))
     names: list[str] = options["outputs"]
     sizes: set[int] = set()
-    feeds = _feeds(request.inputs["samples"], options["ports"])
+    feeds = feeds_of(arrays.load(request.inputs["samples"]), options["ports"])
     for key in ("samples", "evaluation"):
         if key not in request.outputs:
             continue
-        feed = feeds if key == "samples" else _feeds(request.inputs[key], options["ports"])
-        got = batches.run(session.run, feed, plan, names)
+        # An evaluation's data may be more than fits into memory.
+        whole = key == "evaluation"
+        feed = feeds_of(arrays.mapped(request.inputs[key]), options["ports"]) if whole else feeds
+        got = batches.run(session.run, feed, plan, names, request.progress if whole else None)
         arrays.save(request.outputs[key], got.outputs)
         sizes |= got.sizes
     report = {
@@ -112,6 +115,7 @@ def record(session: Session, request: Request, contract: Contract | None = None)
     }
     request.outputs["run"].write_text(json.dumps(report, sort_keys=True, indent=1) + "\n")
     _at_edges(session, request, plan, feeds)
+    _unrounded(session, request, plan, feeds)
     _at_extremes(session, request, contract, feeds)  # Last: the memory is that of usual sizes.
     for sentence in getattr(session, "notes", ()):
         request.note(sentence)
@@ -145,6 +149,18 @@ def _at_edges(
     arrays.save(request.outputs["edge_outputs"], given)
 
 
+def _unrounded(session: Any, request: Request, plan: batches.Plan, samples: arrays.Arrays) -> None:
+    """Runs once more with nothing rounded on the way, where that is asked for."""
+    if "unrounded" not in request.outputs:
+        return
+    names: list[str] = request.options["outputs"]
+    given = batches.run(session.unrounded, samples, plan, names).outputs
+    arrays.save(request.outputs["unrounded"], given)
+    fed = arrays.load(request.inputs["edges"])
+    at_edges = edges.artifact(session.unrounded, fed, plan, names)
+    arrays.save(request.outputs["unrounded_edges"], at_edges)
+
+
 def _at_extremes(
     session: Session, request: Request, contract: Contract | None, samples: arrays.Arrays
 ) -> None:
@@ -161,8 +177,12 @@ def _at_extremes(
     arrays.save(request.outputs["extremes"], given)
 
 
-def _feeds(path: Path, ports: list[dict[str, Any]]) -> arrays.Arrays:
-    loaded = arrays.load(path)
+def feeds_of(loaded: arrays.Arrays, ports: list[dict[str, Any]]) -> arrays.Arrays:
+    """What a dataset holds for the inputs, without its labels.
+
+    Raises:
+        StepError: It lacks an input.
+    """
     missing = [port["name"] for port in ports if port["name"] not in loaded]
     if missing:
         raise StepError(

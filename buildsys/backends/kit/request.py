@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .progress import Progress
+from .resuming import Resume
+
 
 class StepError(Exception):
     """A step cannot be done, for a reason that the user can act on.
@@ -36,6 +39,8 @@ class Request:
             model's own code runs.
         project: The recipe's folder, where the model's own code runs; otherwise `None`.
         threads: How many threads the step may use. Never part of a key: it must not change bytes.
+        telling: The file that it says how far it is in; `None` where nobody listens.
+        resume: What an interrupted attempt at the same step has left, and what this one leaves.
         notes: What the worker wants said to the user in every output (a difference in layout,
             precision, names or sizes). Kept with the trace, shown on cached builds as well.
     """
@@ -47,6 +52,21 @@ class Request:
     project: Path | None = None
     threads: int = 1
     notes: list[str] = field(default_factory=list)
+    telling: Path | None = None
+    resume: Resume = field(default_factory=Resume)
+
+    def __post_init__(self) -> None:
+        self._progress = Progress(self.telling)
+
+    def progress(self, done: float, total: float, **figures: float | int | str) -> None:
+        """Says how far the step is; costs next to nothing, so it may be said in an inner loop.
+
+        Args:
+            done: How much is done, in any unit.
+            total: Of how much.
+            figures: What else is worth showing: `loss=0.12`.
+        """
+        self._progress.tell(done, total, figures)
 
     def note(self, text: str) -> None:
         """Adds a sentence for the user, once."""

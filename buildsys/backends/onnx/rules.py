@@ -19,6 +19,7 @@ from buildsys.backends.base import (
     Reader,
     Rule,
     Runtime,
+    Scheme,
     Toolchain,
 )
 
@@ -89,6 +90,55 @@ def _export_external(takes: str, cost: float) -> Rule:
     )
 
 
+METHODS = ("min-max", "moving-average", "percentile", "entropy", "mse")
+SCHEMES = (
+    Scheme(
+        "float16",
+        exact_types="weights and arithmetic in float16; inputs and outputs stay float32",
+        reads=("keep_float",),
+        library="onnxruntime.transformers.float16",
+    ),
+    Scheme(
+        "weight-only",
+        bits=(8, 4),
+        exact_types="weights in 8 or 4 bits, which `DequantizeLinear` makes floats; arithmetic in "
+        "float32",
+        reads=("keep_float", "block_size"),
+        per_channel=(True, False),
+        symmetric=(True, False),
+        library="standard ONNX operators, as of onnxruntime.quantization's MatMulNBits in QDQ",
+    ),
+    Scheme(
+        "dynamic",
+        bits=(8,),
+        exact_types="weights in int8; matrix products and LSTMs in integers with activations in "
+        "uint8, whose range is found for each run; other weights as `weight-only`",
+        reads=("keep_float",),
+        per_channel=(True, False),
+        library="onnxruntime.quantization",
+    ),
+    Scheme(
+        "static",
+        bits=(8, 4),
+        calibrated=True,
+        exact_types="weights in 8 or 4 bits, biases in int32, activations in 8 or 16 bits as pairs of "
+        "`QuantizeLinear` and `DequantizeLinear`; weights of other operators as `weight-only`; "
+        "inputs and outputs stay float32",
+        reads=("keep_float",),
+        per_channel=(True, False),
+        symmetric=(False, True),
+        activations=("uint8", "int8", "int16"),
+        methods=METHODS,
+        library="onnxruntime.quantization, with ranges of this project's own",
+    ),
+    Scheme(
+        "mixed",
+        exact_types="as the profiles of the layers",
+        mixes=("float16", "weight-only", "dynamic", "static"),
+        library="all of these",
+    ),
+)
+
 backend = Backend(
     name="onnx",
     folder=FOLDER,
@@ -97,8 +147,10 @@ backend = Backend(
             name="onnx",
             suffix=".onnx",
             options=OnnxOptions,
+            schemes=SCHEMES,
             runtime=Runtime("onnx"),
             weights=Reader("onnx"),
+            layers="single_layers",
             probe=Probe("onnx"),
             carrier=Carrier("onnx", "carrier:describe"),
             normaliser=Normaliser("onnx", "normal:normalise"),
@@ -143,6 +195,14 @@ backend = Backend(
             worker="optimize:optimize",
             when=lambda options: options["optimize"] != "none",
             options=("optimize", "num_heads", "hidden_size"),
+        ),
+        Rule(
+            name="onnx.quantize",
+            takes=("onnx",),
+            gives="onnx",
+            toolchain="onnx",
+            worker="quantize:quantize",
+            schemes=tuple(scheme.name for scheme in SCHEMES),
         ),
     ),
     toolchains=(

@@ -26,6 +26,9 @@ SCALED = {
     "QLinearConv": (3, 4, 5),
     "QLinearMatMul": (3, 4, 5),
 }
+LSTM = "DynamicQuantizeLSTM"
+TURNED = {1: (8, 9), 2: (10, 11)}
+"""Where it has weights, as [directions, inputs, outputs], to the places of their scale and zero point."""
 NORMS = ("LayerNormalization", "GroupNormalization", "InstanceNormalization")
 FIRST = 1
 """Where a batch norm keeps its factors; shifts, means and variances follow."""
@@ -77,6 +80,8 @@ def _of_graph(graph: Any) -> Iterator[Stored]:
     for node in graph.node:
         if node.op_type in SCALED:
             parts |= {node.input[place] for place in SCALED[node.op_type][1:]}
+    products = dict(_integer_products(graph, constants))
+    parts |= {name for product in products.values() for name in product[1:] if name}
     for name, tensor in constants.items():
         users = readers.get(name, ())
         if tensor.data_type in FLOATS:
@@ -87,6 +92,8 @@ def _of_graph(graph: Any) -> Iterator[Stored]:
             yield _quantized(name, constants, node, readers.get(node.output[0], ()))
         elif name in multiplied:
             yield _multiplied_one(name, constants, multiplied[name], users)
+        elif name in products:
+            yield _product(name, constants, products[name], users)
 
 
 def _readers(graph: Any) -> Mapping[str, tuple[Any, ...]]:
@@ -179,6 +186,67 @@ def _multiplied_one(
         scale=scale,
         zero_point=_integers(zero),
         readers=_shown(users),
+    )
+
+
+def _integer_products(
+    graph: Any, constants: Mapping[str, Any]
+) -> Iterator[tuple[str, tuple[Any, str, str | None]]]:
+    """Weights of operators that multiply integers, each with the operator, its scale and zero point.
+
+    `MatMulInteger` knows no scale: it is multiplied, with that of the activations, into what it gives.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type == LSTM:
+            for place, (scale, shift) in TURNED.items():
+                yield node.input[place], (node, node.input[scale], node.input[shift])
+        elif node.op_type == "MatMulInteger" and node.input[1] in constants:
+            factors = {
+                name
+                for cast in _using(graph, node.output[0])
+                for product in _using(graph, cast.output[0])
+                for given in product.input
+                if given in made
+                for name in made[given].input
+                if name in constants
+            }
+            if len(factors) == 1:
+                zero = node.input[3] if len(node.input) > 3 else None
+                yield node.input[1], (node, factors.pop(), zero)
+
+
+def _using(graph: Any, name: str) -> list[Any]:
+    return [node for node in graph.node if name in node.input]
+
+
+def _product(
+    name: str,
+    constants: Mapping[str, Any],
+    product: tuple[Any, str, str | None],
+    users: tuple[Any, ...],
+) -> Stored:
+    node, *held = product
+    values = _integers(numpy_helper.to_array(constants[name]))
+    if node.op_type == LSTM:
+        values = values.transpose(0, 2, 1)
+    parts: list[Array | None] = []
+    for each in held:
+        part = numpy_helper.to_array(constants[each]) if each else None
+        if part is not None and node.op_type == LSTM:  # By directions, and outputs where there are.
+            part = part.reshape([*part.shape, *[1] * (values.ndim - part.ndim)])
+        elif part is not None:
+            part = along(part, values.ndim - 1, values.ndim)
+        parts.append(part)
+    scale, zero_point = parts
+    return Stored(
+        name,
+        values,
+        _type_of(constants[name]),
+        scale=scale,
+        zero_point=None if zero_point is None else _integers(zero_point),
+        readers=_shown(users),
+        orientation=COLUMNS if node.op_type == "MatMulInteger" else None,
     )
 
 

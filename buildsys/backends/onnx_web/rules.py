@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from buildsys.backends.base import Backend, Format, Rule, Runtime, Toolchain
+from buildsys.backends.onnx.rules import SCHEMES
 
 FOLDER = Path(__file__).parent
 
@@ -12,7 +13,13 @@ backend = Backend(
     name="onnx_web",
     folder=FOLDER,
     formats=(
-        Format(name="onnx_web", suffix=".web", kind="tree", runtime=Runtime(toolchain="onnx-web")),
+        Format(
+            name="onnx_web",
+            suffix=".web",
+            kind="tree",
+            schemes=SCHEMES,
+            runtime=Runtime(toolchain="onnx-web"),
+        ),
     ),
     rules=(
         Rule(
@@ -21,6 +28,7 @@ backend = Backend(
             gives="onnx_web",
             toolchain="onnx-web",
             worker="worker:pack",
+            carries=tuple(scheme.name for scheme in SCHEMES),
         ),
     ),
     toolchains=(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from buildsys.backends.base import Backend, Format, Options, Rule, Runtime
+from buildsys.backends.onnx.rules import SCHEMES
 
 FOLDER = Path(__file__).parent
+ORT_SCHEMES = tuple(
+    # ONNX Runtime writes integers of 4 bits into ORT files, and does not load them.
+    replace(scheme, bits=(8,)) if scheme.bits else scheme
+    for scheme in SCHEMES
+)
 
 Level = Literal["none", "basic", "extended"]
 
@@ -42,7 +49,13 @@ backend = Backend(
     name="ort",
     folder=FOLDER,
     formats=(
-        Format(name="ort", suffix=".ort", options=OrtOptions, runtime=Runtime("onnx")),
+        Format(
+            name="ort",
+            suffix=".ort",
+            options=OrtOptions,
+            schemes=ORT_SCHEMES,
+            runtime=Runtime("onnx"),
+        ),
         Format(
             name="ort_config",
             suffix=".config",
@@ -58,6 +71,7 @@ backend = Backend(
             gives="ort",
             toolchain="onnx",
             worker="worker:convert",
+            carries=tuple(scheme.name for scheme in SCHEMES),
             options=("optimization",),
         ),
         Rule(

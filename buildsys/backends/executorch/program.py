@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,13 @@ def load(path: Path) -> Any:
     return program
 
 
-def lower(path: Path, delegate: Any, ports: Ports) -> Lowered:
-    """Lowers the program as often as its delegate finds something more to leave out.
+def lower(source: Callable[[], Any], delegate: Any, ports: Ports) -> Lowered:
+    """Lowers a program as often as its delegate finds something more to leave out.
+
+    Args:
+        source: Gives the program, anew at each call.
+        delegate: What runs parts of it.
+        ports: The request's.
 
     Raises:
         StepError: ExecuTorch fixes a size that should vary.
@@ -70,7 +75,7 @@ def lower(path: Path, delegate: Any, ports: Ports) -> Lowered:
     while True:
         try:
             # The last try has changed its program.
-            return _lower(load(path), delegate, ports)
+            return _lower(source(), delegate, ports)
         except StepError:
             raise
         except Exception as error:

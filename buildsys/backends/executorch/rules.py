@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Toolchain
+from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Scheme, Toolchain
 
 FOLDER = Path(__file__).parent
+LIBRARY = "torchao, XNNPACKQuantizer of ExecuTorch"
 
 
 class ExecutorchOptions(Options):
@@ -38,6 +39,36 @@ backend = Backend(
             name="executorch",
             suffix=".pte",
             options=ExecutorchOptions,
+            schemes=(
+                Scheme(
+                    "dynamic",
+                    bits=(8, 4),
+                    exact_types="weights of linear layers in int8 or int4, their activations in int8 "
+                    "with ranges that are found while it runs; all else in float32",
+                    reads=("keep_float",),
+                    symmetric=(True,),
+                    library=LIBRARY,
+                ),
+                Scheme(
+                    "static",
+                    bits=(8,),
+                    calibrated=True,
+                    exact_types="weights and activations in int8 where XNNPACK has them so; inputs and "
+                    "outputs stay float32",
+                    reads=("keep_float",),
+                    per_channel=(True, False),
+                    symmetric=(False, True),
+                    activations=("int8",),
+                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    library=LIBRARY,
+                ),
+                Scheme(
+                    "mixed",
+                    exact_types="an operator each as its own profile has it",
+                    mixes=("dynamic", "static"),
+                    library=LIBRARY,
+                ),
+            ),
             runtime=Runtime(
                 toolchain="executorch",
                 approximates="XNNPACK computes the tanh form of GELU as the exact one",
@@ -52,6 +83,7 @@ backend = Backend(
             gives="executorch",
             toolchain="executorch",
             worker="worker:convert",
+            schemes=("dynamic", "static", "mixed"),
             needs={"dynamic": True},
             options=("backend",),
         ),

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from functools import partial
 from typing import Any
 
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"copyreg|torch(\.|$)")
@@ -19,10 +20,11 @@ from ..kit.contract import Contract  # noqa: E402
 from ..kit.modules import module_of  # noqa: E402
 from ..kit.request import Request, StepError  # noqa: E402
 from ..kit.survey import capture_sizes  # noqa: E402
-from . import program  # noqa: E402
+from . import program, quantizing  # noqa: E402
 from .delegates import Coreml, Portable, Xnnpack  # noqa: E402
 from .failures import operator_of  # noqa: E402
 from .file import File  # noqa: E402
+from .quantizing import Quantized  # noqa: E402
 
 PRELOAD = {
     "convert": (
@@ -42,6 +44,8 @@ MOST_SECONDS = 10.0
 """A size at which one run is likely to take longer is not tried here."""
 LARGEST_ERROR = 0.01
 """Of an output's largest value."""
+LARGEST_STEPS = 0.1
+"""The same, of quantized files: a number half-way between two integers may fall either way."""
 OTHER_FORMATS = "`torchscript` has all of PyTorch's operators, `onnx` and `tflite` have others"
 
 
@@ -60,8 +64,12 @@ def convert(request: Request) -> None:
     contract = Contract.read(request.inputs["io"])
     backend = request.options["format"]["backend"]
     delegate = DELEGATES[backend](request)
+    quantized = None
     try:
-        made = program.lower(source, delegate, request.options["ports"])
+        if request.options.get("quantization") is not None:
+            quantized = quantizing.quantize(request, contract, source)
+        again = quantized.export if quantized is not None else partial(program.load, source)
+        made = program.lower(again, delegate, request.options["ports"])
     except StepError:
         raise
     except Exception as error:
@@ -74,7 +82,7 @@ def convert(request: Request) -> None:
     target.write_bytes(made.data)
     if backend != "coreml":
         _check_operators(made, source)
-        _try(request, contract)
+        _try(request, contract, quantized)
     contract.write(request.outputs["io"])
 
 
@@ -120,18 +128,25 @@ def _check_operators(made: program.Lowered, source: Any) -> None:
         raise _missing(missing[0], source)
 
 
-def _try(request: Request, contract: Contract) -> None:
+def _try(request: Request, contract: Contract, quantized: Quantized | None) -> None:
     """Loads the file and runs it at the captured sizes, at others and at the largest.
+
+    It has to give what the program gives; a quantized one what PyTorch makes of the same integers.
 
     Raises:
         StepError: It does not load or run, or gives something else than the program.
     """
     declared = request.options["ports"]
-    model = program.load(request.inputs["artifact"]).module()
+    model = (
+        quantized.module
+        if quantized is not None
+        else program.load(request.inputs["artifact"]).module()
+    )
+    error = LARGEST_ERROR if quantized is None else LARGEST_STEPS
     file = File(request.outputs["artifact"].read_bytes(), request.threads)
     sizes = capture_sizes(declared, dynamic=True)
     started = time.perf_counter()
-    _compare(file, model, _feed(contract, declared, sizes), sizes)
+    _compare(file, model, _feed(contract, declared, sizes), sizes, error)
     seconds = time.perf_counter() - started
     for symbol, dim in ports.symbols(declared).items():
         for size in (*ports.other_sizes(dim, sizes[symbol])[:3], dim["max"]):
@@ -143,7 +158,7 @@ def _try(request: Request, contract: Contract) -> None:
                 program.run(model, given)
             except Exception:  # noqa: S112  # Not every model takes every size in between.
                 continue
-            _compare(file, model, given, others)
+            _compare(file, model, given, others, error)
 
 
 def _feed(
@@ -153,7 +168,9 @@ def _feed(
     return [torch.from_numpy(feed[port.name]) for port in contract.inputs]
 
 
-def _compare(file: File, model: Any, given: list[torch.Tensor], sizes: ports.Sizes) -> None:
+def _compare(
+    file: File, model: Any, given: list[torch.Tensor], sizes: ports.Sizes, allowed: float
+) -> None:
     """Gates judge precision; here a wrong size, order or decision of the compiler is to show."""
     found, wanted = file.run(given), program.run(model, given)
     told = [(list(t.shape), t.dtype) for t in found]
@@ -169,7 +186,7 @@ def _compare(file: File, model: Any, given: list[torch.Tensor], sizes: ports.Siz
         finite = other.isfinite()
         largest = float(other[finite].abs().max()) if finite.any() else 0.0
         error = float((one[finite] - other[finite]).abs().max()) if finite.any() else 0.0
-        if not error <= LARGEST_ERROR * largest + 1e-6:
+        if not error <= allowed * largest + 1e-6:
             raise StepError(
                 f"output {number} of the file is wrong by {error:.3g}, its largest value being "
                 f"{largest:.3g}{where}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
@@ -16,6 +17,7 @@ def _names(kind: type) -> dict[int, str]:
 _OPERATORS = _names(schema.BuiltinOperator)
 _TYPES = _names(schema.TensorType)
 _FLOATS = ("FLOAT16", "FLOAT32")
+_INTEGERS = ("INT8", "INT4")
 
 
 @dataclass
@@ -42,17 +44,18 @@ class Census:
         return sum(self.weights[kind] for kind in types) / total if total else 0.0
 
 
+def operator_name(code: Any) -> str:
+    """An entry of a file's table of operators; a custom operator by its own name."""
+    name = _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return code.customCode.decode() if name == "CUSTOM" else name
+
+
 def census(model: bytes) -> Census:
     """Reads a file's own tables; nothing is run."""
     found = Census()
     root = schema.ModelT.InitFromPackedBuf(model, 0)
-    names = []
-    for code in root.operatorCodes:
-        name = _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        if name == "CUSTOM":
-            name = code.customCode.decode()
-            found.custom.add(name)
-        names.append(name)
+    names = [operator_name(code) for code in root.operatorCodes]
+    found.custom = set(names) - set(_OPERATORS.values())
     stored: set[tuple[int, str]] = set()
     for graph in root.subgraphs:
         found.operators.update(names[operator.opcodeIndex] for operator in graph.operators)
@@ -64,7 +67,7 @@ def census(model: bytes) -> Census:
             if data is None or not len(data) or (tensor.buffer, kind) in stored:
                 continue
             stored.add((tensor.buffer, kind))
-            if kind in (*_FLOATS, "INT8"):
+            if kind in (*_FLOATS, *_INTEGERS):
                 shape = tensor.shape if tensor.shape is not None else ()
                 found.weights[kind] += prod(int(n) for n in shape)
     return found

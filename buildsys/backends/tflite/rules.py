@@ -17,6 +17,7 @@ from buildsys.backends.base import (
 )
 
 FOLDER = Path(__file__).parent
+LIBRARY = "ai-edge-quantizer"
 
 backend = Backend(
     name="tflite",
@@ -28,30 +29,52 @@ backend = Backend(
             schemes=(
                 Scheme(
                     "float16",
+                    widens=True,
                     exact_types="weights in float16; arithmetic in float32",
                     reads=("keep_float",),
+                    library=LIBRARY,
                 ),
                 Scheme(
                     "weight-only",
-                    bits=(8,),
-                    exact_types="weights in int8, a scale a channel; arithmetic in float32",
+                    bits=(8, 4),
+                    exact_types="weights in int8 or int4, 8 where LiteRT has no 4; arithmetic in float32",
                     reads=("keep_float",),
+                    per_channel=(True, False),
+                    symmetric=(True, False),
+                    library=LIBRARY,
                 ),
                 Scheme(
                     "dynamic",
-                    bits=(8,),
-                    exact_types="weights in int8; activations are quantized while it runs",
-                    reads=("keep_float",),
+                    bits=(8, 4),
+                    exact_types="weights in int8 or int4, with blocks of 32, 64, 128 or 256 where there "
+                    "are rows; activations are quantized while it runs",
+                    reads=("keep_float", "block_size"),
+                    per_channel=(True, False),
+                    symmetric=(True,),
+                    library=LIBRARY,
                 ),
                 Scheme(
                     "static",
-                    bits=(8,),
+                    bits=(8, 4),
                     calibrated=True,
-                    exact_types="weights and activations in int8; inputs and outputs stay float32",
+                    exact_types="weights in int8 or int4, activations in int8 or int16; inputs and "
+                    "outputs stay float32",
                     reads=("keep_float",),
+                    per_channel=(True, False),
+                    symmetric=(False, True),
+                    activations=("int8", "int16"),
+                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    library=LIBRARY,
+                ),
+                Scheme(
+                    "mixed",
+                    exact_types="an operator each as its own profile has it",
+                    mixes=("float16", "weight-only", "dynamic", "static"),
+                    library=LIBRARY,
                 ),
             ),
             runtime=Runtime(toolchain="tflite"),
+            layers="single_layers",
             probe=Probe("tflite"),
             weights=Reader("tflite"),
             carrier=Carrier("tflite", "carrier:describe"),
@@ -86,7 +109,7 @@ backend = Backend(
             gives="tflite",
             toolchain="tflite",
             worker="quantize_worker:quantize",
-            schemes=("float16", "weight-only", "dynamic", "static"),
+            schemes=("float16", "weight-only", "dynamic", "static", "mixed"),
         ),
     ),
     toolchains=(

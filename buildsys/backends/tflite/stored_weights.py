@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ..kit.contract import Contract
 from ..kit.stored_weights import ROWS, Array, Stored, along
+from .census import operator_name
 
 FLOATS = {"FLOAT32": np.float32, "FLOAT16": np.float16, "FLOAT64": np.float64}
 INTEGERS = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32}
@@ -23,28 +24,25 @@ def _names(kind: type) -> dict[int, str]:
     return {value: name for name, value in vars(kind).items() if isinstance(value, int)}
 
 
-_OPERATORS = _names(schema.BuiltinOperator)
 _TYPES = _names(schema.TensorType)
+BLOCKWISE = schema.QuantizationDetails.BlockwiseQuantization
 
 
 def read(path: Path, contract: Contract) -> Iterator[Stored]:
     """All constants that are floats, or that have a scale."""
     data = np.fromfile(path, np.uint8)
     root = schema.ModelT.InitFromPackedBuf(data, 0)
-    names = [_operator(code) for code in root.operatorCodes]
+    names = [operator_name(code) for code in root.operatorCodes]
     for graph in root.subgraphs:
         users = _users(graph, names)
         for index, tensor in enumerate(graph.tensors):
             held = _bytes(root.buffers[tensor.buffer], data)
             if held is not None and users.get(index):
-                found = _stored(tensor, held, users[index])
+                found = _stored(tensor, held, users[index]) or _in_blocks(
+                    root, graph, tensor, held, users[index], data
+                )
                 if found is not None:
                     yield found
-
-
-def _operator(code: Any) -> str:
-    name = _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
-    return code.customCode.decode() if name == "CUSTOM" else name
 
 
 def _bytes(buffer: Any, data: Array) -> Array | None:
@@ -71,15 +69,42 @@ def _users(graph: Any, names: list[str]) -> dict[int, list[tuple[str, int]]]:
     return found
 
 
+def _in_blocks(
+    root: Any, graph: Any, tensor: Any, held: Array, users: list[tuple[str, int]], data: Array
+) -> Stored | None:
+    """A matrix with a scale for each block of a row; the scales are a tensor of their own."""
+    quantized = tensor.quantization
+    if quantized is None or quantized.detailsType != BLOCKWISE or _TYPES[tensor.type] != NIBBLES:
+        return None
+    scales = graph.tensors[quantized.details.scales]
+    numbers = _bytes(root.buffers[scales.buffer], data)
+    if numbers is None or _TYPES[scales.type] not in FLOATS:
+        return None
+    shape = tuple(int(n) for n in tensor.shape)
+    each = numbers.view(FLOATS[_TYPES[scales.type]]).reshape(*shape[:-1], -1)
+    return Stored(
+        tensor.name.decode(),
+        _nibbles(held, int(np.prod(shape, dtype=np.int64))).reshape(shape),
+        NIBBLES.lower(),
+        scale=np.repeat(each, shape[-1] // each.shape[-1], axis=-1),
+        readers=tuple(user for user, _ in users),
+        orientation=_orientation(shape, users),
+    )
+
+
+def _orientation(shape: tuple[int, ...], users: list[tuple[str, int]]) -> str | None:
+    matrix = len(shape) == 2 and all(
+        user.startswith("FULLY_CONNECTED") and place == MATRIX for user, place in users
+    )
+    return ROWS if matrix else None
+
+
 def _stored(tensor: Any, held: Array, users: list[tuple[str, int]]) -> Stored | None:
     kind = _TYPES[tensor.type]
     name = tensor.name.decode()
     shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
     readers = tuple(user for user, _ in users)
-    matrix = len(shape) == 2 and all(
-        user.startswith("FULLY_CONNECTED") and place == MATRIX for user, place in users
-    )
-    orientation = ROWS if matrix else None
+    orientation = _orientation(shape, users)
     if kind in FLOATS:
         values = held.view(FLOATS[kind]).reshape(shape)
         return Stored(name, values, kind.lower(), readers=readers, orientation=orientation)

@@ -1,9 +1,9 @@
 """Converts and runs small models: `python convert_cases.py BACKENDS FOLDER THREADS [SOURCES] CASE...`.
 
-A case is `MODEL-BACKEND`. For each it writes into FOLDER the model's `.pt2`, which is taken from
-the folder SOURCES where one is given, and `CASE.pte`, `CASE.json` (the contract, notes, error) and
-`CASE.npz` (inputs, the model's outputs, the file's, by the recipe's names). One process for all cases,
-since ExecuTorch takes ten seconds to import.
+A case is `MODEL-BACKEND`, or `MODEL-BACKEND-PROFILE` with one of the profiles of the file that is given.
+For each it writes into FOLDER the model's `.pt2`, which is taken from the folder SOURCES where one is given,
+and `CASE.pte`, `CASE.json` (the contract, notes, error) and `CASE.npz` (inputs, the model's outputs, the
+file's, by the recipe's names). One process for all cases, since ExecuTorch takes ten seconds to import.
 """
 
 # mypy: disable-error-code="misc"
@@ -36,6 +36,21 @@ class Cnn(nn.Module):
         # No stride: it is the size of the window.
         states = functional.max_pool2d(torch.relu(self.norm(self.conv(image))), 2)
         return self.head(states.flatten(1))
+
+
+class Wide(nn.Module):
+    """Large enough that its weights outweigh what XNNPACK writes beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 32, 3, padding=1)
+        self.second = nn.Conv2d(32, 32, 3)
+        self.norm = nn.BatchNorm2d(32)
+        self.head = nn.Linear(32 * 6, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        states = torch.relu(self.norm(self.second(torch.relu(self.first(image)))))
+        return self.head(functional.max_pool2d(states, 2).flatten(1))
 
 
 class Lstm(nn.Module):
@@ -81,6 +96,22 @@ class Bessel(nn.Module):
         return torch.special.bessel_j0(x)
 
 
+class Masked(nn.Module):
+    """Attention's mask, the least float32 where there is no word, and images of pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Linear(1, 12)
+        self.score = nn.Linear(12, 1)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        words = torch.tanh(self.words(mask.unsqueeze(-1)))
+        bias = (mask <= 0).to(torch.float32) * torch.finfo(torch.float32).min
+        weights = (self.score(words).squeeze(-1) + bias).softmax(-1)
+        return self.head((words * weights.unsqueeze(-1)).sum(1))
+
+
 class Exotic(nn.Module):
     """An operator that no mobile format has."""
 
@@ -92,6 +123,8 @@ class Exotic(nn.Module):
         return self.block(row)
 
 
+SAMPLES = 32
+"""Of calibration data."""
 BATCH = {"min": 1, "max": 32, "example": 1}
 LENGTH = {"min": 2, "max": 12, "example": 5}
 
@@ -104,6 +137,7 @@ def port(name: str, shape: list[Any], dtype: str = "float32", **more: Any) -> di
 
 MODELS: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
     "cnn": (Cnn, [port("image", ["N", 1, 6, 8])], ["logits"]),
+    "wide": (Wide, [port("image", ["N", 1, 6, 8])], ["logits"]),
     "lstm": (Lstm, [port("window", ["N", 4, 6])], ["logits"]),
     "text": (
         Text,
@@ -111,6 +145,7 @@ MODELS: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
         ["label", "scores"],
     ),
     "single": (Single, [port("row", [6])], ["scores"]),
+    "masked": (Masked, [port("mask", ["N", 5])], ["scores"]),
     "exotic": (Exotic, [port("row", ["N", 6])], ["scores"]),
 }
 
@@ -168,19 +203,38 @@ def convert(case: str, given: argparse.Namespace) -> None:
     kit = importlib.import_module("modelbuild_backends.kit.request")
     worker = importlib.import_module("modelbuild_backends.executorch.worker")
     runtime = importlib.import_module("modelbuild_backends.executorch.runtime")
-    name, _, backend = case.partition("-")
+    name, backend, *quantized = case.split("-", 2)
     folder: Path = given.folder
-    paths = {key: folder / f"{case}.{key}" for key in ("pte", "io", "made", "json", "npz")}
+    paths = {
+        key: folder / f"{case}.{key}" for key in ("pte", "io", "made", "json", "npz", "ranges")
+    }
     paths["io"].write_text(json.dumps(contract(name)))
+    inputs = {"artifact": folder / f"{name}.pt2", "io": paths["io"]}
+    options = {
+        "ports": MODELS[name][1],
+        "outputs": MODELS[name][2],
+        "format": {"backend": backend},
+        "scheme": None,
+    }
+    if quantized:
+        profile = json.loads(given.profiles.read_text())[quantized[0]]
+        options |= {"scheme": profile["scheme"], "quantization": profile}
+        if "calibration" in json.dumps(profile):
+            inputs["calibration"] = folder / f"{name}.calibration.npz"
+            torch.manual_seed(7)
+            samples = example(name, {"N": SAMPLES, "T": 5})
+            importlib.import_module("modelbuild_backends.kit.arrays").save(
+                inputs["calibration"],
+                {spec["name"]: t.numpy() for spec, t in zip(MODELS[name][1], samples, strict=True)},
+            )
     request = kit.Request(
-        inputs={"artifact": folder / f"{name}.pt2", "io": paths["io"]},
-        outputs={"artifact": paths["pte"], "io": paths["made"]},
-        options={
-            "ports": MODELS[name][1],
-            "outputs": MODELS[name][2],
-            "format": {"backend": backend},
-            "scheme": None,
+        inputs=inputs,
+        outputs={
+            "artifact": paths["pte"],
+            "io": paths["made"],
+            "ranges": folder / f"{case}.ranges.json",
         },
+        options=options,
         scratch=folder,
         threads=given.threads,
     )
@@ -231,6 +285,7 @@ if __name__ == "__main__":
     parser.add_argument("threads", type=int)
     parser.add_argument("cases", nargs="+")
     parser.add_argument("--sources", type=Path)
+    parser.add_argument("--profiles", type=Path)
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     expose(arguments.backends)

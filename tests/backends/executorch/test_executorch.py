@@ -26,12 +26,35 @@ SCRIPT = Path(__file__).with_name("convert_cases.py")
 CASES = (
     "cnn-xnnpack",
     "cnn-coreml",
+    "wide-xnnpack",
     "lstm-xnnpack",
     "text-xnnpack",
     "single-portable",
     "exotic-portable",
 )
-AGAIN = ("cnn-xnnpack", "cnn-coreml")
+DYNAMIC = {"scheme": "dynamic", "bits": 8, "per_channel": True}
+STATIC = {"scheme": "static", "bits": 8, "per_channel": True, "calibration": {}}
+LEAST = STATIC | {"calibration": {"method": "min-max"}}
+PROFILES: dict[str, dict[str, Any]] = {
+    "dynamic4": DYNAMIC | {"bits": 4},
+    "static": STATIC,
+    "tensor": LEAST | {"per_channel": False, "symmetric": True},
+    "kept": LEAST | {"keep_float": ["head"]},
+    "mixed": {"scheme": "mixed", "default": LEAST, "layers": [["type:linear", DYNAMIC]]},
+    "least": LEAST,
+    "nearly": DYNAMIC | {"keep_float": ["haed"]},
+}
+QUANTIZED = {
+    "wide-xnnpack-dynamic4": 0.3,
+    "wide-xnnpack-static": 0.1,
+    "wide-xnnpack-tensor": 0.1,
+    "wide-xnnpack-kept": 0.1,
+    "wide-xnnpack-mixed": 0.1,
+    "masked-xnnpack-least": 0.5,
+}
+"""Case to the signal error that it may have."""
+REFUSED = ("wide-xnnpack-nearly", "single-portable-least")
+AGAIN = ("cnn-xnnpack", "cnn-coreml", "wide-xnnpack-static")
 RUN = [case for case in CASES if not case.endswith("coreml") and not case.startswith("exotic")]
 
 
@@ -58,7 +81,10 @@ class Made:
 def convert(
     folder: Path, cases: tuple[str, ...], *more: str, threads: int = 2, hash_seed: str = "0"
 ) -> subprocess.Popen[str]:
+    profiles = folder / "profiles.json"
+    profiles.write_text(json.dumps(PROFILES))
     command = [interpreter("executorch"), "-s", "-P", SCRIPT, BACKENDS, folder, threads]
+    more = (*more, "--profiles", str(profiles))
     return subprocess.Popen(
         [*map(str, command), *cases, *more],
         cwd=folder,
@@ -77,7 +103,7 @@ def convert(
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("first")
-    process = convert(folder, CASES)
+    process = convert(folder, (*CASES, *QUANTIZED, *REFUSED))
     log, _ = process.communicate(timeout=600)
     assert process.returncode == 0, log
     return Made(folder)
@@ -161,3 +187,53 @@ def test_equal_bytes_in_another_folder_process_hash_seed_and_thread_count(
     for case in AGAIN:
         assert Made(tmp_path).bytes(case) == made.bytes(case), case
         assert str(made.folder).encode() not in made.bytes(case)
+
+
+@pytest.mark.parametrize("case", QUANTIZED)
+def test_quantized_files_give_what_the_model_gives(made: Made, case: str) -> None:
+    assert made.told(case)["error"] is None
+    found, wanted = made.arrays(case, "out"), made.arrays(case, "want")
+    for name, expected in wanted.items():
+        off = np.linalg.norm(found[name] - expected)
+        assert off < QUANTIZED[case] * np.linalg.norm(expected - expected.mean(0))
+        assert off > 0
+
+
+def test_quantized_files_are_smaller(made: Made) -> None:
+    size = {case: len(made.bytes(case)) for case in ("wide-xnnpack", *QUANTIZED) if "wide" in case}
+    float_size = size.pop("wide-xnnpack")
+    assert all(each < float_size for each in size.values()), size
+    assert size["wide-xnnpack-tensor"] < size["wide-xnnpack-static"] < size["wide-xnnpack-kept"]
+
+
+def test_how_much_became_integers_is_said(made: Made) -> None:
+    (ranges, share) = made.told("wide-xnnpack-static")["notes"]
+    assert ranges.startswith("ranges of activations by ")
+    assert "on 8 held-out runs: min-max 0." in ranges
+    (kept,) = made.told("wide-xnnpack-kept")["notes"]
+    assert share.split("% of")[0] > kept.split("% of")[0]
+    # Dynamic ranges are for linear layers alone, and those are what it says.
+    (dynamic,) = made.told("wide-xnnpack-dynamic4")["notes"]
+    assert dynamic.endswith("int8")
+
+
+def test_ranges_are_written_by_node(made: Made) -> None:
+    found = json.loads((made.folder / "wide-xnnpack-static.ranges.json").read_text())
+    assert set(found["tried"]) == {"min-max", "moving-average", "percentile", "entropy", "mse"}
+    assert found["method"] in found["tried"]
+    (image,) = (t["ranges"] for t in found["tensors"] if t["name"] == "image")
+    assert image[0][0] < -2 < 2 < image[0][1]
+
+
+def test_masks_stay_floats_in_programs(made: Made) -> None:
+    notes = made.told("masked-xnnpack-least")["notes"]
+    assert any("operators stay float32" in note and "beyond 1e30" in note for note in notes)
+
+
+def test_what_executorch_refuses_to_quantize(made: Made) -> None:
+    nearly = made.told("wide-xnnpack-nearly")["error"]
+    assert nearly["field"] == "quantization.keep_float"
+    assert "`head`" in nearly["message"]
+    portable = made.told("single-portable-least")["error"]
+    assert portable["field"] == "options.backend"
+    assert "portable" in portable["message"]

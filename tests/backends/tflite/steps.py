@@ -71,7 +71,7 @@ def quantize(
         "tflite",
         "quantize_worker:quantize",
         inputs=given,
-        outputs=FILES,
+        outputs=FILES | ({"ranges": "ranges.json"} if "calibration" in given else {}),
         options=told,
         hash_seed=hash_seed,
     )

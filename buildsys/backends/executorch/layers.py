@@ -1,0 +1,72 @@
+"""The operators of an exported program that integers can stand for, as recipes name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..kit.mixing import Layer
+from ..kit.modules import modules
+
+LINEAR = "linear"
+KINDS = (
+    *(LINEAR, "conv1d", "conv2d", "convolution", "conv_transpose1d", "conv_transpose2d"),
+    *("adaptive_avg_pool2d", "add", "mul", "cat"),
+)
+"""The operators that XNNPACK's quantizer knows."""
+LARGEST = 1e30
+"""Magnitudes beyond are masks, the least float32 for minus infinity: no range can hold them."""
+
+
+def layers(program: Any) -> dict[str, Layer]:
+    """Node of an operator to what it answers to: its module's path, and its own name."""
+    paths = modules(program)
+    found = {}
+    for node in program.graph.nodes:
+        kind = _kind(node)
+        if kind in KINDS:
+            path = paths.get(node.name)
+            found[node.name] = Layer((path, node.name) if path else (node.name,), kind)
+    return found
+
+
+def _kind(node: Any) -> str:
+    """`conv2d` of `aten.conv2d.default`."""
+    if node.op != "call_function":
+        return ""
+    return str(node.target).partition(".")[2].partition(".")[0]
+
+
+class _Watcher(torch.fx.Interpreter):  # type: ignore[misc]
+    """Runs a graph, and keeps the names of nodes whose numbers no range can hold."""
+
+    def __init__(self, module: torch.fx.GraphModule) -> None:
+        super().__init__(module)
+        self.beyond: set[str] = set()
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        found = super().run_node(n)
+        numbers = isinstance(found, torch.Tensor) and found.is_floating_point() and found.numel()
+        if numbers and float(found.abs().max()) > LARGEST:
+            self.beyond.add(n.name)
+        return found
+
+
+def masked(
+    module: torch.fx.GraphModule,
+    feeds: Sequence[Sequence[torch.Tensor]],
+    found: Mapping[str, Layer],
+) -> list[str]:
+    """The operators that read or give numbers that no range can hold."""
+    watcher = _Watcher(module)
+    with torch.no_grad():
+        for feed in feeds:
+            watcher.run(*feed)
+    return [
+        node.name
+        for node in module.graph.nodes
+        if node.name in found
+        and watcher.beyond.intersection([node.name, *(n.name for n in node.all_input_nodes)])
+    ]

@@ -7,6 +7,7 @@ that nothing is pruned, and spaces palettes in float16 as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from .quiet import ct
 WEIGHT_THRESHOLD = 512
 """Smaller weights stay as they are: their scales and decoder would cost what they save."""
 FIELD = "quantization"
+_ADDED = re.compile(r"(?:_sparsified|_palettized|_palettized_pcs|_quantized)+$")
 Array = NDArray[Any]
 
 
@@ -28,6 +30,10 @@ def check(wanted: Mapping[str, Any], specification: int) -> None:
     Raises:
         StepError: The target is too old.
     """
+    if wanted["scheme"] == "static":
+        if specification < ct.target.iOS17:
+            raise _too_old("activations as integers", "iOS17")
+        return
     newest = {
         f"{wanted.get('bits')} bits": wanted.get("bits") == 4 and not wanted.get("palette"),
         "`block_size`": wanted.get("block_size") is not None,
@@ -36,11 +42,15 @@ def check(wanted: Mapping[str, Any], specification: int) -> None:
     asked = [what for what, on in newest.items() if on]
     needed = "iOS18" if asked else "iOS16"
     if specification < getattr(ct.target, needed):
-        raise StepError(
-            f"{asked[0] if asked else 'compressed weights'} need {needed} or later",
-            hint=f"set `minimum_deployment_target: {needed}`",
-            field="options.minimum_deployment_target",
-        )
+        raise _too_old(asked[0] if asked else "compressed weights", needed)
+
+
+def _too_old(what: str, needed: str) -> StepError:
+    return StepError(
+        f"{what} need {needed} or later",
+        hint=f"set `minimum_deployment_target: {needed}`",
+        field="options.minimum_deployment_target",
+    )
 
 
 def compressed(model: Any, wanted: Mapping[str, Any], kept: Sequence[str]) -> Any:
@@ -48,7 +58,7 @@ def compressed(model: Any, wanted: Mapping[str, Any], kept: Sequence[str]) -> An
 
     Args:
         model: An ML program.
-        wanted: The profile: `bits`, `per_channel`, `palette`, `block_size`, `sparsity`.
+        wanted: The profile: `bits`, `per_channel`, `symmetric`, `palette`, `block_size`, `sparsity`.
         kept: Names of weights that stay as they are.
     """
     sparsity = wanted.get("sparsity")
@@ -66,6 +76,11 @@ def compressed(model: Any, wanted: Mapping[str, Any], kept: Sequence[str]) -> An
     )
 
 
+def before(name: str) -> str:
+    """What a weight was called before it was compressed."""
+    return _ADDED.sub("", name)
+
+
 def _but(config: Any, kept: Sequence[str]) -> Any:
     whole = ct.optimize.coreml.OptimizationConfig(global_config=config)
     for name in kept:
@@ -76,8 +91,10 @@ def _but(config: Any, kept: Sequence[str]) -> Any:
 def _linear(wanted: Mapping[str, Any]) -> Any:
     block = wanted.get("block_size")
     per_channel = wanted.get("per_channel", True)
+    # Of `static` the word is about activations, and its weights have no zero points.
+    shifted = wanted.get("symmetric") is False and wanted["scheme"] != "static"
     return ct.optimize.coreml.OpLinearQuantizerConfig(
-        mode="linear_symmetric",
+        mode="linear" if shifted else "linear_symmetric",
         dtype=f"int{wanted['bits']}",
         granularity="per_block" if block else "per_channel" if per_channel else "per_tensor",
         block_size=block or 0,

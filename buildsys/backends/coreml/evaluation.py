@@ -45,6 +45,14 @@ class Session:
         self.notes += [each for each in self._features.notes if each not in self.notes]
         return self._features.taken(found)
 
+    def unrounded(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Runs once in float32, whatever the program declares: what is left are its graph and weights.
+
+        Raises:
+            StepError: As for `run`.
+        """
+        return self._features.taken(self._program.run(self._features.given(feed), "fp32"))
+
 
 def load(path: Path, contract: Contract, threads: int) -> Session:
     """Loads a package on so many threads.

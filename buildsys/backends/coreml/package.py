@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
@@ -85,7 +86,7 @@ def weights(package: Path) -> Weights:
 
 def _stored_values(spec: Any) -> Iterator[tuple[str, Any]]:
     for function in spec.mlProgram.functions.values():
-        for op in _operations(function):
+        for op in operations(function):
             value = _stored_value(op)
             if value is not None and value.HasField("blobFileValue"):
                 yield op.outputs[0].name, value
@@ -102,7 +103,16 @@ def _stored_value(op: Any) -> Any:
     return None
 
 
-def _operations(function: Any) -> Iterator[Any]:
+def counted(package: Path) -> Counter[str]:
+    """Type of operation to how many there are."""
+    return Counter(
+        op.type
+        for function in read_spec(package).mlProgram.functions.values()
+        for op in operations(function)
+    )
+
+
+def operations(function: Any) -> Iterator[Any]:
     """All operations of a function, those of nested blocks as well."""
     pending = list(function.block_specializations.values())
     while pending:

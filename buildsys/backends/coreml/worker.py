@@ -6,15 +6,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..kit import calibration, ranges
 from ..kit import ports as ports_of
-from ..kit.contract import Contract
-from ..kit.globs import fitting
+from ..kit.contract import Contract, Port
+from ..kit.mixing import Settings
 from ..kit.request import Request, StepError
-from . import classes, compression, images
+from . import activations, classes, compression, images, layers
 from . import package as packages
 from .audit import Audit, audit
 from .canonical import canonicalise
 from .conversion import converted, describe_model, load
+from .features import Features
 from .kept import Kept
 from .ports import contract_for, fill_output_shapes, tensor_types
 from .quiet import ct
@@ -63,19 +67,61 @@ def convert(request: Request) -> None:
 def quantize(request: Request) -> None:
     """Stores the weights of a package as integers, on palettes, or pruned; see `compression`.
 
+    With `static` activations become integers as well; see `activations`.
+
     Raises:
         StepError: No weight was large enough, a weight could not be compressed, a glob of `keep_float`
-            fits none, or the deployment target is too old.
+            fits none, the calibration data does not fit, or the deployment target is too old.
     """
     source = request.inputs["artifact"]
     contract = Contract.read(request.inputs["io"])
-    wanted = request.options["quantization"]
     model = ct.models.MLModel(str(source), skip_model_load=True)
-    compression.check(wanted, model.get_spec().specificationVersion)
-    kept = _kept(wanted.get("keep_float") or [], packages.weights(source))
-    smaller = compression.compressed(model, wanted, kept)
-    written = _write(smaller, request, contract)
-    _audit(audit(written, contract, wanted, kept), request, wanted, kept)
+    specification = model.get_spec().specificationVersion
+    assigned = layers.assigned(source, request.options["quantization"])
+    profiles = assigned.profiles
+    for profile in profiles:
+        compression.check(profile, specification)
+    statics = [profile for profile in profiles if profile["scheme"] == "static"]
+    if len(statics) > 1:
+        raise StepError(
+            "two profiles of the scheme `static` are mixed, and a package is calibrated by one",
+            "give both kinds of layers one profile",
+            "quantization.layers",
+        )
+    if "calibration" in request.inputs and not statics:
+        ranges.write(request.outputs["ranges"], "none", 0, {})
+    kept = [
+        [name for name, given in assigned.weights.items() if given != profile]
+        for profile in profiles
+    ]
+    for profile, others in zip(profiles, kept, strict=True):
+        if profile["scheme"] == "static":
+            feeds = _feeds(request, contract)
+            model = activations.quantized(request, profile, feeds, assigned, others)
+        else:
+            model = compression.compressed(model, profile, others)
+    written = _write(model, request, contract)
+    if not profiles:
+        raise _nothing()
+    floats = sum(given is None for given in assigned.weights.values())
+    for profile, others in zip(profiles, kept, strict=True):
+        _audit(audit(written, contract, profile, others), request, profile, floats)
+    if statics and not packages.counted(written)["quantize"]:
+        raise _nothing()
+
+
+def _feeds(request: Request, contract: Contract) -> list[calibration.Feed]:
+    """Calibration data as the package takes it: pictures where it takes those."""
+    ports = request.options["ports"]
+    dtypes = {port["name"]: np.dtype(port["dtype"]).name for port in ports}
+    arrays = Contract(
+        [Port(port.name, port.shape, dtypes[port.name], port.layout) for port in contract.inputs]
+    )
+    dynamic = any(isinstance(size, str) for port in contract.inputs for size in port.shape)
+    feeds = calibration.feeds(request.inputs["calibration"], arrays, ports, dynamic)
+    metadata = packages.read_spec(request.inputs["artifact"]).description.metadata.userDefined
+    features = Features(contract, metadata)
+    return [features.given(feed) for feed in feeds]
 
 
 def _write(model: Any, request: Request, contract: Contract) -> Path:
@@ -114,39 +160,38 @@ def _note_float32_weights(written: Path, request: Request) -> None:
     )
 
 
-def _kept(patterns: list[str], stored: packages.Weights) -> list[str]:
-    """Names of weights that globs fit; a module's dots are underscores in a package."""
-    answers = {name: [name] for name in sorted(name for name, _ in stored.floats)}
-    return fitting(patterns, answers, "matches no weight", dot="_")
-
-
-def _audit(found: Audit, request: Request, wanted: dict[str, Any], kept: list[str]) -> None:
+def _audit(found: Audit, request: Request, wanted: Settings, kept: int) -> None:
     """Says how much was compressed; less than was asked for is an error."""
     shortfall = found.shortfall()
     if shortfall is not None:
-        block = wanted.get("block_size")
+        block = wanted.get("block_size") if found.skipped else None
         raise StepError(
             shortfall + (f" (their channels are no multiple of {block})" if block else ""),
-            "name them in `keep_float`" + (", or take another `block_size`" if block else ""),
+            "name them in `keep_float` to ship them as they are"
+            + (", or take another `block_size`" if block else ""),
             "quantization.block_size" if block else "quantization",
         )
     if not found.compressed:
-        raise StepError(
-            f"nothing was compressed: no weight outside `keep_float` has more than "
-            f"{compression.WEIGHT_THRESHOLD} elements",
-            hint="leave the quantization out for this model",
-            field="quantization",
-        )
+        raise _nothing()
     rest = packages.largest(list(found.floats))
     request.note(
         f"{found.compressed:,} of {found.total:,} weights are {_form(found, wanted)} "
         f"({found.compressed / found.total:.0%})"
         + (f"; as floats: {rest}" if rest else "")
-        + (f"; kept by `keep_float`: {len(kept)}" if kept else "")
+        + (f"; kept by the recipe: {kept}" if kept else "")
     )
 
 
-def _form(found: Audit, wanted: dict[str, Any]) -> str:
+def _nothing() -> StepError:
+    return StepError(
+        f"nothing was compressed: no weight outside `keep_float` has more than "
+        f"{compression.WEIGHT_THRESHOLD} elements",
+        hint="leave the quantization out for this model",
+        field="quantization",
+    )
+
+
+def _form(found: Audit, wanted: Settings) -> str:
     """How compressed weights are stored, in words."""
     said = []
     if wanted.get("sparsity"):

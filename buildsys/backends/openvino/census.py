@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 WEIGHTS = frozenset({"f64", "f32", "f16", "bf16", "i8", "u8", "i4", "u4"})
-NAMES = {"f32": "float32", "f16": "float16", "f64": "float64", "i8": "int8", "u8": "uint8"}
+NAMES = {
+    "f32": "float32",
+    "f16": "float16",
+    "f64": "float64",
+    "i8": "int8",
+    "u8": "uint8",
+    "i4": "int4",
+    "u4": "uint4",
+}
 
 
 @dataclass
@@ -40,7 +49,5 @@ def census(model: Any) -> Census:
         kind = outputs[0].get_element_type().get_type_name() if outputs else ""
         found.operations[operation.get_type_name(), kind] += 1
         if operation.get_type_name() == "Constant" and kind in WEIGHTS:
-            found.weights[kind] += operation.get_byte_size() // max(
-                1, outputs[0].get_element_type().size
-            )
+            found.weights[kind] += math.prod(outputs[0].get_shape())
     return found

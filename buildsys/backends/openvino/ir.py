@@ -18,6 +18,7 @@ NAME = "model"
 _LAYER = re.compile(r'(<layer id="\d+" name=")([^"]*)(" type=")([^"]*)')
 # OpenVINO names what it makes after its type and a counter of the process: `Reshape_17`.
 _COUNTED = re.compile(r"(?:^|(?<=/))[A-Z]\w*_\d+(?=$|/|_compressed)")
+_BETWEEN = re.compile(r">\s+<")
 
 
 def read(folder: Path) -> Any:
@@ -42,18 +43,28 @@ def write(model: Any, folder: Path, known: Collection[str]) -> None:
     folder.mkdir()
     xml = folder / XML
     ov.save_model(model, xml, compress_to_fp16=False)
-    xml.write_text(_numbered(xml.read_text(), frozenset(known)))
+    text = _numbered(xml.read_text(), frozenset(known))
+    # Indentation is a sixth of the text, which outweighs the weights of a small model in int8.
+    xml.write_text(_BETWEEN.sub("><", text).strip() + "\n")
 
 
 def _numbered(text: str, known: frozenset[str]) -> str:
     """Gives layers that a counter named a name that follows from their place."""
+
+    def counted(name: str) -> bool:
+        return not any(each in known for each in _prefixes(name)) and bool(_COUNTED.search(name))
+
+    taken = {found[2] for found in _LAYER.finditer(text) if not counted(found[2])}
     counts: dict[str, int] = {}
 
     def named(found: re.Match[str]) -> str:
         head, name, between, kind = found.groups()
-        if not any(prefix in known for prefix in _prefixes(name)) and _COUNTED.search(name):
-            counts[kind] = counts.get(kind, 0) + 1
-            name = f"{kind}.{counts[kind]}"
+        if counted(name):
+            while True:
+                counts[kind] = counts.get(kind, 0) + 1
+                name = f"{kind}.{counts[kind]}"
+                if name not in taken:
+                    break
         return f"{head}{name}{between}{kind}"
 
     return _LAYER.sub(named, text)

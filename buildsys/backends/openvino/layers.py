@@ -1,38 +1,36 @@
-"""The layers of a model by name, for `keep_float`."""
+"""The layers of a model by name and type, for `keep_float` and `layers`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ..kit.globs import fitting
+from ..kit import mixing
+from ..kit.mixing import Layer, Settings
 
-_NO_LAYERS = frozenset({"Parameter", "Constant", "Result", "Convert"})
+NO_LAYERS = frozenset({"Parameter", "Constant", "Result", "Convert"})
 
 
-def kept(model: Any, patterns: Sequence[str]) -> set[str]:
-    """Names of the operations that globs fit.
+def assigned(model: Any, wanted: Settings) -> dict[str, Settings | None]:
+    """What each operation becomes, by its name; `None` where it stays as it is.
 
     A layer answers to its name in the file (`/body/0/Conv/WithoutBiases`), to the same as a path of
-    modules (`body.0.Conv.WithoutBiases`), and to the names of its weights (`body.0.weight`).
+    modules (`body.0.Conv.WithoutBiases`), to the names of its weights (`body.0.weight`), and to the
+    type of its operation (`type:Convolution`).
 
     Raises:
         StepError: A glob fits none; the nearest names are told.
     """
-    if not patterns:
-        return set()
-    answers = {
-        operation.get_friendly_name(): _answers(operation)
+    layers: Mapping[str, Layer] = {
+        operation.get_friendly_name(): Layer(_answers(operation), operation.get_type_name())
         for operation in model.get_ordered_ops()
-        if operation.get_type_name() not in _NO_LAYERS
+        if operation.get_type_name() not in NO_LAYERS
     }
-    return set(
-        fitting(
-            patterns,
-            answers,
-            "fits no layer of the OpenVINO model",
-            f"it has {len(answers)} layers, named as the ONNX model names its nodes",
-        )
+    return mixing.resolved(
+        wanted,
+        layers,
+        "fits no layer of the OpenVINO model",
+        f"it has {len(layers)} layers, named as the ONNX model names its nodes",
     )
 
 

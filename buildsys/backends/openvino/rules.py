@@ -19,14 +19,18 @@ backend = Backend(
             schemes=(
                 Scheme(
                     "float16",
+                    widens=True,
                     exact_types="weights in float16; arithmetic in float32",
                     reads=("keep_float",),
                 ),
                 Scheme(
                     "weight-only",
-                    bits=(8,),
-                    exact_types="weights in int8, a scale a channel; arithmetic in float32",
-                    reads=("keep_float",),
+                    bits=(8, 4),
+                    exact_types="weights in int8, or matrices in int4, a scale a channel or, in int4, "
+                    "a block; arithmetic in float32",
+                    reads=("keep_float", "block_size"),
+                    symmetric=(True, False),
+                    library="nncf.compress_weights",
                 ),
                 Scheme(
                     "static",
@@ -34,9 +38,20 @@ backend = Backend(
                     calibrated=True,
                     exact_types="weights and activations in int8; inputs and outputs stay float32",
                     reads=("keep_float",),
+                    per_channel=(True, False),
+                    symmetric=(True, False),
+                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    library="nncf.quantize",
+                ),
+                Scheme(
+                    "mixed",
+                    exact_types="each layer as its profile has it; one of them may be static",
+                    mixes=("float16", "weight-only", "static"),
+                    library="nncf",
                 ),
             ),
             runtime=Runtime(toolchain="openvino"),
+            layers="single_layers",
             probe=Probe("openvino"),
             weights=Reader("openvino"),
         ),
@@ -55,7 +70,7 @@ backend = Backend(
             gives="openvino",
             toolchain="openvino",
             worker="quantize_worker:quantize",
-            schemes=("float16", "weight-only", "static"),
+            schemes=("float16", "weight-only", "static", "mixed"),
         ),
     ),
     toolchains=(

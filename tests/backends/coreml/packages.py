@@ -47,21 +47,32 @@ def convert(
     )
 
 
-def quantize(zoo: Path, model: str, source: Result, **quantization: Any) -> Result:
+def quantize(
+    zoo: Path,
+    model: str,
+    source: Result,
+    samples: Path | None = None,
+    *,
+    scheme: str = "weight-only",
+    hash_seed: str = "0",
+    threads: int = 2,
+    **quantization: Any,
+) -> Result:
     told = json.loads((zoo / f"{model}.options.json").read_text())
-    told |= {
-        "format": {},
-        "scheme": "weight-only",
-        "metadata": METADATA,
-        "quantization": {"scheme": "weight-only", "bits": 8, "per_channel": True, **quantization},
-    }
+    given = {"scheme": scheme, **quantization}
+    if scheme != "mixed":
+        given = {"bits": 8, "per_channel": True} | given
+    told |= {"format": {}, "scheme": scheme, "metadata": METADATA, "quantization": given}
+    data = {"calibration": samples} if samples else {}
     return run_worker(
         "coreml",
         "coreml",
         "worker:quantize",
-        inputs=source.outputs,
-        outputs=FILES,
+        inputs={**source.outputs, **data},
+        outputs=FILES | ({"ranges": "ranges.json"} if data else {}),
         options=told,
+        hash_seed=hash_seed,
+        threads=threads,
     )
 
 

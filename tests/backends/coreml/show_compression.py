@@ -37,6 +37,17 @@ WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "FLOAT16",
         {"bits": 4, "palette": "kmeans", "sparsity": 0.5},
     ),
+    "int8 with zero points": ("iOS16", "FLOAT32", {"bits": 8, "symmetric": False}),
+    "int4 blocks with zero points": (
+        "iOS18",
+        "FLOAT16",
+        {"bits": 4, "block_size": 16, "symmetric": False},
+    ),
+    "pruned int8 with zero points": (
+        "iOS18",
+        "FLOAT32",
+        {"bits": 8, "sparsity": 0.75, "symmetric": False},
+    ),
     "pruned int8": ("iOS18", "FLOAT32", {"bits": 8, "sparsity": 0.75}),
 }
 
@@ -62,7 +73,7 @@ def main(folder: Path) -> dict[str, Any]:
                 skip_model_load=True,
             ).save(str(plain[target, precision]))
         source = ct.models.MLModel(str(plain[target, precision]), skip_model_load=True)
-        smaller = compression.compressed(source, wanted, [])
+        smaller = compression.compressed(source, {"scheme": "weight-only", **wanted}, [])
         given = []
         for kind, package in (
             ("small", smaller),

@@ -45,6 +45,10 @@ def test_more_bits_and_better_palettes_are_nearer(shown: dict[str, Any]) -> None
     assert error("int8") < 0.01 < error("kmeans 4") < error("uniform 4") < 0.15
     assert error("palette groups") < error("kmeans 4") < error("kmeans 1") < 1
     assert error("int4 blocks") < 0.15
+    assert error("int8 with zero points") < 0.01
+    assert error("int4 blocks with zero points") < 0.15
+    # Zeros stay zeros, whatever the zero point.
+    assert shown["pruned int8 with zero points"]["zeros"] == pytest.approx(0.75, abs=1e-3)
 
 
 def test_blocks_that_do_not_divide_are_seen(shown: dict[str, Any]) -> None:

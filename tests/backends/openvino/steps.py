@@ -41,10 +41,11 @@ def quantize(
     *,
     threads: int = 2,
     hash_seed: str = "0",
+    calibrated: bool = False,
     **quantization: Any,
 ) -> Result:
     given = dict(source.outputs)
-    if scheme == "static":
+    if scheme == "static" or calibrated:
         given["calibration"] = models / f"{name}.samples.npz"
     told = {"scheme": scheme, "bits": 8, "keep_float": [], **quantization}
     return run_worker(
@@ -52,7 +53,7 @@ def quantize(
         "openvino",
         "quantize_worker:quantize",
         inputs=given,
-        outputs=FILES,
+        outputs=FILES | ({"ranges": "ranges.json"} if "calibration" in given else {}),
         options=options(models, name) | {"scheme": scheme, "quantization": told},
         threads=threads,
         hash_seed=hash_seed,

@@ -71,11 +71,14 @@ class Alarm:
         number = f" (operation {self.number})" if self.number else ""
         span = f"from {self.low:.4g} to {self.high:.4g}"
         why = (
-            f"its values {span} overflow its declared type"
+            f"; its values {span} overflow its declared type"
             if self.overflow
-            else f"the finite ones are {span}"
+            else f"; the finite ones are {span}"
+            if (self.low, self.high) != (0, 0)  # Nor is anything told where there is none.
+            else ""
         )
-        return f"`{self.output}` of `{self.operation}`{number} has {what} values; {why}"
+        word = "value" if self.nan + self.infinite == 1 else "values"
+        return f"`{self.output}` of `{self.operation}`{number} has {what} {word}{why}"
 
 
 def alarm(number: int, operation: str, output: str, exact: Tensor, rounded: Tensor) -> Alarm | None:

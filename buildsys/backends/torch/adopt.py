@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..kit import ports as ports_of
 from ..kit.archive import broken, kind_of
+from ..kit.cause import first_lines
 from ..kit.request import Request, StepError
 from ..kit.survey import capture_sizes, survey
 from . import canonical, model
@@ -55,9 +56,8 @@ def load(path: Path, kind: str) -> Any:
             with path.open("rb") as stream:  # torch wants the suffix `.pt2` on paths.
                 return torch.export.load(stream)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise StepError(
-            f"the {WORDS[kind]} file does not load: {broken(path)}: {first}",
+            f"the {WORDS[kind]} file does not load: {broken(path)}: {first_lines(error, 1)}",
             f"this is torch {torch.__version__}; a file of a newer one may need it",
             f"source.{kind}",
         ) from error

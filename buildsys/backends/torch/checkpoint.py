@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..kit.archive import broken
+from ..kit.cause import first_lines
 from ..kit.request import Request, StepError
 
 FIELD = "source.checkpoint"
@@ -33,7 +34,15 @@ def load_into(module: torch.nn.Module, path: Path, request: Request) -> None:
     Raises:
         StepError: The file is damaged, would run code, or does not fit the module.
     """
-    weights = read(path)
+    fit(module, read(path), request)
+
+
+def fit(module: torch.nn.Module, weights: dict[str, torch.Tensor], request: Request) -> None:
+    """Loads tensors by name into `module`: all of them.
+
+    Raises:
+        StepError: They do not fit the module.
+    """
     own = module.state_dict()
     changed = sorted(
         f"{weights[name].dtype} to {tensor.dtype}".replace("torch.", "")
@@ -110,8 +119,7 @@ def _read_pickle(path: Path) -> Any:
                 "name it as `torchscript:` under `source`, without a factory",
                 FIELD,
             ) from error
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"the checkpoint cannot be read: {broken(path)}: {said}"
+        message = f"the checkpoint cannot be read: {broken(path)}: {first_lines(error, 1)}"
         raise StepError(message, None, FIELD) from error
 
 

@@ -40,7 +40,7 @@ def floor(request: Request) -> None:
     Raises:
         StepError: The model cannot be made or does not take the samples.
     """
-    session, module = _original(request)
+    session, module = original(request)
     ports: list[dict[str, Any]] = request.options["ports"]
     names: list[str] = request.options["outputs"]
     drawn = arrays.load(request.inputs["samples"])
@@ -72,7 +72,7 @@ def floor(request: Request) -> None:
     request.outputs["floor"].write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
-def _original(request: Request) -> tuple[Session, Any]:
+def original(request: Request) -> tuple[Session, Any]:
     """What runs the original, and the module in it."""
     if request.options["source"]["kind"] == "factory":
         eager = model.load(request)

@@ -49,12 +49,12 @@ def trace(eager: Eager, survey: Survey, request: Request) -> tuple[Any, list[str
         StepError: The model cannot be traced.
     """
     module = _positional(eager)
-    example = _example(request, survey.sizes)
+    given = example(request, survey.sizes)
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         try:
             # The outputs are compared below, on other inputs than torch's own check would take.
-            traced = torch.jit.trace(module, example, check_trace=False, _store_inputs=False)
+            traced = torch.jit.trace(module, given, check_trace=False, _store_inputs=False)
         except Exception as error:
             raise _failed("traced", error, request, "trace") from error
     baked = [
@@ -119,21 +119,13 @@ def export(
         StepError: The model cannot be exported, or it fixes a size that should vary.
     """
     module = _positional(eager)
-    example = _example(request, survey.sizes)
-    varying = ports_of.symbols(request.options["ports"]) if dynamic else {}
-    dims = {
-        symbol: torch.export.Dim(symbol, min=dim["min"], max=dim["max"])
-        for symbol, dim in varying.items()
-    }
-    shapes = [
-        {axis: dims[size] for axis, size in enumerate(port["shape"]) if size in dims}
-        for port in request.options["ports"]
-    ]
+    given = example(request, survey.sizes)
+    shapes = dims(request.options["ports"], dynamic)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.export(
-                module, example, dynamic_shapes=_by_parameter(module, example, shapes)
+                module, given, dynamic_shapes=_by_parameter(module, given, shapes)
             )
     except Exception as error:
         if "Constraints violated" in str(error) or "specialized" in str(error):
@@ -256,7 +248,21 @@ def _unlike(method: str, what: str, at: str, baked: list[str]) -> StepError:
     )
 
 
-def _example(request: Request, sizes: Sizes) -> tuple[torch.Tensor, ...]:
+def dims(ports: list[dict[str, Any]], dynamic: bool) -> list[dict[int, Any]]:
+    """Of each input, its dynamic axes as `torch.export` takes them."""
+    varying = ports_of.symbols(ports) if dynamic else {}
+    found = {
+        symbol: torch.export.Dim(symbol, min=dim["min"], max=dim["max"])
+        for symbol, dim in varying.items()
+    }
+    return [
+        {axis: found[size] for axis, size in enumerate(port["shape"]) if size in found}
+        for port in ports
+    ]
+
+
+def example(request: Request, sizes: Sizes) -> tuple[torch.Tensor, ...]:
+    """Random inputs of some sizes, in the recipe's order."""
     ports = request.options["ports"]
     feed = ports_of.random_feed(ports, sizes, seed=0)
     return tensors(feed, [port["name"] for port in ports])

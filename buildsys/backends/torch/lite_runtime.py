@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.jit import mobile
 
+from ..kit.cause import first_lines
 from ..kit.contract import Contract
 from ..kit.request import StepError
 from . import model
@@ -29,5 +30,5 @@ def _load(path: Path) -> Any:
     try:
         return mobile._load_for_lite_interpreter(str(path))
     except RuntimeError as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StepError(f"torch's mobile loader does not load the file: {first}") from error
+        said = first_lines(error, 1)
+        raise StepError(f"torch's mobile loader does not load the file: {said}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..kit import ports as ports_of
+from ..kit.cause import first_lines
 from ..kit.contract import Contract
 from ..kit.request import Request, StepError
 from ..kit.survey import capture_sizes
@@ -28,9 +29,8 @@ def convert(request: Request) -> None:
     try:
         canonical.save_lite(module, target)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise StepError(
-            f"the lite interpreter cannot hold this model: {' '.join(lines[:3])[:400]}",
+            f"the lite interpreter cannot hold this model: {first_lines(error)}",
             "`format: executorch` and `format: torchscript` are made by other means",
             "format",
         ) from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..kit import entry
 from ..kit.request import Request, StepError
-from . import binding, checkpoint
+from . import binding, checkpoint, structure
 from .outputs import is_flat, leaves, order, to_numpy
 
 FACTORY = "source.factory"
@@ -134,6 +134,34 @@ def load(request: Request) -> Eager:
         StepError: The factory fails or gives no module, or the checkpoint does not fit.
     """
     prepare(request.threads)
+    made = make(request)
+    made.eval()
+    made.requires_grad_(False)
+    return Eager(made, request)
+
+
+def make(request: Request) -> torch.nn.Module:
+    """The user's module with its weights: those of the checkpoint, or what transforms have left.
+
+    Raises:
+        StepError: As `load`.
+    """
+    made = fresh(request)
+    if "structure" in request.inputs:
+        structure.apply(made, structure.read(request.inputs["structure"]))
+        weights = structure.weights_of(request.inputs["weights"].read_bytes())
+        checkpoint.fit(made, weights, request)
+    elif "checkpoint" in request.inputs:
+        checkpoint.load_into(made, request.inputs["checkpoint"], request)
+    return made
+
+
+def fresh(request: Request) -> torch.nn.Module:
+    """What the factory returns.
+
+    Raises:
+        StepError: It fails, or returns no module.
+    """
     source = request.options["source"]
     made = entry.call(source["factory"], request.project, FACTORY, **source.get("args", {}))
     if not isinstance(made, torch.nn.Module):
@@ -142,11 +170,7 @@ def load(request: Request) -> Eager:
             "return the module itself",
             FACTORY,
         )
-    if "checkpoint" in request.inputs:
-        checkpoint.load_into(made, request.inputs["checkpoint"], request)
-    made.eval()
-    made.requires_grad_(False)
-    return Eager(made, request)
+    return made
 
 
 def inspect(eager: Eager, feed: Mapping[str, NDArray[Any]], request: Request) -> None:

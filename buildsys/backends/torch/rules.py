@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Carrier, Format, Rule, Runtime, Toolchain
+from buildsys.backends.base import Backend, Carrier, Format, Rule, Runtime, Scheme, Toolchain
 
 FOLDER = Path(__file__).parent
 CARRIER = Carrier("torch", "carrier:describe")
@@ -14,7 +14,26 @@ backend = Backend(
     folder=FOLDER,
     formats=(
         Format(name="torchscript", suffix=".pt", runtime=Runtime("torch"), carrier=CARRIER),
-        Format(name="exported", suffix=".pt2", runtime=Runtime("torch"), carrier=CARRIER),
+        Format(
+            name="exported",
+            suffix=".pt2",
+            schemes=(
+                Scheme(
+                    "float16",
+                    exact_types="weights and arithmetic in float16; inputs and outputs as declared",
+                    reads=("keep_float",),
+                    library="torch.export",
+                ),
+                Scheme(
+                    "bfloat16",
+                    exact_types="weights and arithmetic in bfloat16; inputs and outputs as declared",
+                    reads=("keep_float",),
+                    library="torch.export",
+                ),
+            ),
+            runtime=Runtime("torch"),
+            carrier=CARRIER,
+        ),
         Format(
             name="ptl",
             suffix=".ptl",
@@ -50,6 +69,14 @@ backend = Backend(
             worker="worker:export",
             cost=2.0,
             user_code=True,
+        ),
+        Rule(
+            name="exported.quantize",
+            takes=("exported",),
+            gives="exported",
+            toolchain="torch",
+            worker="lowering:quantize",
+            schemes=("float16", "bfloat16"),
         ),
         Rule(
             name="torch.adopt",

@@ -31,6 +31,15 @@ def weights(request: Request) -> None:
     save(_weights(request), request.outputs["weights"], request.outputs["names"])
 
 
+def named(module: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """A module's tensors by the names that `weights` gives them, those that can be written to."""
+    if isinstance(module, torch.jit.ScriptModule):
+        yield from module.named_parameters()
+        yield from module.named_buffers()
+    else:
+        yield from _named(module)
+
+
 def _weights(request: Request) -> Weights:
     if "source" not in request.inputs:
         module = model.load(request).module

@@ -1,4 +1,4 @@
-"""The steps: capture, export, run the original, its precision, adopt a file of the user's."""
+"""The steps: capture, export, adopt a file; run the original as it is, in others, with other weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from ..kit.survey import Survey, capture_sizes, survey
 from . import canonical, graphs, model
 from .adopt import adopt, load
 from .floor import floor
+from .rounded import rounded
 
-__all__ = ["adopt", "capture", "export", "floor", "reference"]
+__all__ = ["adopt", "capture", "export", "floor", "reference", "rounded"]
 
 PRELOAD = {
     "adopt": ("numpy.random",),
@@ -18,6 +19,7 @@ PRELOAD = {
     "export": ("numpy.random", "safetensors.torch", "torch.export._trace"),
     "floor": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
     "reference": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
+    "rounded": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
 }
 """What each step imports late; see `toolchains/worker_forks.py`."""
 

@@ -60,6 +60,16 @@ class Refusing(nn.Module):
         return x
 
 
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(4, 2)
+        nn.init.ones_(self.last.bias)
+
+    def forward(self, x):
+        return self.last(torch.tanh(x))
+
+
 class All(nn.Module):
     def __init__(self):
         super().__init__()
@@ -127,3 +137,39 @@ def test_an_original_that_is_a_file(tmp_path: Path, kind: str, worker: str) -> N
     ).json("floor")
     assert 1e-5 < found["float32"]["y"]["signal_error"] < 1e-2
     assert found["float16"]["y"]["signal_error"] > 0.1
+
+
+@pytest.mark.parametrize("given", ["factory", "torchscript"])
+def test_the_original_with_the_weights_that_an_artifact_holds(tmp_path: Path, given: str) -> None:
+    samples = written(tmp_path)
+    options = factory_options(PORTS, ["y"], "model:Layers")
+    inputs = {"samples": samples, "edges": tmp_path / "edges.npz", "held": tmp_path / "held.npz"}
+    arrays.save(tmp_path / "edges.npz", {"zeros/x": np.zeros((1, 4), np.float32)})
+    if given == "torchscript":
+        made = run_worker("torch", "torch", "worker:capture", options=options, project=tmp_path)
+        inputs |= {"artifact": made.artifact, "io": made.outputs["io"]}
+        options = {"ports": PORTS, "outputs": ["y"], "source": {"kind": given}}
+
+    def run(held: dict[str, Any]) -> Any:
+        arrays.save(tmp_path / "held.npz", held)
+        return run_worker(
+            "torch",
+            "torch",
+            "worker:rounded",
+            inputs=inputs,
+            outputs={"samples": "s.npz", "edge_outputs": "e.npz", "told": "told.json"},
+            options=options,
+            project=tmp_path if given == "factory" else None,
+        )
+
+    matrix = np.arange(8, dtype=np.float32).reshape(2, 4)
+    done = run({"last.weight": matrix})
+    x = arrays.load(samples)["x"]
+    got = arrays.load(done.outputs["samples"])["y"]
+    assert np.allclose(got, np.tanh(x) @ matrix.T + 1, atol=1e-5)
+    assert np.allclose(arrays.load(done.outputs["edge_outputs"])["zeros/y"], 1)
+    assert done.json("told") == {"reason": None}
+    assert run({}).json("told") == {"reason": "none of its weights is rounded"}
+    unknown = run({"constant.3": matrix})
+    assert "`constant.3` is a constant" in unknown.json("told")["reason"]
+    assert arrays.load(unknown.outputs["samples"]) == {}

@@ -88,19 +88,62 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         for worker in ("worker:capture", "worker:export")
     )
     onnx = step("onnx-export", "onnx", "worker:export", captured, format={"opset": None})
+    openvino = step("openvino", "openvino", "worker:convert", onnx)
     options = CoremlOptions().model_dump(mode="json")
     artifacts = {
         "onnx": onnx,
-        "openvino": step("openvino", "openvino", "worker:convert", onnx),
+        "openvino": openvino,
         "tflite": step("tflite-direct", "tflite", "direct_worker:convert", exported),
         "coreml": step("coreml", "coreml", "worker:convert", captured, format=options),
         "coreml-half": step(
             "coreml", "coreml", "worker:convert", captured, format=options, scheme="float16"
         ),
+        "coreml-new": step(
+            "coreml",
+            "coreml",
+            "worker:convert",
+            captured,
+            format=options | {"minimum_deployment_target": "iOS17"},
+        ),
         "captured": captured,
         "exported": exported,
     }
     return Made(weights(own(project)), artifacts)
+
+
+CALIBRATION = {"method": "min-max"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "profile"),
+    [
+        ("openvino", {"scheme": "static", "bits": 8, "calibration": CALIBRATION}),
+        ("openvino", {"scheme": "weight-only", "bits": 4}),
+        ("coreml-new", {"scheme": "static", "bits": 8, "calibration": CALIBRATION}),
+        ("coreml-new", {"scheme": "weight-only", "bits": 8, "symmetric": False}),
+    ],
+)
+def test_all_of_quantized_ones_is_explained(
+    made: Made, kind: str, profile: dict[str, Any], tmp_path: Path
+) -> None:
+    source = made.artifacts[kind]
+    backend = kind.partition("-")[0]
+    image = np.random.default_rng(0).standard_normal((6, 3, 10, 12)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", image=image)
+    data = {"calibration": tmp_path / "data.npz"} if profile["scheme"] == "static" else {}
+    options = {"ports": PORTS, "outputs": OUTPUTS, "format": {}, "scheme": profile["scheme"]}
+    done = run_worker(
+        backend,
+        backend,
+        "quantize_worker:quantize" if backend == "openvino" else "worker:quantize",
+        inputs={"artifact": source.artifact, "io": source.outputs["io"], **data},
+        outputs={"artifact": "model.mlpackage", "io": "io.json"}
+        | ({"ranges": "ranges.json"} if data else {}),
+        options=options | {"quantization": {"per_channel": True, **profile}},
+    )
+    found = judged(stored(backend, done.artifact, done.outputs["io"]), made.original)
+    assert (found["altered"], found["missing"], found["unexplained"]) == ([], [], [])
+    assert found["compared"] >= 5
 
 
 def weights(result: Result) -> Weights:

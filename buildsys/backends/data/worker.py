@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit import arrays, entry
+from ..kit import arrays, entry, paired
 from ..kit.arrays import LABELS, Arrays
 from ..kit.request import Request, StepError
 from .images import images
@@ -26,7 +26,7 @@ def load(request: Request) -> None:
     """Loads arrays by a function of the project's.
 
     It takes no arguments and returns a mapping from names to arrays, or a pair of such a mapping and
-    labels; the first axis of each is the samples.
+    labels, an array or several by name; the first axis of each is the samples.
 
     Options: `python` (`module:callable`), `limit` (the first so many, or `null`).
     Outputs: `samples` (`.npz`; labels under `kit.arrays.LABELS`).
@@ -47,12 +47,15 @@ def load(request: Request) -> None:
             SOURCE,
         )
     rows: Arrays = {str(key): _array(value, f"`{key}`", name) for key, value in returned.items()}
-    if labels is not None:
-        rows[LABELS] = _array(labels, "the labels", name)
+    if isinstance(labels, Mapping):
+        several = {str(k): _array(v, f"the labels `{k}`", name) for k, v in labels.items()}
+        rows = arrays.with_labels(rows, several)
+    elif labels is not None:
+        rows = arrays.with_labels(rows, _array(labels, "the labels", name))
     lengths = {len(array) for array in rows.values()}
     if len(lengths) != 1 or lengths == {0}:
         sizes = ", ".join(
-            f"{'labels' if key == LABELS else key}: {len(array)}" for key, array in rows.items()
+            f"{key.replace(LABELS, 'labels')}: {len(array)}" for key, array in rows.items()
         )
         raise StepError(
             f"the arrays of `{name}` must be of one length, and not empty ({sizes})", None, SOURCE
@@ -62,33 +65,64 @@ def load(request: Request) -> None:
 
 
 def metric(request: Request) -> None:
-    """Computes the user's metric for an artifact and for the original.
+    """Computes the user's metric for an artifact and for the original, and how far chance goes.
 
-    The function takes the outputs (name to [n, ...]) and the labels ([n, ...], or `None` where the
-    dataset has none), and returns a number.
+    The function takes the outputs (name to [n, ...]) and the labels ([n, ...]; several by name where
+    the dataset has several; `None` where it has none), and returns a number: the more, the better. It
+    is called with rows drawn anew besides, `resamples` times for each model, in this one process.
 
-    Inputs: `got_evaluation` and `reference_evaluation` (outputs), `evaluation` (inputs and labels).
-    Options: `python` (`module:function`).
-    Outputs: `metric` (`metric.json`: `value` of the artifact, `reference` of the original). A NaN is
-    written as one: it is a bad figure, not a failed step.
+    Inputs: `got_evaluation` and `reference_evaluation` (outputs), `evaluation` (inputs and labels), and
+    maybe `transformed_evaluation` (outputs of the model between the two, once its transforms are done).
+    Options: `python` (`module:function`), `resamples`.
+    Outputs: `metric` (`metric.json`: `value` of the artifact, `reference` of the original, `count`, the
+    `interval` of the reference less the value, or `null`; maybe `transformed`). A NaN is written as one:
+    it is a bad figure, not a failed step.
 
     Raises:
         StepError: The function fails or returns no number, or gives NaN for the original.
     """
-    name = request.options["python"]
-    labels = arrays.load(request.inputs["evaluation"]).get(LABELS)
-    figures = {}
-    for key, role in (("reference", "reference_evaluation"), ("value", "got_evaluation")):
-        outputs = arrays.load(request.inputs[role])
-        figures[key] = _figure(name, outputs, labels, request)
+    name, resamples = request.options["python"], request.options["resamples"]
+    dataset = arrays.mapped(request.inputs["evaluation"])
+    labels = arrays.labels_of(dataset)
+    reference, got = (
+        arrays.load(request.inputs[role]) for role in ("reference_evaluation", "got_evaluation")
+    )
+    figures: dict[str, Any] = {
+        "reference": _figure(name, reference, labels, request),
+        "value": _figure(name, got, labels, request),
+        "count": len(next(iter(dataset.values()))),
+        "interval": None,
+    }
+    if "transformed_evaluation" in request.inputs:
+        outputs = arrays.load(request.inputs["transformed_evaluation"])
+        figures["transformed"] = _figure(name, outputs, labels, request)
     if np.isnan(figures["reference"]):
         raise StepError(f"`{name}` gives NaN for the original model", None, METRIC)
+
+    def drop(rows: NDArray[np.intp]) -> float:
+        drawn = _rows(labels, rows) if labels is not None else None
+        before, after = (_rows(outputs, rows) for outputs in (reference, got))
+        return _figure(name, before, drawn, request) - _figure(name, after, drawn, request)
+
+    if resamples:
+        try:
+            figures["interval"] = paired.of_draws(drop, figures["count"], resamples)
+            why = "it gives no number there"
+        except StepError as error:
+            why = error.message
+        if figures["interval"] is None:
+            request.note(f"the drop of `{name}` has no interval: on rows drawn anew {why}")
     request.outputs["metric"].write_text(json.dumps(figures, sort_keys=True) + "\n")
 
 
-def _figure(
-    name: str, outputs: Arrays, labels: NDArray[np.generic] | None, request: Request
-) -> float:
+def _rows(held: Any, rows: NDArray[np.intp]) -> Any:
+    """Some rows of an array, or of several by name."""
+    if isinstance(held, Mapping):
+        return {name: array[rows] for name, array in held.items()}
+    return held[rows]
+
+
+def _figure(name: str, outputs: Arrays, labels: Any, request: Request) -> float:
     try:
         returned = entry.call(name, request.project, METRIC, outputs, labels)
     except StepError as error:

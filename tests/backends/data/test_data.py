@@ -34,6 +34,14 @@ def load(project: Path, text: str, limit: int | None = None, entry: str = "data:
     )
 
 
+def test_several_labels_by_name(tmp_path: Path) -> None:
+    text = "def load():\n return {'x': np.ones((2, 1))}, {'boxes': np.ones((2, 3, 4)), 'k': [1, 2]}"
+    labels = arrays.labels_of(load(tmp_path, text).arrays())
+    assert isinstance(labels, dict)
+    assert labels["boxes"].shape == (2, 3, 4)
+    assert labels["k"].tolist() == [1, 2]
+
+
 def test_arrays_with_labels(tmp_path: Path) -> None:
     got = load(tmp_path, "def load():\n return {'x': np.ones((5, 2))}, [0, 1, 2, 3, 4]", limit=3)
     assert got.arrays()["x"].shape == (3, 2)
@@ -161,10 +169,12 @@ def test_a_folder_that_does_not_do(
     assert str(pictures) not in got.message
 
 
-def metric(project: Path, text: str, labels: bool = True) -> Result:
+def metric(project: Path, text: str, labels: Any = True, resamples: int = 20) -> Result:
     (project / "metrics.py").write_text(text)
     rows: arrays.Arrays = {"x": np.zeros((4, 1))}
-    arrays.save(project / "in.npz", rows | ({arrays.LABELS: np.arange(4)} if labels else {}))
+    if labels is not False:
+        rows = arrays.with_labels(rows, np.arange(4) if labels is True else labels)
+    arrays.save(project / "in.npz", rows)
     arrays.save(project / "got.npz", {"y": np.array([0, 1, 0, 0])})
     arrays.save(project / "want.npz", {"y": np.arange(4)})
     return run_worker(
@@ -177,7 +187,7 @@ def metric(project: Path, text: str, labels: bool = True) -> Result:
             "reference_evaluation": project / "want.npz",
         },
         outputs={"metric": "metric.json"},
-        options={"python": "metrics:score"},
+        options={"python": "metrics:score", "resamples": resamples},
         project=project,
     )
 
@@ -186,7 +196,26 @@ def test_a_metric_is_taken_of_both(tmp_path: Path) -> None:
     text = "def score(outputs, labels):\n return (outputs['y'] == labels).mean()"
     got = metric(tmp_path, text)
     assert got.error is None
-    assert json.loads(got.outputs["metric"].read_text()) == {"reference": 1.0, "value": 0.5}
+    found = json.loads(got.outputs["metric"].read_text())
+    low, high = found.pop("interval")
+    assert found == {"reference": 1.0, "value": 0.5, "count": 4}
+    # Of four rows two are wrong: draws of these alone, or of the others.
+    assert 0 <= low < 0.5 < high <= 1
+
+
+def test_a_metric_gets_all_labels_of_the_rows_that_are_drawn(tmp_path: Path) -> None:
+    text = (
+        "def score(outputs, labels):\n"
+        " assert (labels['first'] + 10 == labels['second']).all()\n"
+        " if len(set(labels['first'])) < 4: raise ValueError('too few')\n"
+        " return (outputs['y'] == labels['first']).mean()"
+    )
+    several = {"first": np.arange(4), "second": np.arange(4) + 10}
+    got = metric(tmp_path, text, several)
+    assert got.error is None
+    assert json.loads(got.outputs["metric"].read_text())["interval"] is None
+    assert "no interval: on rows drawn anew `metrics:score` raised ValueError" in got.notes[0]
+    assert metric(tmp_path, text, several, resamples=0).notes == []
 
 
 @pytest.mark.parametrize(

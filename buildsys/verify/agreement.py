@@ -53,8 +53,15 @@ def _near(values: Array, storage: str, expected: Array, slack: Array | float) ->
     off = np.abs(values.astype(np.float64) - expected)
     least = TINY_HALF if storage == "float16" else 0.0
     # The rounding to the type is counted by the slack already where the type is float32.
-    width = 0.0 if storage in ("float32", "float64") else WIDTH[storage] * 1.001
-    return np.asarray(off <= np.maximum(width * np.abs(expected), least) + slack)
+    width = np.zeros(1) if storage in ("float32", "float64") else _half_step(values, storage)
+    return np.asarray(off <= np.maximum(width, least) + slack)
+
+
+def _half_step(values: Array, storage: str) -> Array:
+    """How far the number that a narrow type has for it may be from what was rounded."""
+    _, exponent = np.frexp(values.astype(np.float64))
+    # Of a mantissa from 0.5 to 1 the last place is twice `WIDTH`: half of that, and nothing more.
+    return np.asarray(np.ldexp(WIDTH[storage], exponent - 1))
 
 
 def _quantized(stored: Stored, at: Any, expected: Array, slack: Array | float) -> Array:

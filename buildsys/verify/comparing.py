@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,8 @@ REPEATED = 64.0
 NEAR_ONE = 0.02
 """A factor so near to 1 that no converter means it."""
 SHOWN = 8
+ROWS = 8
+"""Rows of a matrix that are tried before all are."""
 
 
 @dataclass
@@ -114,10 +116,11 @@ class Comparison:
                     for part, piece in folding.parts(name, values)
                     if piece.size == size
                 ]
-            for name in self._weights:
+            every = {**self._weights, **self._sums}
+            for name in every:
                 found += [
                     Candidate((name,), made)
-                    for _, made in folding.reordered(name, self._weights)
+                    for _, made in folding.reordered(name, every)
                     if made.size == size
                 ]
             self._sizes[size] = found
@@ -171,15 +174,42 @@ class Comparison:
         expected[best.wrong] = best.expected
         return outcome(stored, candidate.of, right, expected)
 
-    def shifted(self, stored: Stored) -> Explanation | None:
-        """A norm's shift, through a layer that its gain was found in when that was compared."""
+    def shifted(self, stored: Stored, beside: Collection[str]) -> Explanation | None:
+        """What was added before a layer, through that layer.
+
+        A norm's shift, where its gain was found in the layer when that was compared; or any vector,
+        where an operation uses the constant together with the layer's matrix.
+
+        Args:
+            stored: The constant.
+            beside: The weights that its operations use besides.
+        """
         best = _Best()
-        for name, gain in self._gained:
-            for made in folding.through(name, gain, self._weights):
+        pairs = [(name, gain.removesuffix("weight") + "bias") for name, gain in self._gained]
+        pairs += [(name, added) for name in beside for added in self._added_before(name, stored)]
+        for name, added in pairs:
+            for made in folding.through(name, added, self._weights):
                 if made.values.size == stored.values.size:
                     candidate = Candidate(made.of, made.values, made.slack, folded=True)
                     self._try(stored, candidate, best)
         return self._verdict(stored, best)
+
+    def _added_before(self, name: str, stored: Stored) -> Iterator[str]:
+        """Vectors that may have been moved through a matrix: a few rows tell most of them."""
+        weight = self._weights.get(name, np.zeros(0))
+        if weight.ndim != 2 or weight.shape[0] != stored.values.size:
+            return
+        rows = weight[:ROWS].astype(np.float64)
+        bias = self._weights.get(name.removesuffix("weight") + "bias", np.zeros(len(weight)))
+        if bias.size != len(weight):
+            return
+        left = stored.values.reshape(-1)[:ROWS].astype(np.float64) - bias.reshape(-1)[:ROWS]
+        for added, vector in self._weights.items():
+            if vector.ndim == 1 and vector.size == weight.shape[1]:
+                moved = rows @ vector.astype(np.float64)
+                room = COARSE["float32"] * (np.abs(rows) @ np.abs(vector).astype(np.float64))
+                if (np.abs(moved - left) <= room).all():
+                    yield added
 
     def scaled(self, stored: Stored, *, by_norms: bool) -> Explanation | None:
         """A weight times one factor a channel, as a norm gives it; altered only where no other fits.

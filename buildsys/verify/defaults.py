@@ -20,7 +20,7 @@ times.
 
 `top1_agreement` is not among them: it means something for the scores of classes only, and a model
 that gives a picture or a vector would fail it while being right. Recipes of classifiers should name
-it, with `metric_drop`.
+it. What is quantized is held to `metric_drop` where the model has an evaluation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,24 @@ FLOAT16 = MappingProxyType({"signal_error": 2e-2})
 BFLOAT16 = MappingProxyType({"signal_error": 5e-2})
 """8 bits of mantissa."""
 INTEGERS = MappingProxyType({"signal_error": 0.15})
-"""Integers of 8 bits; fewer bits need bounds of their own, chosen by the task's metric."""
+"""Integers of 8 bits."""
+COARSE = MappingProxyType({"signal_error": 0.5})
+"""Fewer bits, palettes, and weights of which some became zero, where nothing is known of the task.
+
+With 4 bits a channel the outputs of `recipes/digits` are off by 0.19 and those of `recipes/activity` by
+0.03, and neither loses one answer. With 3 bits it is 0.38 (2 points lost) and 0.05, with every second
+weight zero 0.65 (6 points lost) and 0.25. Models that were never trained show a signal that is small beside
+their weights: 0.1 to 3 with 4 bits in `benchmarks/zoo`. So no bound on errors can tell the good from the
+bad here; this one keeps out what has little to do with the original.
+"""
+COARSE_JUDGED = MappingProxyType({"signal_error": 1.0})
+"""The same where the task's metric decides: an output that errs more is worse than its own mean."""
+METRIC_DROP = MappingProxyType({"metric_drop": 0.05})
+"""What a smaller artifact may lose at its task: 5 points of 100, or of other metrics 5 % of the original's.
+
+Points, since 5 % of a classifier that is right in 40 of 100 cases would be 2, and of its errors 3. Guides to
+mobile deployment give 5 % as what users do not notice; recipes should ask for less where they can.
+"""
 
 BY_SCHEME: Mapping[str | None, Mapping[str, float]] = MappingProxyType(
     {
@@ -51,11 +68,20 @@ BY_SCHEME: Mapping[str | None, Mapping[str, float]] = MappingProxyType(
 FLOORS: Mapping[str | None, str] = MappingProxyType({None: "float32", "float16": "float16"})
 """By scheme, the precision whose cost artifacts are held to; the others have none."""
 ABOVE_FLOOR = MappingProxyType({None: 30.0, "float16": 4.0})
+GRAPH_ABOVE_FLOOR = 30.0
+"""What the graph of an artifact in float16 may be off where the original is given its weights, in multiples
+of what float32 costs the model: as much as an artifact in float32. In the zoo it is 2.2 at most."""
 EVALUATED_ABOVE_FLOOR = MappingProxyType({None: 10.0, "float16": 2.0})
 
 
 def default_bounds(
-    scheme: str | None, *, evaluated: bool = False, approximates: bool = False
+    scheme: str | None,
+    *,
+    evaluated: bool = False,
+    approximates: bool = False,
+    coarse: bool = False,
+    metric: bool = False,
+    transformed: bool = False,
 ) -> Mapping[str, float]:
     """The bounds for a quantization scheme.
 
@@ -64,11 +90,17 @@ def default_bounds(
         evaluated: Whether the project's own evaluator runs it, and not its runtime.
         approximates: Whether its runtime has kernels that approximate (see `Runtime`): `floor_ratio` is
             then no bound.
+        coarse: Whether weights have fewer than 8 bits or are of a palette, or some became zero.
+        metric: Whether the model has an evaluation, whose metric counts for all that is quantized.
+        transformed: Whether the model was pruned or trained before: its metric counts then, too.
     """
+    task = METRIC_DROP if metric and (coarse or transformed or scheme is not None) else {}
+    if coarse:
+        return {**(COARSE_JUDGED if metric else COARSE), **task}
     factors = EVALUATED_ABOVE_FLOOR if evaluated else ABOVE_FLOOR
     if scheme not in factors or approximates:
-        return BY_SCHEME[scheme]
-    return {**BY_SCHEME[scheme], "floor_ratio": factors[scheme]}
+        return {**BY_SCHEME[scheme], **task}
+    return {**BY_SCHEME[scheme], "floor_ratio": factors[scheme], **task}
 
 
 def raised(scheme: str | None, *, evaluated: bool = False) -> float | None:

@@ -10,9 +10,14 @@ Direction = Literal["higher", "lower"]
 DIRECTIONS: Mapping[str, Direction] = {
     "top1": "higher",
     "top5": "higher",
+    "f1": "higher",
+    "iou": "higher",
     "mse": "lower",
     "mae": "lower",
 }
+
+SHARES = ("top1", "top5", "f1", "iou")
+"""Metrics from 0 to 1, whose differences are told in points: hundredths."""
 
 
 def better(metric: str) -> Direction:

@@ -4,7 +4,8 @@ Rounding alone may move a folded number by several units in its last place, and 
 bits. But converters reckon in float32, one factor a channel: `w * s` with `s = gamma / sqrt(variance + eps)`
 (PyTorch's exporter to ONNX, coremltools), or `(w * r) * gamma` with `r = 1 / sqrt(variance + eps)`
 (litert-torch). The factor's own last bits are found by trying: the elements of a channel leave one choice.
-With it the shift of the channel is one number as well: `(bias - mean) * s + beta`.
+With it the shift of the channel is one number as well: `(bias - mean) * s + beta`. Where the layer is kept
+in a narrower type than its bias, all such biases together tell how they were reckoned; see `exact_shifts`.
 
 A weight that is multiplied by one number (a scale of attention's) is a case of the same.
 
@@ -22,7 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.stored_weights import Norm, Stored, Weights
+from buildsys.backends.kit.stored_weights import Norm, Weights
+from buildsys.verify import exact_shifts
+from buildsys.verify.exact_shifts import Folded, Wrong, wrong_of
 
 Array = NDArray[Any]
 
@@ -35,32 +38,6 @@ FEWEST = 4
 """Channels, and elements of a channel, that tell a way of reckoning from chance."""
 FEW = 0.25
 """The part of a channel's elements that may be altered."""
-
-
-@dataclass(frozen=True)
-class Folded:
-    """A constant that folding is known to have made.
-
-    Attributes:
-        stored: The constant.
-        of: The weights that it is made of.
-    """
-
-    stored: Stored
-    of: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """Elements that are not what folding gives.
-
-    Attributes:
-        places: Their places in the flattened constant.
-        expected: The numbers that belong there.
-    """
-
-    places: list[int]
-    expected: list[float]
 
 
 @dataclass(frozen=True)
@@ -103,7 +80,8 @@ def altered(found: Sequence[Folded], model: Weights) -> dict[int, Wrong]:
             off = _of_shift(one, factors, weights) if factors.norm == norm else None
             if off is not None:
                 wrong[place] = off
-    return wrong
+    sure = {factors.norm.variance for factors in known}
+    return wrong | exact_shifts.altered(found, model, weights, sure)
 
 
 def _norm(one: Folded, model: Weights, weights: Mapping[str, Array]) -> Norm | None:
@@ -124,7 +102,7 @@ def _of_layer(
 ) -> tuple[Wrong | None, _Factors | None]:
     weight = _layer(one, weights)
     variance = weights[norm.variance].astype(np.float64)
-    gamma = _vector(norm.gamma, weights, 1.0, variance.size)
+    gamma = exact_shifts.vector(norm.gamma, weights, 1.0, variance.size)
     if weight is None or weight.ndim > MOST_AXES:
         return None, None
     weight = weight.astype(np.float32)
@@ -186,7 +164,7 @@ def _of_scale(one: Folded, weights: Mapping[str, Array]) -> Wrong | None:
         _, made = _tried(row, got.reshape(1, -1), factor, None)
         same = made[0] == got.reshape(-1)
         if same.sum() >= max(FEWEST, NEARLY * same.size):
-            return _off(~same, made[0])
+            return wrong_of(~same, made[0])
     return None
 
 
@@ -197,11 +175,8 @@ def _of_shift(one: Folded, known: _Factors, weights: Mapping[str, Array]) -> Wro
     size = factors.size
     if got.size != size:
         return None
-    gamma = _vector(norm.gamma, weights, 1.0, size)
-    beta, mean = (_vector(name, weights, 0.0, size) for name in (norm.beta, norm.mean))
-    own = {norm.gamma, norm.beta, norm.mean, norm.variance}
-    others = [name for name in one.of if name not in own and name in weights]
-    bias = _vector(others[0] if others else None, weights, 0.0, size)
+    gamma, beta, mean = exact_shifts.of_norm(norm, weights, size)
+    bias = exact_shifts.bias_of(one, norm, weights, size)
     tail = gamma if known.gained else np.ones_like(gamma)
     for made in (
         ((bias - mean) * factors) * tail + beta,
@@ -211,15 +186,8 @@ def _of_shift(one: Folded, known: _Factors, weights: Mapping[str, Array]) -> Wro
         same = made == got
         off = there & ~same
         if (same & there).sum() >= max(FEWEST, NEARLY * size):
-            return _off(off, made)
+            return wrong_of(off, made)
     return None
-
-
-def _vector(name: str | None, weights: Mapping[str, Array], default: float, size: int) -> Array:
-    found = weights.get(name or "")
-    if found is None or found.size != size:
-        return np.full(size, default, np.float32)
-    return found.astype(np.float32).reshape(-1)
 
 
 def _wrong(
@@ -231,12 +199,7 @@ def _wrong(
     def placed(array: Array) -> Array:
         return np.asarray(np.moveaxis(array.reshape(moved), 0, axis).transpose(order).reshape(-1))
 
-    return _off(placed(off), placed(made))
-
-
-def _off(off: Array, made: Array) -> Wrong | None:
-    places = np.flatnonzero(off)
-    return Wrong(places.tolist(), made[places].tolist()) if len(places) else None
+    return wrong_of(placed(off), placed(made))
 
 
 def _orders(weight: tuple[int, ...], stored: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

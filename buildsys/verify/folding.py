@@ -86,16 +86,22 @@ def scalings(
             yield Scaling((name,), array.astype(np.float64).reshape(-1))
 
 
-def through(name: str, gain: str, weights: Mapping[str, Array]) -> Iterator[Expected]:
-    """The biases of a linear layer that a norm's gain was multiplied into: `w @ shift + b`."""
-    shift = weights.get(gain.removesuffix("weight") + "bias")
+def through(name: str, added: str, weights: Mapping[str, Array]) -> Iterator[Expected]:
+    """The biases of a linear layer that what is added before it was moved through: `w @ shift + b`.
+
+    Args:
+        name: The layer's weight.
+        added: What is added: the shift of a norm, the bias of the layer before.
+        weights: By name.
+    """
+    shift = weights.get(added)
     weight = weights[name]
-    if shift is None or gain == name or weight.ndim < 2 or weight.shape[1] != shift.size:
+    if shift is None or added == name or weight.ndim < 2 or weight.shape[1] != shift.size:
         return
     matrix = weight.astype(np.float64).reshape(weight.shape[0], weight.shape[1], -1).sum(axis=2)
     moved = matrix @ shift.astype(np.float64).reshape(-1)
     room = np.abs(matrix) @ np.abs(shift.astype(np.float64).reshape(-1))
-    of = (name, gain.removesuffix("weight") + "bias")
+    of = (name, added)
     yield Expected(of, moved, _slack(room))
     bias = name.removesuffix("weight") + "bias"
     if bias in weights and weights[bias].size == moved.size:
@@ -180,7 +186,7 @@ def reordered(name: str, weights: Mapping[str, Array]) -> Iterator[tuple[str, Ar
         found = _in_order(weights[name], order)
         if found is not None:
             yield name, found
-            back = weights.get(f"{name}_reverse")
+            back = weights.get(" + ".join(f"{part}_reverse" for part in name.split(" + ")))
             if back is not None and back.shape == found.shape:
                 other = _in_order(back, order)
                 if other is not None:

@@ -14,8 +14,8 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from buildsys.backends.kit.edge_cases import WORDS
-from buildsys.verify.direction import better
-from buildsys.verify.wording import wrong_weight
+from buildsys.verify.direction import SHARES, better
+from buildsys.verify.wording import drop, wrong_weight
 
 OUTPUT_CEILINGS = ("signal_error", "floor_ratio", "max_abs", "max_rel", "mean_abs", "rmse")
 """Upper bounds, judged output by output."""
@@ -33,6 +33,13 @@ float16: in the zoo the least floors are 1.0e-7 and 3.4e-4.
 
 UNMEASURED = "only models in PyTorch are run in other precisions than their own"
 
+GRAPH = "graph_ratio"
+"""The error that is left where the original is given the artifact's own rounded weights, in multiples of what
+float32 costs the model: what its graph alone is off. It goes with the default bounds."""
+UNEXCUSED = ("finite", "shape", "dtype", "weights", GRAPH)
+"""Bounds that no recipe sets."""
+OTHER_GRAPH = "the original gives something else with the artifact's own weights: the graph differs"
+
 WHOLE = "float32"
 DECLARED_EDGES = ("zeros", "low", "high")
 """What inputs may hold as the recipe says: at these every artifact must be finite.
@@ -44,6 +51,9 @@ EDGE_ERROR = 1e-3
 EDGE_ABOVE_FLOOR = 30
 """Artifacts in float32 are held to `signal_error` at the edges, but to no less than these: a bound that fits
 the samples closely says nothing of inputs that are unlike them."""
+
+UNFIT = ("finite", "shape")
+"""What leaves the other bounds on an output without a value where it does not hold."""
 
 SHOWN_WEIGHTS = 3
 """Altered tensors that a reason names."""
@@ -64,7 +74,7 @@ class Gate:
         value: The figure, or `None` where there is none. For `finite`, `shape`, `dtype` and
             `weights`: how many elements, or things, are wrong.
         passed: Whether it holds.
-        reason: Why there is no value, or what the value counts.
+        reason: Why there is no value, what the value counts, or how sure it is.
         at: The sizes of dynamic dims that gave the value, where it is worse than the samples'.
         case: The inputs that gave the value, in words, where these are no samples; see `kit.edges`.
         worst: The sample whose error is greatest, counted from 0, where the value is the samples'.
@@ -83,7 +93,7 @@ class Gate:
     @property
     def least(self) -> float | None:
         """The tightest round limit that the value keeps; of what no limit excuses, `None`."""
-        if self.value is None or self.bound in ("finite", "shape", "dtype", "weights"):
+        if self.value is None or self.bound in UNEXCUSED:
             return None
         return tightest_limit(self.bound, self.value)
 
@@ -140,6 +150,31 @@ def _rounded_up(value: Decimal) -> Decimal:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """Median latency relative to the float artifact's, and between which ratios it lies.
+
+    Attributes:
+        value: The median of the rounds.
+        low: The least that it may be, in 95 of 100 cases.
+        high: The greatest.
+        rounds: In how many rounds both were run.
+    """
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, benchmark: Mapping[str, Any] | None) -> Ratio | None:
+        """Reads it from a `benchmark.json`; `None` where the artifact was not run beside another."""
+        found = (benchmark or {}).get("against_float")
+        if not found:
+            return None
+        return cls(found["ratio"], found["low"], found["high"], found["rounds"])
+
+
+@dataclass(frozen=True)
 class Limits:
     """The limits that an artifact is held to.
 
@@ -150,6 +185,9 @@ class Limits:
         raised: `signal_error` may be this multiple of the floor where that is more than its limit;
             `None` keeps the limit.
         floor_needed: Whether `floor_ratio` fails where a model has no floor; else it is left out.
+        relative: Whether `metric_drop` is a part of the original's metric, where that is no share and
+            its differences have no scale of their own. Where it is 0 there is then no such bound.
+        graph: The limit of `graph_ratio`, where it is known; `None` asks for none.
     """
 
     general: Mapping[str, float]
@@ -157,6 +195,8 @@ class Limits:
     precision: str | None = "float32"
     raised: float | None = None
     floor_needed: bool = True
+    relative: bool = False
+    graph: float | None = None
 
     def of(self, output: str, bound: str) -> float | None:
         """The limit of a bound on an output, or `None` where it has none."""
@@ -174,7 +214,7 @@ def judge(
     *,
     bytes: int,
     baseline_bytes: int | None,
-    latency_ratio: float | None,
+    latency_ratio: Ratio | None,
 ) -> tuple[Gate, ...]:
     """Judges an artifact.
 
@@ -183,7 +223,7 @@ def judge(
         bounds: Limit by name, or all that there is to say of limits.
         bytes: The artifact's size.
         baseline_bytes: The size of the unquantized artifact of the same format, where there is one.
-        latency_ratio: Median latency relative to that artifact's, where both were measured.
+        latency_ratio: Median latency relative to that artifact's, where both were benchmarked.
 
     Returns:
         Finite values, shape and type of each output, the weights where the format shows them, then
@@ -201,13 +241,18 @@ def judge(
     for bound in limits.bounds():
         if bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
             gates += _output_gates(bound, limits, outputs, floors)
-        elif bound in ARTIFACT_CEILINGS:
-            value, reason = _artifact_value(
-                bound, measurement, bytes, baseline_bytes, latency_ratio
-            )
-            gates.append(_bounded(bound, None, limits.general[bound], value, reason))
+        elif bound == "metric_drop":
+            gates += _metric_gate(limits, measurement)
+        elif bound == "latency_ratio":
+            gates.append(_latency_gate(limits.general[bound], measurement, latency_ratio))
+        elif bound == "size_ratio":
+            ratio = bytes / baseline_bytes if baseline_bytes else None
+            reason = "there is no unquantized artifact of this format to compare with"
+            gates.append(_bounded(bound, None, limits.general[bound], ratio, reason))
         else:
             raise ValueError(f"there is no bound named {bound!r}")
+    if limits.graph is not None:
+        gates += _graph_gates(measurement, limits.graph)
     return tuple(_worst_over_sizes(gates, measurement, limits, floors))
 
 
@@ -255,6 +300,56 @@ def _at_edges(
                 error = figures["signal_error"]
                 found.append(_bounded("signal_error", name, most, error, reason))
             yield from (replace(gate, case=WORDS[case]) for gate in found)
+    if measurement and limits.graph is not None:
+        yield from _graph_at_edges(measurement, limits.graph)
+
+
+def without_graph(measurement: Mapping[str, Any] | None) -> str | None:
+    """Why the graph of an artifact cannot be judged apart from its rounded weights, or `None`."""
+    graph: Mapping[str, Any] = (measurement or {}).get("graph") or {}
+    if graph.get("numbers"):
+        numbers = ", ".join(f"`{number}`" for number in graph["numbers"])
+        return f"single numbers are rounded as well ({numbers})"
+    return graph.get("reason")
+
+
+def _graph_gates(measurement: Mapping[str, Any] | None, limit: float) -> list[Gate]:
+    """The error of the graph alone, output by output; none where it is not known."""
+    gates = []
+    for name, ratio, _ in _graph_ratios(measurement, (measurement or {}).get("graph") or {}):
+        gate = _bounded(GRAPH, name, limit, ratio, "the shapes differ, or it is not finite")
+        gates.append(
+            gate if gate.passed or gate.value is None else replace(gate, reason=OTHER_GRAPH)
+        )
+    return gates
+
+
+def _graph_at_edges(measurement: Mapping[str, Any], limit: float) -> Iterator[Gate]:
+    """The same on zeros and on extreme values, held loosely there."""
+    steady = {edge["case"]: edge["steady"] for edge in measurement.get("edges", ())}
+    for edge in (measurement.get("graph") or {}).get("edges", ()):
+        for name, ratio, floor in _graph_ratios(measurement, edge):
+            if steady.get(edge["case"], {}).get(name):
+                gate = _bounded(GRAPH, name, max(limit, EDGE_ERROR / floor), ratio, "not finite")
+                yield replace(gate, case=WORDS[edge["case"]])
+
+
+def _graph_ratios(
+    measurement: Mapping[str, Any] | None, figures: Mapping[str, Any]
+) -> Iterator[tuple[str, float | None, float]]:
+    """Of each floating output: its name, the error in multiples of the floor, the floor.
+
+    None where single numbers in float16 have a part in the error: a sixth in each activation costs 2e-3.
+    """
+    if without_graph(measurement) is not None:
+        return
+    floors = Floors.of(measurement, WHOLE)
+    for name, each in figures.get("outputs", {}).items():
+        floor = floors.values.get(name)
+        kind = (measurement or {})["outputs"][name]["reference_dtype"]
+        if floor is not None and kind.startswith("float"):
+            error = each["signal_error"]
+            yield name, None if error is None else error / floor, floor
 
 
 def _badness(gate: Gate) -> tuple[bool, bool, float]:
@@ -309,8 +404,8 @@ def _weights(weights: Mapping[str, Any]) -> Gate:
 
 def _strays(figures: Mapping[str, Any]) -> str:
     return (
-        f"NaN or infinite where the original is not the same; "
-        f"in all {figures['nan_count']} NaN, {figures['inf_count']} infinite"
+        f"NaN or infinite where the original is not the same (it has {figures['nan_count']} NaN, "
+        f"{figures['inf_count']} infinite)"
     )
 
 
@@ -414,23 +509,37 @@ def _missing(bound: str, figures: Mapping[str, Any]) -> str:
     return "beyond what a float64 can hold"
 
 
-def _artifact_value(
-    bound: str,
-    measurement: Mapping[str, Any] | None,
-    size: int,
-    baseline_size: int | None,
-    latency_ratio: float | None,
-) -> tuple[float | None, str | None]:
-    """The value of a bound on the whole artifact, or why there is none."""
-    if bound == "metric_drop":
-        return _metric_drop(measurement)
-    if bound == "latency_ratio":
+def _latency_gate(limit: float, measurement: Mapping[str, Any] | None, ratio: Ratio | None) -> Gate:
+    """The median of the rounds is judged; what noise allows is said."""
+    if ratio is None:
+        reason = "no runtime of this format runs it here beside an unquantized artifact"
         if measurement is not None and measurement.get("evaluated"):
-            return None, "an evaluator ran it, which takes its own time and not a device's"
-        return latency_ratio, "there is no latency of an unquantized artifact to compare with"
-    if not baseline_size:
-        return None, "there is no unquantized artifact of this format to compare with"
-    return size / baseline_size, None
+            reason = "an evaluator ran it, which takes its own time and not a device's"
+        return _bounded("latency_ratio", None, limit, None, reason)
+    gate = _bounded("latency_ratio", None, limit, ratio.value, None)
+    said = f"95 %: {ratio.low:.2f} to {ratio.high:.2f} in {ratio.rounds} rounds"
+    if not gate.passed and ratio.low <= limit:
+        said += "; more rounds would decide, as the bound lies within"
+    return replace(gate, reason=said)
+
+
+def _metric_gate(limits: Limits, measurement: Mapping[str, Any] | None) -> list[Gate]:
+    """The drop itself is judged; that it may be chance is said."""
+    limit = limits.general["metric_drop"]
+    value, reason = _metric_drop(measurement)
+    if value is None or measurement is None:
+        return [_bounded("metric_drop", None, limit, value, reason)]
+    metric, part = measurement["metric"], None
+    if limits.relative and metric["name"] not in SHARES:
+        if not metric["reference"]:
+            return []
+        part = f"the bound is {100 * limit:g} % of the original's {metric['reference']:.3g}"
+        limit *= abs(metric["reference"])
+    gate = _bounded("metric_drop", None, limit, value, reason)
+    if gate.value is None:
+        return [gate]
+    said = [part, drop(metric, None if gate.passed else limit)]
+    return [replace(gate, reason="; ".join(filter(None, said)) or None)]
 
 
 def _metric_drop(measurement: Mapping[str, Any] | None) -> tuple[float | None, str | None]:
@@ -443,5 +552,5 @@ def _metric_drop(measurement: Mapping[str, Any] | None) -> tuple[float | None, s
     for number, whose in ((value, "the artifact"), (reference, "the original model")):
         if number is None:
             return None, f"the metric of {whose} is not a number"
-    drop = reference - value if better(metric["name"]) == "higher" else value - reference
-    return drop, "beyond what a float64 can hold"
+    worse = reference - value if better(metric["name"]) == "higher" else value - reference
+    return worse, "beyond what a float64 can hold"

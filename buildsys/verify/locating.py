@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit import arrays, probing
-from buildsys.backends.kit.arrays import LABELS
+from buildsys.backends.kit.arrays import is_labels
 from buildsys.backends.kit.probing import Recording, Step
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.defaults import default_bounds
 from buildsys.verify.matching import Tensor, error
 from buildsys.verify.metrics import variation
-from buildsys.verify.parting import Comparison, Parting, Row, plain
+from buildsys.verify.operator_names import plain
+from buildsys.verify.parting import Comparison, Parting
+from buildsys.verify.rows import Row
 
 FLOORS = {None: 1e-4, "weight-only": 2e-2, "float16": 5e-3}
 """What the precision of a scheme alone makes an operation's error; see `OTHER_FLOOR`."""
@@ -45,7 +47,7 @@ def choose(request: Request) -> None:
     is one of these where an artifact goes wrong there alone.
     Options: `outputs`.
     """
-    samples = {k: v for k, v in arrays.load(request.inputs["samples"]).items() if k != LABELS}
+    samples = {k: v for k, v in arrays.load(request.inputs["samples"]).items() if not is_labels(k)}
     count = len(next(iter(samples.values())))
     order = list(range(count))
     varies: dict[str, float] = {}
@@ -189,7 +191,8 @@ class Location:
             "reference_op": reference.operation if reference is not None else None,
             "error": _number(parting.error) if at is not None else None,
             "before": _number(parting.before) if at is not None else None,
-            "gradual": parting.grew and at is not None,
+            # Where the error grew most may still be an operation that nothing explains.
+            "gradual": parting.grew and at is not None and at.explained,
             "overflow": self._overflow(at, reference, comparison) if kind == "overflow" else None,
             "cure": self._cure(kind, at, module, comparison),
             "explanation": None,

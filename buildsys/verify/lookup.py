@@ -163,11 +163,12 @@ class Lookup:
         return None
 
     def _misplaced(self, stored: Stored, slicing: Slicing, index: Index) -> Explanation | None:
-        """A weight with a few of its slices exchanged: no layout has most of them in their places."""
+        """A weight, or a part of one, with a few of its slices exchanged: no layout has most in place."""
         owners, places = index.find(slicing)
         owner = int(owners[0])
         name = self._names[owner]
-        if (owners != owner).any() or stored.values.size != self._weights[name].size:
+        places = places - places.min()
+        if (owners != owner).any() or places.max() != len(places) - 1:
             return None
         moved = places != np.arange(len(places))
         if not 0 < moved.mean() < MISPLACED or len(np.unique(places)) < len(places):

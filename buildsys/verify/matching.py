@@ -105,6 +105,12 @@ class Tensor:
         """Whether all elements are."""
         return not self.strays
 
+    @property
+    def largest(self) -> float:
+        """The largest magnitude of a finite element."""
+        values = np.abs(self.array.astype(np.float64))
+        return float(values[np.isfinite(values)].max(initial=0.0))
+
 
 @dataclass(frozen=True)
 class Match:

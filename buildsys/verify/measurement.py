@@ -9,30 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.backends.kit import arrays
-from buildsys.backends.kit.arrays import LABELS, Arrays
+from buildsys.backends.kit.arrays import Arrays
 from buildsys.backends.kit.extremes import sizes_of
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.edges import edges
+from buildsys.verify.evaluation import check_names, evaluation
 from buildsys.verify.fault import VerifyError
 from buildsys.verify.metrics import compare, variation
 from buildsys.verify.spread import spread
-from buildsys.verify.tasks import METRICS
 from buildsys.verify.wording import noted
-
-OWN_METRIC = "python"
-"""The name of a metric that the project computes itself."""
 
 
 def measure(request: Request) -> None:
     """Writes `measurement`: figures of each output, the task's metric, and what the run cost.
 
     Inputs: `got` and `reference` (`.npz`, output name to [n, ...]) for the samples; `run`
-    (`run.json`); for a metric either `got_evaluation`, `reference_evaluation` and `evaluation`
-    (the dataset with its labels), or `metric` (`metric.json` of the project's own metric) beside them;
-    where sizes vary `got_extremes` and `reference_extremes` (see `kit.extremes`); maybe `got_edges` and
-    `reference_edges` (see `kit.edges`), `floor`
-    (`floor.json`: what the model's own precision costs it) and `weights` (`weights.json`, see
-    `verify.weights`).
+    (`run.json`); for a metric what `evaluation.evaluation` reads; where sizes vary `got_extremes` and
+    `reference_extremes` (see `kit.extremes`); maybe `got_edges` and `reference_edges` (see `kit.edges`),
+    `floor` (`floor.json`: what the model's own precision costs it), `weights` (`weights.json`, see
+    `verify.weights`), and of what was run with rounded weights alone `graph_got`, `graph_got_edges`,
+    and of the original with those weights `graph_reference`, `graph_reference_edges`, `graph_told`.
     Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`.
 
     Raises:
@@ -56,7 +52,7 @@ def check_original(request: Request) -> None:
     """
     reference = arrays.load(request.inputs["reference"])
     names: list[str] = request.options["outputs"]
-    _check_names("the original model", reference, names)
+    check_names("the original model", reference, names)
     try:
         for name in names:
             compare(reference[name], reference[name], name)
@@ -70,7 +66,7 @@ def _record(request: Request) -> dict[str, Any]:
     got, reference = arrays.load(request.inputs["got"]), arrays.load(request.inputs["reference"])
     names: list[str] = request.options["outputs"]
     for owner, outputs in (("the artifact", got), ("the original model", reference)):
-        _check_names(owner, outputs, names)
+        check_names(owner, outputs, names)
     return {
         "outputs": {
             name: compare(got[name], reference[name], name).to_json()
@@ -80,7 +76,8 @@ def _record(request: Request) -> dict[str, Any]:
         **_extremes(request, reference, names),
         **_edges(request, reference, names),
         **_weights(request),
-        "metric": _metric(request, names),
+        **_graph(request, reference, names),
+        "metric": evaluation(request, names),
         "samples": len(reference[names[0]]),
         **_read(request.inputs["run"]),
         **({"floor": _read(request.inputs["floor"])} if "floor" in request.inputs else {}),
@@ -95,6 +92,34 @@ def _weights(request: Request) -> dict[str, Any]:
     for note in noted(weights):
         request.note(note)
     return {"weights": weights}
+
+
+def _graph(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any]:
+    """The comparison with the original that was given the artifact's own weights; or why there is none."""
+    if "graph_got" not in request.inputs:
+        return {}
+    got, reference, got_edges, reference_edges = (
+        arrays.load(request.inputs[f"graph_{name}"])
+        for name in ("got", "reference", "got_edges", "reference_edges")
+    )
+    told = _read(request.inputs["weights"])["held"]
+    reason = told["reason"] or _read(request.inputs["graph_told"])["reason"]
+    if reason is not None:
+        return {"graph": {"reason": reason}}
+    try:
+        outputs = {
+            name: compare(got[name], reference[name], name, variation(samples[name])).to_json()
+            for name in names
+        }
+        at_edges = edges(got_edges, reference_edges, samples, names)
+    except VerifyError as error:  # Its rounded weights make of the original what is no reference.
+        return {"graph": {"reason": error.message}}
+    cases = [{"case": edge["case"], "outputs": _errors(edge["outputs"])} for edge in at_edges]
+    return {"graph": {"outputs": _errors(outputs), "edges": cases, "numbers": told["numbers"]}}
+
+
+def _errors(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: {"signal_error": each["signal_error"]} for name, each in figures.items()}
 
 
 def _extremes(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any]:
@@ -127,46 +152,6 @@ def _edges(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any
         arrays.load(request.inputs[name]) for name in ("got_edges", "reference_edges")
     )
     return {"edges": edges(got, reference, samples, names)}
-
-
-def _check_names(owner: str, outputs: Arrays, names: list[str]) -> None:
-    missing = [name for name in names if name not in outputs]
-    if missing:
-        raise StepError(
-            f"{owner} gives no output `{missing[0]}`",
-            f"it gives {', '.join(f'`{name}`' for name in sorted(outputs)) or 'none'}: "
-            "name the model's outputs in the recipe in their order",
-            "outputs",
-        )
-
-
-def _metric(request: Request, names: list[str]) -> dict[str, Any] | None:
-    """The metric of both models, over the first output and the labels."""
-    name: str | None = request.options["metric"]
-    if "metric" in request.inputs:
-        own = _read(request.inputs["metric"])
-        count = len(next(iter(arrays.load(request.inputs["evaluation"]).values())))
-        return {
-            "name": name or OWN_METRIC,
-            "value": own["value"],
-            "reference": own["reference"],
-            "count": count,
-        }
-    if name is None:
-        return None
-    labels = arrays.load(request.inputs["evaluation"]).get(LABELS)
-    if labels is None:
-        raise StepError(
-            f"`{name}` needs labels, the dataset names none",
-            "give the dataset `labels: ARRAY`",
-            "evaluate.dataset",
-        )
-    scores = {}
-    for key, owner in (("value", "got_evaluation"), ("reference", "reference_evaluation")):
-        outputs = arrays.load(request.inputs[owner])
-        _check_names("the evaluation", outputs, names[:1])
-        scores[key] = METRICS[name](outputs[names[0]], labels)
-    return {"name": name, **scores, "count": len(labels)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from buildsys.backends.kit.signals import Values, agreement, norm, varying_part
 from buildsys.verify.fault import VerifyError
 
 SQNR_CAP_DB = 300.0
@@ -42,8 +43,6 @@ ERROR_FIGURES = (
     "sqnr_db",
     "top1_agreement",
 )
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,8 @@ def compare(
     mismatch = 0
     errors: dict[str, float | None] = dict.fromkeys(ERROR_FIGURES)
     if shape_match:
-        agree = np.isfinite(out) & np.isfinite(ref)
-        mismatch = int(np.count_nonzero(~agree & (out != ref)))
+        agree, strays = agreement(out, ref)
+        mismatch = int(np.count_nonzero(strays))
         if not mismatch:
             difference = _difference(artifact, reference, out, ref)
             errors = _errors(out, ref, difference, agree, signal)
@@ -160,20 +159,19 @@ def row_errors(artifact: NDArray[Any], reference: NDArray[Any]) -> Values | None
     if artifact.shape != reference.shape:
         return None
     out, ref = artifact.astype(np.float64), reference.astype(np.float64)
-    agree = np.isfinite(out) & np.isfinite(ref)
+    agree, strays = agreement(out, ref)
     difference = np.where(agree, _difference(artifact, reference, out, ref), 0.0)
-    signal = _norm(_varying_part(ref, np.isfinite(ref))) / math.sqrt(len(ref))
+    signal = norm(varying_part(ref, np.isfinite(ref))) / math.sqrt(len(ref))
     with np.errstate(over="ignore"):
-        errors = np.array([_norm(row) for row in difference.reshape(len(ref), -1)]) / signal
-    strays = (~agree & ~(out == ref)).reshape(len(ref), -1).any(axis=1)
-    return np.where(strays, np.inf, errors)
+        errors = np.array([norm(row) for row in difference.reshape(len(ref), -1)]) / signal
+    return np.where(strays.reshape(len(ref), -1).any(axis=1), np.inf, errors)
 
 
 def variation(reference: NDArray[Any]) -> float:
     """The rms of an output [n, ...] minus its mean over the samples, of its finite elements."""
     ref = reference.astype(np.float64)
     finite = np.isfinite(ref)
-    return _norm(_varying_part(ref, finite)) / math.sqrt(max(1, int(finite.sum())))
+    return norm(varying_part(ref, finite)) / math.sqrt(max(1, int(finite.sum())))
 
 
 def _family(dtype: np.dtype[Any]) -> str:
@@ -224,7 +222,7 @@ def _checked_reference(reference: NDArray[Any], name: str, varies: bool) -> Valu
 def _check_variation(
     dtype: np.dtype[Any], ref: Values, finite: NDArray[np.bool_], name: str
 ) -> None:
-    varying, size = _norm(_varying_part(ref, finite)), _norm(ref[finite])
+    varying, size = norm(varying_part(ref, finite)), norm(ref[finite])
     # Rounding alone makes a constant vary by an epsilon; errors relative to that would be noise.
     grain = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     hint = "give other samples, or check that the weights are those of a trained model"
@@ -238,15 +236,6 @@ def _check_variation(
             f"{varying / size:.1e} of its size, which is rounding in float32",
             hint,
         )
-
-
-def _varying_part(ref: Values, finite: NDArray[np.bool_]) -> Values:
-    """The reference minus its mean over the samples, 0 where it is not finite."""
-    kept = np.where(finite, ref, 0.0)
-    count = np.maximum(finite.sum(axis=0), 1)
-    # Divided before it is summed: a sum of large values may leave float64's range.
-    mean = (kept / count).sum(axis=0)
-    return np.where(finite, kept - mean, 0.0)
 
 
 def _difference(
@@ -269,8 +258,8 @@ def _errors(
     o, r, d = out[compared], ref[compared], difference[compared]
     # Nothing but infinities, where the same may be on both sides, leaves one to divide by.
     root = math.sqrt(max(1, d.size))
-    signal = max(_norm(_varying_part(ref, np.isfinite(ref))), least * root)
-    error, reference_norm, out_norm = _norm(d), max(_norm(r), least * root), _norm(o)
+    signal = max(norm(varying_part(ref, np.isfinite(ref))), least * root)
+    error, reference_norm, out_norm = norm(d), max(norm(r), least * root), norm(o)
     if not math.isfinite(max(error, out_norm)):
         return dict.fromkeys(ERROR_FIGURES)
     rms = reference_norm / root
@@ -296,14 +285,6 @@ def _top1_agreement(out: Values, ref: Values, dtype: np.dtype[Any]) -> float | N
         return None
     chosen = np.take_along_axis(ref, out.argmax(axis=-1)[..., None], axis=-1)
     return float((chosen[..., 0] == ref.max(axis=-1)).mean())
-
-
-def _norm(values: Values) -> float:
-    """The Euclidean norm; scaled, so that squares neither overflow nor vanish."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if not 0 < largest < math.inf:
-        return largest
-    return largest * math.sqrt(float(np.square(values / largest).sum()))
 
 
 def _number(value: float | np.floating[Any]) -> float | None:

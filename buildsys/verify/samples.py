@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit import arrays
-from buildsys.backends.kit.arrays import LABELS, Arrays
+from buildsys.backends.kit.arrays import Arrays
 from buildsys.backends.kit.request import Request, StepError
 
 
@@ -19,8 +19,8 @@ def draw(request: Request) -> None:
 
     Inputs: `source`, an `.npz` or `.npy`; none for random samples.
     Options: `ports`; either `random` (`normal` or `uniform`), `count` and `seed`; or `arrays`
-    (input name to the name in the file), `labels`, `limit`, `count` and `seed` (`null`: the first
-    rows).
+    (input name to the name in the file), `labels` (a name, several, or `null`), `limit`, `count` and
+    `seed` (`null`: the first rows).
 
     Raises:
         StepError: The file does not hold what the recipe says, or its shapes do not fit the ports.
@@ -37,12 +37,16 @@ def draw(request: Request) -> None:
         drawn[port["name"]] = fitted(
             _named(rows, name, f"the input `{port['name']}`", "inputs"), port
         )
-    if options["role"] == "evaluation":
+    if options["role"] in ("evaluation", "training"):
         # A folder of images and a function bring labels of their own; a recipe may name an array.
-        if options["labels"] is not None:
-            drawn[LABELS] = _named(rows, options["labels"], "the labels", "labels")
-        elif LABELS in rows:
-            drawn[LABELS] = rows[LABELS]
+        named = options["labels"]
+        if isinstance(named, list):
+            several = {name: _named(rows, name, "the labels", "labels") for name in named}
+            drawn = arrays.with_labels(drawn, several)
+        elif named is not None:
+            drawn = arrays.with_labels(drawn, _named(rows, named, "the labels", "labels"))
+        else:
+            drawn |= {name: array for name, array in rows.items() if arrays.is_labels(name)}
     arrays.save(request.outputs["samples"], _take(drawn, options))
 
 

@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from buildsys.backends.kit import arrays
 from buildsys.backends.kit.request import Request
 from buildsys.backends.kit.stored_weights import Stored, Weights, load
 from buildsys.verify import exact_folding
-from buildsys.verify.explaining import Explainer
+from buildsys.verify.exact_shifts import Folded
+from buildsys.verify.explainer import Explainer
 from buildsys.verify.explanation import ALTERED, EXACT, FOLDED, ROUNDED, UNEXPLAINED, Explanation
+from buildsys.verify.held import held, narrowed, rounded_numbers
 from buildsys.verify.proportion import telling
 from buildsys.verify.wording import KINDS
 
@@ -31,6 +34,7 @@ LEAST_EPS = 2.0**-24
 """The least number of float16: a smaller epsilon becomes this one there."""
 SHOWN_ELEMENTS = 5
 """Altered elements that are named, of each tensor."""
+SHOWN_NUMBERS = 3
 MOST_LISTED = 50
 """Unexplained tensors that are named."""
 LAYERS = (
@@ -45,11 +49,23 @@ def compare_weights(request: Request) -> None:
     """Compares an artifact's weights with the model's.
 
     Inputs: `stored`, `stored_names` (the artifact's) and `original`, `original_names` (the model's); see
-    `kit.stored_weights`. Writes `weights` (`weights.json`), as `judged` gives it.
+    `kit.stored_weights`. Writes `weights` (`weights.json`), as `judged` gives it; where it is asked for
+    also `held` (`.npz`): the weights that the artifact holds other than the model does, by the model's
+    names. The record then has `held`: their `count`, the `reason` where they are not known, and the
+    `numbers` in float16 beside them that are no weights.
     """
     artifact = load(request.inputs["stored"], request.inputs["stored_names"])
     model = load(request.inputs["original"], request.inputs["original_names"])
-    text = json.dumps(judged(artifact, model), indent=1, ensure_ascii=False)
+    found = _explained(artifact, model)
+    record = _record(found, model)
+    if "held" in request.outputs:
+        made, reason = held([(one.stored, one.explanation) for one in found], model)
+        arrays.save(
+            request.outputs["held"], {name: narrowed(array) for name, array in made.items()}
+        )
+        numbers = rounded_numbers(artifact)
+        record["held"] = {"count": len(made), "reason": reason, "numbers": numbers[:SHOWN_NUMBERS]}
+    text = json.dumps(record, indent=1, ensure_ascii=False)
     request.outputs["weights"].write_text(text + "\n", encoding="utf-8")
 
 
@@ -69,18 +85,26 @@ def judged(artifact: Weights, model: Weights) -> dict[str, Any]:
         other numbers have taken; `unexplained`: tensors by name, shape and bytes;
         `bytes` of all, and `share_of_bytes`, the part of them that is explained.
     """
+    return _record(_explained(artifact, model), model)
+
+
+def _explained(artifact: Weights, model: Weights) -> list[_Judged]:
     quantized = any(stored.scale is not None for stored in artifact.tensors)
     explainer = Explainer(model, corrected=quantized)
     found = [
         _Judged(stored, explainer.explain(stored)) for stored in artifact.tensors if _counts(stored)
     ]
+    used = _used(found)
     found = [
         one
         if one.explanation.kind != UNEXPLAINED
-        else _Judged(one.stored, explainer.explain_again(one.stored))
+        else _Judged(one.stored, explainer.explain_again(one.stored, _beside(one.stored, used)))
         for one in found
     ]
-    found = _with_their_eps(_to_the_last_bit(found, model), model)
+    return _with_their_eps(_to_the_last_bit(found, model), model)
+
+
+def _record(found: list[_Judged], model: Weights) -> dict[str, Any]:
     missing = _missing(found, model)
     standing = [one for one, _, _ in missing]
     # What is one number throughout, and no weight's, a converter put in: a bias that is not there.
@@ -123,10 +147,23 @@ def judged(artifact: Weights, model: Weights) -> dict[str, Any]:
     }
 
 
+def _used(found: Sequence[_Judged]) -> dict[str, dict[str, None]]:
+    """The model's weights that each operation uses."""
+    used: dict[str, dict[str, None]] = {}
+    for one in found:
+        for reader in one.stored.readers:
+            used.setdefault(reader, {}).update(dict.fromkeys(one.explanation.of))
+    return used
+
+
+def _beside(stored: Stored, used: Mapping[str, Mapping[str, None]]) -> list[str]:
+    return list(dict.fromkeys(name for reader in stored.readers for name in used.get(reader, ())))
+
+
 def _to_the_last_bit(found: Sequence[_Judged], model: Weights) -> list[_Judged]:
     """The same, with what was altered of folded constants by less than roundings are allowed."""
     folded = [n for n, one in enumerate(found) if one.explanation.kind == FOLDED]
-    given = [exact_folding.Folded(found[n].stored, found[n].explanation.of) for n in folded]
+    given = [Folded(found[n].stored, found[n].explanation.of) for n in folded]
     judged = list(found)
     for place, wrong in exact_folding.altered(given, model).items():
         one = found[folded[place]]
@@ -247,13 +284,10 @@ def _is_matrix(stored: Stored) -> bool:
 
 def _layers(found: Sequence[_Judged]) -> dict[str, set[str]]:
     """The model's layers whose weights each operation uses."""
-    layers: dict[str, set[str]] = {}
-    for one in found:
-        for reader in one.stored.readers:
-            layers.setdefault(reader, set()).update(
-                name.rpartition(".")[0] for name in one.explanation.of
-            )
-    return layers
+    return {
+        reader: {name.rpartition(".")[0] for name in names}
+        for reader, names in _used(found).items()
+    }
 
 
 def _sizes(stored: Stored) -> list[int]:

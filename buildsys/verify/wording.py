@@ -1,9 +1,14 @@
-"""What comparing weights gave, in words. Needs no numpy: reports of builds that did nothing say it too."""
+"""What weights, and drops of a metric, came to, in words.
+
+Needs no numpy: reports of builds that did nothing say it too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from buildsys.verify.direction import SHARES
 
 KINDS = ("exact", "rounded", "quantized", "rearranged", "folded")
 """What a constant that is explained may be."""
@@ -35,6 +40,41 @@ def summary(weights: Mapping[str, Any]) -> str:
     explained = sum(count for _, count in counts)
     parts = ", ".join(f"{count} {kind}" for kind, count in counts)
     return f"{explained} of {weights['compared']} explained" + (f" ({parts})" if parts else "")
+
+
+def drop(metric: Mapping[str, Any], limit: float | None = None) -> str | None:
+    """What a drop is worth, in words: `0.28 points, 95 %: -0.66 to 1.21: 360 samples cannot …`.
+
+    Args:
+        metric: The metric as `measurement.json` has it.
+        limit: The bound that the drop is beyond; `None` where it keeps it.
+
+    Returns:
+        The sentence; `None` where nothing is known of chance.
+    """
+    if "low" not in metric:
+        return None
+    if metric["name"] in SHARES:
+        value, low, high = (f"{100 * metric[key]:.2f}" for key in ("drop", "low", "high"))
+        text = f"{value} points, 95 %: {low} to {high}"
+    else:
+        value, low, high = (f"{metric[key]:.3g}" for key in ("drop", "low", "high"))
+        text = f"95 %: {low} to {high}"
+    if metric["drop"] and not metric["distinguishable"]:
+        text += f": {metric['count']} samples cannot tell it from zero"
+    if limit is not None and metric["low"] <= limit:
+        text += "; more data would decide, as the bound lies within"
+    return text
+
+
+def chance(metric: Mapping[str, Any] | None) -> list[str]:
+    """What is to be noted of a drop that may be none."""
+    if not metric or metric.get("distinguishable", True) or metric["drop"] <= 0:
+        return []
+    return [
+        f"`{metric['name']}` is worse than the original's by no more than may be chance: "
+        f"{metric['count']} samples cannot tell the drop from zero"
+    ]
 
 
 def wrong_weight(tensor: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, load, save
-from buildsys.verify.exact_folding import Folded, altered
+from buildsys.verify.exact_folding import altered
+from buildsys.verify.exact_shifts import Folded
 from buildsys.verify.weights import judged
 
 Array = NDArray[Any]
@@ -18,15 +19,15 @@ NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")
 EVERY = ("n.weight", "n.running_var", "n.running_mean", "n.bias")
 
 
-def model() -> dict[str, Array]:
-    """A convolution of 12 channels and the norm after it."""
+def model(channels: int = 12) -> dict[str, Array]:
+    """A convolution and the norm after it."""
     drawn = np.random.default_rng(3)
     weights = {
-        "c.weight": drawn.standard_normal((12, 5, 3, 3)),
-        "c.bias": drawn.standard_normal(12),
+        "c.weight": drawn.standard_normal((channels, 5, 3, 3)),
+        "c.bias": drawn.standard_normal(channels),
     }
-    weights |= {name: drawn.standard_normal(12) for name in ("n.bias", "n.running_mean")}
-    weights |= {name: drawn.uniform(0.5, 2, 12) for name in ("n.weight", "n.running_var")}
+    weights |= {name: drawn.standard_normal(channels) for name in ("n.bias", "n.running_mean")}
+    weights |= {name: drawn.uniform(0.5, 2, channels) for name in ("n.weight", "n.running_var")}
     return {name: array.astype(np.float32) for name, array in weights.items()}
 
 
@@ -34,7 +35,7 @@ def folded(weights: dict[str, Array], gained: bool) -> tuple[Array, Array]:
     """Weight and bias as converters make them, in float32."""
     root = np.sqrt(weights["n.running_var"] + np.float32(1e-5))
     factor = np.float32(1) / root if gained else weights["n.weight"] / root
-    tail = weights["n.weight"] if gained else np.ones(12, np.float32)
+    tail = weights["n.weight"] if gained else np.ones_like(root)
     wide = (-1, 1, 1, 1)
     kernel = (weights["c.weight"] * factor.reshape(wide)) * tail.reshape(wide)
     shift = (weights["c.bias"] - weights["n.running_mean"]) * factor * tail + weights["n.bias"]
@@ -118,3 +119,69 @@ def test_epsilons_survive_the_way_between_steps(tmp_path: Path) -> None:
     gain = Stored("n.weight", model()["n.weight"], "float32", eps=1e-12)
     save(Weights([gain]), tmp_path / "w.npz", tmp_path / "w.json")
     assert [one.eps for one in load(tmp_path / "w.npz", tmp_path / "w.json").tensors] == [1e-12]
+
+
+def looked_by_formula(kernel: Stored, shift: Array) -> list[tuple[str, list[list[int]]]]:
+    """What is altered of a layer that is kept in float16, and of its bias in float32."""
+    whole = Weights([stored(name, array) for name, array in model(48).items()], (NORM,))
+    record = judged(Weights([kernel, stored("b", shift)]), whole)
+    return [(one["name"], [e["index"] for e in one["elements"]]) for one in record["altered"]]
+
+
+@pytest.mark.parametrize("gained", [False, True])
+def test_a_lowest_bit_of_a_bias_beside_a_narrower_layer_is_seen(gained: bool) -> None:
+    kernel, shift = folded(model(48), gained)
+    half = Stored("w", kernel.astype(np.float16), "float16")
+    assert looked_by_formula(half, shift) == []
+    found = [looked_by_formula(half, flipped(shift, place)) for place in range(48)]
+    seen = sum(found[place] == [("b", [[place]])] for place in range(48))
+    # Of the root there are two choices in one of the formulas, which hides some flips.
+    assert seen == 48 if gained else seen > 30
+    assert all(one in ([], [("b", [[place]])]) for place, one in enumerate(found))
+
+
+def test_a_lowest_bit_of_a_folded_layer_in_float16_is_seen() -> None:
+    kernel, shift = folded(model(48), gained=False)
+    half = kernel.astype(np.float16)
+    for place in range(0, half.size, 54):
+        wrong = half.copy()
+        wrong.reshape(-1).view(np.uint16)[place] ^= 1
+        ((name, _),) = looked_by_formula(Stored("w", wrong, "float16"), shift)
+        assert name == "w"
+
+
+def test_biases_by_a_formula_of_nobody_s_are_no_fault() -> None:
+    weights = model(48)
+    root = np.sqrt(weights["n.running_var"].astype(np.float64) + 1e-5)
+    factor = weights["n.weight"] / root
+    kernel = weights["c.weight"] * factor.reshape(-1, 1, 1, 1)
+    shift = (weights["c.bias"] - weights["n.running_mean"]) * factor + weights["n.bias"]
+    half = Stored("w", kernel.astype(np.float16), "float16")
+    assert looked_by_formula(half, shift.astype(np.float32)) == []
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_a_lowest_bit_of_a_bias_that_a_shift_went_through_is_seen(storage: str) -> None:
+    drawn = np.random.default_rng(5)
+    weights = {
+        "l.weight": drawn.standard_normal((40, 24)),
+        "l.bias": drawn.standard_normal(40),
+        "n.weight": drawn.uniform(0.5, 2, 24),
+        "n.bias": drawn.standard_normal(24),
+    }
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    whole = Weights([stored(name, array) for name, array in weights.items()])
+    matrix = Stored("w", (weights["l.weight"] * weights["n.weight"]).astype(storage), storage)
+    products = (weights["l.weight"] * weights["n.bias"]).astype(np.float64)
+    bias = (products.sum(axis=1) + weights["l.bias"]).astype(np.float32)
+
+    def looked(bias: Array) -> list[tuple[str, list[list[int]]]]:
+        record = judged(Weights([matrix, stored("b", bias)]), whole)
+        assert record["unexplained"] == []
+        return [(one["name"], [e["index"] for e in one["elements"]]) for one in record["altered"]]
+
+    assert looked(bias) == []
+    for place in (0, 10, 39):
+        assert looked(flipped(bias, place)) == [("b", [[place]])]
+    # Summed in float32 it is off here and there, which is no fault.
+    assert looked(weights["l.weight"] @ weights["n.bias"] + weights["l.bias"]) == []

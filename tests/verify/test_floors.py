@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from buildsys.backends.kit.signals import signal_error
-from buildsys.recipe.quality import Acceptance
+from buildsys.recipe.acceptance import Acceptance
 from buildsys.verify.defaults import default_bounds, raised
 from buildsys.verify.gates import LEAST_FLOORS, Gate, Limits, judge
 from buildsys.verify.metrics import compare
@@ -103,19 +103,52 @@ def test_defaults_by_what_ran_the_artifact() -> None:
     assert default_bounds("static") == {"signal_error": 0.15}
 
 
-def test_signal_error_of_workers_is_that_of_the_host() -> None:
-    generator = np.random.default_rng(0)
-    reference = generator.normal(3, 2, (5, 4)).astype(np.float32)
-    artifact = reference + generator.normal(0, 1e-3, (5, 4))
-    found = compare(artifact, reference).signal_error
-    assert signal_error(artifact, reference) == pytest.approx(found)
-    reference[0, 0] = artifact[0, 0] = np.inf
-    found = compare(artifact, reference).signal_error
-    assert signal_error(artifact, reference) == pytest.approx(found)
-    artifact[1, 1] = np.nan
-    assert signal_error(artifact, reference) == "1 of 20 elements are not finite"
-    assert signal_error(artifact[:, :2], reference) == "the shape is [5, 2] instead of [5, 4]"
-    assert signal_error(np.ones((2, 2)), np.ones((2, 2))) == "it does not vary over the samples"
+GENERATOR = np.random.default_rng(0)
+SIGNAL = GENERATOR.normal(3, 2, (5, 4))
+NEAR = SIGNAL + GENERATOR.normal(0, 1e-3, (5, 4))
+FIRST = np.arange(20).reshape(5, 4) == 0
+
+
+@pytest.mark.parametrize(
+    ("artifact", "reference"),
+    [
+        (NEAR, SIGNAL),
+        (NEAR.astype(np.float16), SIGNAL.astype(np.float32)),
+        (SIGNAL, SIGNAL),
+        (np.zeros_like(SIGNAL), SIGNAL),
+        (np.full_like(SIGNAL, 3), SIGNAL),
+        (np.where(FIRST, np.inf, NEAR), np.where(FIRST, np.inf, SIGNAL)),
+        # Squares of these leave float64's range.
+        (NEAR * 1e148, SIGNAL * 1e148),
+        (NEAR * 1e-200, SIGNAL * 1e-200),
+        (NEAR > 3, SIGNAL > 3),
+        (NEAR.astype(int), SIGNAL.astype(int)),
+    ],
+)
+def test_signal_error_of_workers_is_that_of_the_host(artifact: Any, reference: Any) -> None:
+    told = signal_error(artifact, reference)
+    assert isinstance(told, float)
+    assert told == compare(artifact, reference).signal_error
+
+
+@pytest.mark.parametrize("stray", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_has_no_error_on_either_side(stray: float) -> None:
+    artifact = np.where(FIRST, stray, NEAR)
+    for reference in (SIGNAL, np.where(FIRST, -stray, SIGNAL)):
+        assert signal_error(artifact, reference) == "1 of 20 elements are not finite"
+    assert compare(artifact, SIGNAL).signal_error is None
+    # A NaN that the original gives as well is no agreement.
+    if np.isnan(stray):
+        assert signal_error(artifact, artifact) == "1 of 20 elements are not finite"
+    else:
+        assert signal_error(artifact, artifact) == compare(artifact, artifact).signal_error == 0.0
+
+
+def test_workers_say_why_there_is_no_error() -> None:
+    assert signal_error(NEAR[:, :2], SIGNAL) == "the shape is [5, 2] instead of [5, 4]"
+    for constant in (np.ones((2, 2)), np.zeros((2, 2)), np.zeros((2, 0))):
+        assert signal_error(constant, constant) == "it does not vary over the samples"
+    assert signal_error(NEAR * 1e306, SIGNAL * 1e-9) == "its error is beyond what a float64 holds"
 
 
 def test_a_bound_on_an_output_goes_before_the_general_one() -> None:
@@ -144,3 +177,16 @@ def test_the_most_specific_bound_holds() -> None:
     assert accepted.bounds("ios") == {"signal_error": 2e-2}
     assert accepted.output_bounds("android") == {"boxes": {"max_abs": 0.5}}
     assert accepted.output_bounds("ios") == {"boxes": {"max_abs": 0.7, "rmse": 0.1}}
+
+
+def test_what_is_quantized_is_held_to_the_tasks_metric() -> None:
+    assert default_bounds("static", metric=True) == {"signal_error": 0.15, "metric_drop": 0.05}
+    assert default_bounds("float16", metric=True)["metric_drop"] == 0.05
+    assert "metric_drop" not in default_bounds(None, metric=True)
+    assert default_bounds(None, metric=True, transformed=True)["metric_drop"] == 0.05
+
+
+def test_few_bits_are_held_to_less_of_the_outputs() -> None:
+    assert default_bounds("weight-only", coarse=True) == {"signal_error": 0.5}
+    judged = default_bounds("weight-only", coarse=True, metric=True)
+    assert judged == {"signal_error": 1.0, "metric_drop": 0.05}

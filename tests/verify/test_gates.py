@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildsys.engine.verdicts import describe
-from buildsys.recipe.quality import REGRESSION_BOUNDS, Acceptance, Quantization
+from buildsys.engine.verdicts import describe, rejection
+from buildsys.recipe.acceptance import REGRESSION_BOUNDS, Acceptance
+from buildsys.recipe.quantization import SchemeName
 from buildsys.verify.defaults import default_bounds
 from buildsys.verify.gates import (
     ARTIFACT_CEILINGS,
     OUTPUT_CEILINGS,
     OUTPUT_FLOORS,
     Gate,
+    Ratio,
     judge,
 )
 from buildsys.verify.metrics import compare
@@ -55,7 +57,8 @@ def gates(
     baseline: int | None = 100,
     latency: float | None = 0.5,
 ) -> dict[str, Gate]:
-    judged = judge(measured, bounds, bytes=size, baseline_bytes=baseline, latency_ratio=latency)
+    ratio = Ratio(latency, latency - 0.2, latency + 0.1, 200) if latency is not None else None
+    judged = judge(measured, bounds, bytes=size, baseline_bytes=baseline, latency_ratio=ratio)
     return {gate.bound: gate for gate in judged}
 
 
@@ -224,7 +227,11 @@ def test_size_ratio() -> None:
 
 def test_latency_ratio() -> None:
     assert gates(measurement(), {"latency_ratio": 0.5})["latency_ratio"].passed
-    assert not gates(measurement(), {"latency_ratio": 0.4})["latency_ratio"].passed
+    beyond = gates(measurement(), {"latency_ratio": 0.4})["latency_ratio"]
+    assert not beyond.passed
+    said = "95 %: 0.30 to 0.60 in 200 rounds"
+    assert beyond.reason == said + "; more rounds would decide, as the bound lies within"
+    assert gates(measurement(), {"latency_ratio": 0.2})["latency_ratio"].reason == said
 
 
 @pytest.mark.parametrize("baseline", [None, 0])
@@ -266,8 +273,7 @@ def test_every_bound_that_a_recipe_may_name_is_judged() -> None:
 
 
 def test_every_scheme_that_a_recipe_may_name_has_a_default() -> None:
-    schemes = Quantization.model_fields["scheme"].annotation
-    for scheme in (None, *schemes.__args__):  # type: ignore[union-attr]
+    for scheme in (None, *get_args(SchemeName)):
         bounds = default_bounds(scheme)
         assert Acceptance.model_validate(dict(bounds))
         assert only("signal_error", bounds["signal_error"], signal_error=9e-4).passed
@@ -331,3 +337,23 @@ def test_what_no_tolerance_excuses_at_a_size() -> None:
 def test_a_rejection_says_at_which_size() -> None:
     gate = gates(at_sizes(A={"max_abs": 0.5}), {"max_abs": 0.1})["max_abs"]
     assert describe(gate) == "max_abs of logits at A = 7 is 0.5, the bound is 0.1, 0.5 would pass"
+
+
+def test_a_rejection_says_once_what_leaves_all_bounds_without_a_value() -> None:
+    strays = REFERENCE.copy()
+    strays.flat[:3] = np.nan, np.inf, np.nan
+    record = {"outputs": {"logits": compare(strays, REFERENCE).to_json()}, "metric": None}
+    failed = [
+        g for g in gates(record, {"signal_error": 0.1, "max_abs": 0.1}).values() if not g.passed
+    ]
+    assert [gate.bound for gate in failed] == ["finite", "signal_error", "max_abs"]
+    assert rejection(failed) == (
+        "3 elements of logits: NaN or infinite where the original is not the same (it has 2 NaN, "
+        "1 infinite)"
+    )
+    cut = compare(REFERENCE[:, :1], REFERENCE).to_json()
+    failed = [g for g in gates({**record, "outputs": {"logits": cut}}, {}).values() if not g.passed]
+    assert rejection(failed).startswith("shape of logits: the shape is ")
+    # What has a value is told.
+    another = gates(at_sizes(A={"max_abs": 0.5}), {"max_abs": 0.1})["max_abs"]
+    assert rejection([*failed, another]).endswith("the bound is 0.1, 0.5 would pass")

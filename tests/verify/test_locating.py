@@ -229,6 +229,23 @@ def test_errors_that_grow_by_and_by_are_located_where_they_grow_most() -> None:
     assert (found["operation"]["name"], found["gradual"]) == ("m3", True)
 
 
+def test_what_is_wrong_at_once_is_not_said_to_grow() -> None:
+    """An output may be wrong by how little it varies, with each of its elements near the original's."""
+    reference, side = Side(), Side()
+    for one, scale in ((reference, 1.0), (side, 1.02)):
+        one.feed("x", samples(64))
+        one.do("Sin", "v0", np.sin, "x")
+        one.do("Mul", "v1", lambda x, s=scale: s * (x + 4), "v0")
+        one.do("Add", "y", lambda a, b: a + 5e-4 * b, "v0", "v1")
+    options: dict[str, Any] = {"label": "a/b.c", "format": "onnx", "scheme": None}
+    options |= {"outputs": ["y"], "bounds": {}}
+    mine, theirs = (one.recording({"y": "y"}) for one in (side, reference))
+    found = Location(mine, theirs, options, {"y": 1e-3}).record()
+    assert (found["operation"]["name"], found["gradual"]) == ("v1", False)
+    assert found["error"] > 1e-2
+    assert [row["explained"] for row in found["table"]] == [True, False, True]
+
+
 def test_a_runtime_that_rewrites_the_graph_is_told_from_the_graph() -> None:
     side = artifact().recording({"logits": "logits"})
     shipped = {"logits": side.given["logits"] * 1.5}

@@ -108,6 +108,12 @@ def test_a_metric_that_is_built_in(step: Step) -> None:
         "value": pytest.approx(1 / 3),
         "reference": pytest.approx(2 / 3),
         "count": 3,
+        "drop": pytest.approx(1 / 3),
+        # One of three was lost: (2 - 1) / 5, and 1.96 times the root of (3 / 5 - 1 / 25) / 5.
+        "low": pytest.approx(0.2 - 1.95996 * math.sqrt(0.56 / 5), rel=1e-5),
+        "high": pytest.approx(0.2 + 1.95996 * math.sqrt(0.56 / 5), rel=1e-5),
+        "method": "bonett-price",
+        "distinguishable": False,
     }
 
 
@@ -121,13 +127,21 @@ def test_the_metric_reads_the_first_output(step: Step) -> None:
 
 def test_a_metric_of_the_projects_own(step: Step) -> None:
     step.give_evaluation(REFERENCE, REFERENCE)
-    step.give_json("metric", {"value": 0.5, "reference": 0.75})
+    figures = {"value": 0.5, "reference": 0.75, "count": 3, "interval": [0.125, 0.5]}
+    step.give_json("metric", figures)
     assert step.run()["metric"] == {
         "name": "python",
         "value": 0.5,
         "reference": 0.75,
         "count": 3,
+        "drop": 0.25,
+        "low": 0.125,
+        "high": 0.5,
+        "method": "bootstrap",
+        "distinguishable": True,
     }
+    step.give_json("metric", figures | {"interval": None})
+    assert "low" not in step.run()["metric"]
 
 
 def test_nan_becomes_null_and_fails(step: Step) -> None:
@@ -152,7 +166,7 @@ def test_nan_becomes_null_and_fails(step: Step) -> None:
 
 def test_a_metric_of_the_projects_own_that_is_nan(step: Step) -> None:
     step.give_evaluation(REFERENCE, REFERENCE)
-    step.give_json("metric", {"value": math.nan, "reference": 0.75})
+    step.give_json("metric", {"value": math.nan, "reference": 0.75, "count": 3, "interval": None})
     assert step.run()["metric"]["value"] is None
 
 

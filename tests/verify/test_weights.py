@@ -197,6 +197,23 @@ def test_a_flipped_bit_in_reordered_gates_is_found() -> None:
     assert tensor["elements"][0]["index"] == [0, 77 // 8, 77 % 8]
 
 
+def test_a_flipped_bit_in_the_sum_of_two_biases_is_found_at_the_edge_of_a_gate() -> None:
+    weights = recurrent()
+    total = gates(weights["lstm__bias_ih_l0"] + weights["lstm__bias_hh_l0"], (1, 0, 2, 3))
+    for place in (0, 8, 31):
+        (tensor,) = judged(one(flipped(total, place)[None]), model(**weights))["altered"]
+        assert tensor["of"] == ["lstm.bias_ih_l0 + lstm.bias_hh_l0"]
+        assert [element["index"] for element in tensor["elements"]] == [[0, place]]
+
+
+def test_a_flipped_bit_that_gives_a_number_of_another_bias_is_found() -> None:
+    weights = {"a__bias": drawn(24), "b__bias": drawn(24, seed=1)}
+    stored = flipped(weights["a__bias"].astype(np.float16), 9)
+    weights["b__bias"][3] = stored[9]
+    (tensor,) = judged(one(stored), model(**weights))["altered"]
+    assert (tensor["of"], tensor["count"]) == (["a.bias"], 1)
+
+
 def test_quantized_gates() -> None:
     weights = recurrent()
     stored = quantized(gates(weights["lstm__weight_ih_l0"], (0, 1, 3, 2)))
@@ -228,6 +245,15 @@ def test_exchanged_rows_are_found() -> None:
     wrong[[1, 8]] = wrong[[8, 1]]
     (tensor,) = judged(one(wrong), model(fc__weight=weight))["altered"]
     assert "2 of its slices are exchanged: at 1 is that of 8" in tensor["why"]
+
+
+def test_exchanged_rows_of_a_part_are_found() -> None:
+    weight = drawn(24, 8)
+    order = np.arange(8, 16)
+    assert clean(judged(one(weight[order]), model(gru__weight_ih_l0=weight)))
+    order[[2, 5]] = order[[5, 2]]
+    (tensor,) = judged(one(weight[order]), model(gru__weight_ih_l0=weight))["altered"]
+    assert (tensor["of"], tensor["count"]) == (["gru.weight_ih_l0"], 16)
 
 
 def test_a_square_matrix_lies_as_its_operation_takes_it() -> None:
@@ -323,6 +349,21 @@ def test_a_gain_goes_into_the_layer_after_it_with_its_shift() -> None:
     tensors = held(plain("w", weight * gain), plain("b", weight @ shift + bias))
     found = judged(tensors, original)
     assert (found["folded"], clean(found)) == (2, True)
+
+
+def test_a_bias_goes_through_the_layer_after_it() -> None:
+    first, weight, bias = drawn(16, seed=2), drawn(48, 16, seed=3), drawn(48, seed=4)
+    original = model(one__bias=first, two__weight=weight, two__bias=bias, other__bias=drawn(16))
+    moved = ((weight * first).astype(np.float64).sum(axis=1) + bias).astype(np.float32)
+
+    def looked(moved: Array, reader: str = "FC 2") -> dict[str, Any]:
+        tensors = held(plain("w", weight, readers=("FC 2",)), plain("b", moved, readers=(reader,)))
+        return judged(tensors, original)
+
+    assert (looked(moved)["folded"], clean(looked(moved))) == (1, True)
+    (tensor,) = looked(flipped(moved, 5))["altered"]
+    assert tensor["of"] == ["two.bias", "two.weight", "one.bias"]
+    assert looked(moved, "FC 3")["folded"] == 0  # It is not known to belong to the matrix.
 
 
 def test_a_constant_added_to_a_bias() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from buildsys.backends.kit.stored_weights import Stored, Weights
 from buildsys.verify import folding
 from buildsys.verify.agreement import FLOATS
 from buildsys.verify.comparing import Comparison
-from buildsys.verify.explanation import ALTERED, UNEXPLAINED, Explanation
+from buildsys.verify.explanation import ALTERED, REARRANGED, UNEXPLAINED, Explanation
 from buildsys.verify.lookup import Lookup
 
 
@@ -33,18 +35,16 @@ class Explainer:
         """Finds what a constant is."""
         if stored.storage in FLOATS:
             found = self._lookup.found(stored)
-            if found is not None:
+            if found is not None and not self._by_chance(found, stored):
                 return found
         nearly = self._comparison.nearly(stored)
         if nearly is not None and nearly.kind != ALTERED:
             return nearly
-        # A norm that changes little leaves most rounded numbers as they were.
+        # A norm that changes little leaves most rounded numbers as they were: what fits better counts.
         scaled = self._comparison.scaled(stored, by_norms=True)
-        if scaled is not None and scaled.kind != ALTERED:
-            return scaled
-        altered = [found for found in (nearly, scaled) if found is not None]
-        if altered:
-            return min(altered, key=lambda found: found.count)
+        near = [found for found in (nearly, scaled) if found is not None]
+        if near:
+            return min(near, key=lambda found: found.count)
         return (
             self._comparison.scaled(stored, by_norms=False)
             or self._lookup.nearly(stored)
@@ -53,10 +53,25 @@ class Explainer:
             or Explanation(UNEXPLAINED)
         )
 
+    def _by_chance(self, found: Explanation, stored: Stored) -> bool:
+        """Whether a vector is a weight but for numbers that happen to be in another one.
+
+        Vectors are looked up by their elements, and in float16 many a number is in several of them.
+        """
+        if found.kind != REARRANGED or sum(n > 1 for n in stored.values.shape) != 1:
+            return False
+        nearly = self._comparison.nearly(stored)
+        return nearly is not None and nearly.kind == ALTERED
+
     def _close(self, stored: Stored) -> Explanation | None:
         vector = sum(n > 1 for n in stored.values.shape) == 1
         return None if vector and self._corrected else self._comparison.close(stored)
 
-    def explain_again(self, stored: Stored) -> Explanation:
-        """Finds what a constant is by what has been found of the others meanwhile."""
-        return self._comparison.shifted(stored) or Explanation(UNEXPLAINED)
+    def explain_again(self, stored: Stored, beside: Collection[str] = ()) -> Explanation:
+        """Finds what a constant is by what has been found of the others meanwhile.
+
+        Args:
+            stored: The constant.
+            beside: The weights that its operations use besides.
+        """
+        return self._comparison.shifted(stored, beside) or Explanation(UNEXPLAINED)

@@ -1,0 +1,204 @@
+"""Biases that a norm was folded into, to the last bit, by the formulas that converters reckon by.
+
+A layer in float32 tells its norm's factors by its elements; see `exact_folding`. One in float16 does not, and
+the gain of a layer norm is multiplied into a layer that tells nothing of the norm's shift. But a converter
+reckons all biases of an artifact by one formula, in float32:
+
+- a batch norm behind the layer: `(bias - mean) * s + beta`, with `s = gamma / sqrt(variance + eps)`
+  (PyTorch's exporter to ONNX, coremltools) or `(bias - mean) * r * gamma + beta`, with
+  `r = 1 / sqrt(variance + eps)` (litert-torch). The root is the nearest number of float32, but for the
+  exporter to ONNX: MKL, which PyTorch calls, gives one of the two next to it, and not always the nearer;
+- a layer norm before it: `bias + sum(weight * shift)`, each product rounded to float32 and their sum
+  reckoned in float64 (litert-torch).
+
+A formula that makes nearly all elements of nearly all of these biases is the converter's, and the others were
+altered. Where none does, a converter reckoned otherwise, and nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from buildsys.backends.kit.stored_weights import Norm, Stored, Weights
+
+Array = NDArray[Any]
+
+NEARLY = 0.75
+"""The part of a bias that a formula makes, for the bias to be reckoned by it."""
+SURE = 0.95
+"""The part of all elements that a formula makes, for it to be the converter's: others make 0.9 of them."""
+TELLING = 32
+"""Elements that tell a formula from others."""
+HALF = 0.5 + 2.0**-10
+"""Half a unit in the last place, and what sums in float64 in another order may add."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A constant that folding is known to have made.
+
+    Attributes:
+        stored: The constant.
+        of: The weights that it is made of.
+    """
+
+    stored: Stored
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Elements that are not what folding gives.
+
+    Attributes:
+        places: Their places in the flattened constant.
+        expected: The numbers that belong there.
+    """
+
+    places: list[int]
+    expected: list[float]
+
+
+Formula = Callable[[Folded], tuple[Array, ...] | None]
+"""What a constant may be, an array for each choice of the root; in float64 where it is not rounded yet."""
+
+
+def altered(
+    found: Sequence[Folded],
+    model: Weights,
+    weights: Mapping[str, Array],
+    known: Collection[str],
+) -> dict[int, Wrong]:
+    """Looks at biases once more.
+
+    Args:
+        found: All folded constants.
+        model: The model's weights.
+        weights: Their numbers by name.
+        known: The variances of norms whose factors a layer has told: their biases were looked at.
+
+    Returns:
+        By the place in `found`: what is altered of those that are known to be off.
+    """
+    norms = [norm for norm in model.norms if norm.variance not in known]
+    behind: list[Formula] = [partial(_shifted, norms, weights, gained) for gained in (True, False)]
+    biases = {
+        place: one
+        for place, one in enumerate(found)
+        if one.stored.storage == "float32" and sum(n > 1 for n in one.stored.values.shape) == 1
+    }
+    wrong = _by_one_formula(biases, behind)
+    return wrong | _by_one_formula(biases, [partial(_through, weights)])
+
+
+def _by_one_formula(biases: Mapping[int, Folded], formulas: Sequence[Formula]) -> dict[int, Wrong]:
+    """What is off of the biases that the best of the formulas is about."""
+    best: tuple[float, dict[int, Wrong]] = 0.0, {}
+    for formula in formulas:
+        elements = right = 0
+        off: dict[int, Wrong] = {}
+        for place, one in biases.items():
+            made = formula(one)
+            if made is None:
+                continue
+            got = one.stored.values.reshape(-1)
+            same = np.logical_or.reduce([_same(got, each) for each in made])
+            if same.mean() < min(NEARLY, 1 - 1 / same.size):
+                continue
+            elements, right = elements + same.size, right + int(same.sum())
+            found = wrong_of(~same, made[0].astype(np.float32))
+            if found is not None:
+                off[place] = found
+        share = right / elements if elements >= TELLING else 0.0
+        if share >= SURE and share > best[0]:
+            best = share, off
+    return best[1]
+
+
+def _same(got: Array, made: Array) -> Array:
+    if made.dtype == np.float32:
+        return np.asarray(made == got)
+    return np.asarray(np.abs(got - made) <= HALF * np.spacing(np.abs(got)))
+
+
+def _shifted(
+    norms: Sequence[Norm],
+    weights: Mapping[str, Array],
+    gained: bool,
+    one: Folded,
+) -> tuple[Array, ...] | None:
+    """The bias of a layer before a batch norm; of one whose eps is not known for sure nothing is said."""
+    norm = next((n for n in norms if n.variance in one.of and len(n.eps) == 1), None)
+    size = one.stored.values.size
+    if norm is None or norm.mean not in one.of or weights[norm.variance].size != size:
+        return None
+    gamma, beta, mean = of_norm(norm, weights, size)
+    bias = bias_of(one, norm, weights, size)
+    made = []
+    nearest, other = _roots(vector(norm.variance, weights, 1.0, size), norm.eps[0])
+    for root in (nearest,) if gained else (nearest, other):
+        factor = np.float32(1) / root if gained else gamma / root
+        tail = gamma if gained else np.ones_like(gamma)
+        made.append((bias - mean) * factor * tail + beta)
+    return tuple(made)
+
+
+def _roots(variance: Array, eps: float) -> tuple[Array, Array]:
+    """The number of float32 nearest to the root, and that on the other side of it."""
+    exact = np.sqrt((variance + np.float32(eps)).astype(np.float64))
+    nearest = exact.astype(np.float32)
+    other = np.nextafter(nearest, np.where(nearest > exact, 0, np.inf).astype(np.float32))
+    return nearest, np.where(nearest == exact, nearest, other)
+
+
+def _through(weights: Mapping[str, Array], one: Folded) -> tuple[Array, ...] | None:
+    """The bias of a linear layer behind a norm, whose shift went through it."""
+    size = one.stored.values.size
+    large = [weights[name] for name in one.of if name in weights and weights[name].ndim > 1]
+    small = [name for name in one.of if name in weights and weights[name].ndim == 1]
+    if len(large) != 1 or not small or large[0].ndim != 2 or len(large[0]) != size:
+        return None
+    shift = weights[small[-1]].astype(np.float32)
+    if shift.size != large[0].shape[1]:
+        return None
+    products = large[0].astype(np.float32) * shift
+    made = products.astype(np.float64).sum(axis=1)
+    if len(small) > 1:
+        made = made + weights[small[0]]
+    return (made,)
+
+
+def of_norm(norm: Norm, weights: Mapping[str, Array], size: int) -> tuple[Array, Array, Array]:
+    """Gamma, beta and mean of a norm, in float32; what it has none of changes nothing."""
+    return (
+        vector(norm.gamma, weights, 1.0, size),
+        vector(norm.beta, weights, 0.0, size),
+        vector(norm.mean, weights, 0.0, size),
+    )
+
+
+def bias_of(one: Folded, norm: Norm, weights: Mapping[str, Array], size: int) -> Array:
+    """The layer's own bias, of the weights that a folded one is made of; zeros where it had none."""
+    own = {norm.gamma, norm.beta, norm.mean, norm.variance}
+    others = [name for name in one.of if name not in own and name in weights]
+    return vector(others[0] if others else None, weights, 0.0, size)
+
+
+def vector(name: str | None, weights: Mapping[str, Array], default: float, size: int) -> Array:
+    """A weight in float32 as a vector, or the default where there is none of the size."""
+    found = weights.get(name or "")
+    if found is None or found.size != size:
+        return np.full(size, default, np.float32)
+    return found.astype(np.float32).reshape(-1)
+
+
+def wrong_of(off: Array, made: Array) -> Wrong | None:
+    """What is off, with what belongs there; `None` where nothing is."""
+    places = np.flatnonzero(off)
+    return Wrong(places.tolist(), made[places].tolist()) if len(places) else None

@@ -1,0 +1,209 @@
+"""What an artifact in float16 holds, taken back to the model's weights; and the graph judged by itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from buildsys.backends.kit import arrays
+from buildsys.backends.kit.request import Request
+from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, save
+from buildsys.verify.defaults import GRAPH_ABOVE_FLOOR, default_bounds
+from buildsys.verify.explainer import Explainer
+from buildsys.verify.explanation import UNEXPLAINED
+from buildsys.verify.gates import Gate, Limits, judge, without_graph
+from buildsys.verify.held import held, rounded_numbers
+from buildsys.verify.weights import compare_weights
+
+Array = NDArray[Any]
+NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")
+
+
+def weights() -> dict[str, Array]:
+    drawn = np.random.default_rng(7)
+    made = {
+        "c.weight": drawn.standard_normal((8, 5, 3, 3)),
+        "c.bias": drawn.standard_normal(8),
+        "l.weight": drawn.standard_normal((6, 8)),
+        "l.bias": drawn.standard_normal(6),
+        "r.bias_ih_l0": drawn.standard_normal(12),
+        "r.bias_hh_l0": drawn.standard_normal(12),
+        "n.bias": drawn.standard_normal(8),
+        "n.running_mean": drawn.standard_normal(8),
+        "n.weight": drawn.uniform(0.5, 2, 8),
+        "n.running_var": drawn.uniform(0.5, 2, 8),
+    }
+    return {name: array.astype(np.float32) for name, array in made.items()}
+
+
+def half(name: str, array: Array, **more: Any) -> Stored:
+    return Stored(name, array.astype(np.float16), "float16", **more)
+
+
+def single(name: str, array: Array, **more: Any) -> Stored:
+    return Stored(name, array.astype(np.float32), "float32", **more)
+
+
+def taken_back(*stored: Stored, norms: bool = True) -> tuple[dict[str, Array], str | None]:
+    model = Weights([single(n, a) for n, a in weights().items()], (NORM,) if norms else ())
+    explainer = Explainer(model)
+    found = [(one, explainer.explain(one)) for one in stored]
+    again = [
+        (one, told if told.kind != UNEXPLAINED else explainer.explain_again(one))
+        for one, told in found
+    ]
+    return held(again, model)
+
+
+def scale(own: dict[str, Array]) -> Array:
+    return own["n.weight"] / np.sqrt(own["n.running_var"].astype(np.float64) + 1e-5)
+
+
+def test_what_is_rounded_is_rounded_and_what_is_kept_is_kept() -> None:
+    own = weights()
+    made, reason = taken_back(
+        half("a", own["c.weight"].transpose(0, 2, 3, 1)), single("b", own["c.bias"])
+    )
+    assert (set(made), reason) == ({"c.weight"}, None)
+    assert np.array_equal(made["c.weight"], own["c.weight"].astype(np.float16))
+    total = half("t", own["r.bias_ih_l0"] + own["r.bias_hh_l0"])
+    made, _ = taken_back(total)
+    assert np.allclose(made["r.bias_ih_l0"] + own["r.bias_hh_l0"], total.values, atol=1e-6)
+    half_way = half("t", own["l.bias"]), single("u", own["l.bias"])
+    assert taken_back(*half_way) == (
+        {},
+        "`l.bias` is in the artifact twice, once rounded and once not",
+    )
+
+
+def test_a_folded_norm_is_taken_out_again() -> None:
+    own = weights()
+    factors = scale(own)
+    kernel = half("k", own["c.weight"] * factors.reshape(-1, 1, 1, 1))
+    bias = half("b", (own["c.bias"] - own["n.running_mean"]) * factors + own["n.bias"])
+    made, reason = taken_back(kernel, bias)
+    assert (set(made), reason) == ({"c.weight", "n.bias"}, None)
+    again = made["c.weight"] * factors.reshape(-1, 1, 1, 1)
+    assert np.allclose(again, kernel.values.astype(np.float64), rtol=1e-6)
+    shift = (own["c.bias"] - own["n.running_mean"]) * factors + made["n.bias"]
+    assert np.allclose(shift, bias.values.astype(np.float64), atol=1e-6)
+
+
+def test_a_shift_that_went_through_a_matrix_before_it_was_rounded() -> None:
+    own = weights()
+    matrix = half("m", own["l.weight"] * own["n.weight"])
+    products = (own["l.weight"] * own["n.bias"]).astype(np.float64)
+    bias = single("b", products.sum(axis=1) + own["l.bias"])
+    made, reason = taken_back(matrix, bias, norms=False)
+    assert (set(made), reason) == ({"l.weight", "l.bias"}, None)
+    assert np.allclose(made["l.weight"] @ own["n.bias"] + made["l.bias"], bias.values, atol=1e-5)
+
+
+def test_what_is_not_known_is_said() -> None:
+    own = weights()
+    alien = np.random.default_rng(1).standard_normal(40)
+    for stored in (half("x", alien), single("x", alien)):
+        assert taken_back(stored) == ({}, "no weight of the model explains `x`")
+    assert taken_back(half("zeros", np.zeros(4)))[1] is None
+    folded = half("k", own["c.weight"] * scale(own).reshape(-1, 1, 1, 1))
+    unsure = replace(NORM, eps=(1e-5, 1e-3))
+    model = Weights([single(n, a) for n, a in own.items()], (unsure,))
+    _, reason = held([(folded, Explainer(model).explain(folded))], model)
+    assert reason == "the file does not say the epsilon of `n`, which was folded"
+    numbers = {
+        "six": 6.0,
+        "scale": 0.35355,
+        "least": -10000.0,
+        "eps": 1e-5,
+        "all": np.inf,
+        "half": 0.5,
+    }
+    single_numbers = Weights([half(name, np.array(number)) for name, number in numbers.items()])
+    assert rounded_numbers(single_numbers) == ["scale", "eps"]
+
+
+def measurement(error: float | None, at_zeros: float = 0.0, **more: Any) -> dict[str, Any]:
+    """A measurement of one output, with a float32 floor of 1e-6."""
+    figures = {
+        "signal_error": 1e-3,
+        "nonfinite_mismatch": 0,
+        "nan_count": 0,
+        "inf_count": 0,
+        "shape_match": True,
+        "dtype_match": True,
+        "reference_dtype": "float32",
+    }
+    floor = {"signal_error": 1e-6}
+    graph = {
+        "outputs": {"y": {"signal_error": error}},
+        "edges": [{"case": "zeros", "outputs": {"y": {"signal_error": at_zeros}}}],
+        "numbers": [],
+    }
+    return {
+        "outputs": {"y": figures},
+        "floor": {"float32": {"y": floor}, "float16": {"y": {"signal_error": 1e-3}}},
+        "edges": [{"case": "zeros", "outputs": {}, "steady": {"y": True}}],
+        "graph": graph | more,
+    }
+
+
+def graph_gates(record: dict[str, Any]) -> list[Gate]:
+    limits = Limits(default_bounds("float16"), precision="float16", graph=GRAPH_ABOVE_FLOOR)
+    gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    return [gate for gate in gates if gate.bound == "graph_ratio"]
+
+
+@pytest.mark.parametrize(
+    ("error", "at_zeros", "passed"),
+    [
+        (2e-5, 0.0, True),
+        (4e-5, 0.0, False),
+        (2e-5, 9e-4, True),
+        (2e-5, 2e-3, False),
+        (None, 0.0, False),
+    ],
+)
+def test_the_graph_is_held_to_what_float32_costs(
+    error: float | None, at_zeros: float, passed: bool
+) -> None:
+    (gate,) = graph_gates(measurement(error, at_zeros))
+    assert gate.passed == passed
+    assert gate.least is None  # No recipe sets it.
+    assert (gate.case is not None) == (at_zeros > 1e-3)
+
+
+def test_a_graph_that_cannot_be_told_from_its_weights_is_not_judged() -> None:
+    unknown = measurement(1.0, reason="none of its weights is rounded")
+    assert graph_gates(unknown) == []
+    assert without_graph(unknown) == "none of its weights is rounded"
+    beside = measurement(1.0, numbers=["scale"])
+    assert graph_gates(beside) == []
+    assert without_graph(beside) == "single numbers are rounded as well (`scale`)"
+    assert graph_gates({**measurement(1.0), "graph": {}}) == []
+    assert without_graph(None) is None
+
+
+def test_the_comparison_of_weights_writes_what_is_held(tmp_path: Path) -> None:
+    own = weights()
+    stored = [half("m", own["l.weight"]), half("scale", np.array(0.35355))]
+    both = {"": Weights(stored), "o": Weights([single(n, a) for n, a in own.items()])}
+    for name, each in both.items():
+        save(each, tmp_path / f"{name}w.npz", tmp_path / f"{name}w.json")
+    inputs = {
+        f"{whose}{key}": tmp_path / f"{name}w.{suffix}"
+        for name, whose in (("", "stored"), ("o", "original"))
+        for key, suffix in (("", "npz"), ("_names", "json"))
+    }
+    outputs = {"weights": tmp_path / "weights.json", "held": tmp_path / "held.npz"}
+    compare_weights(Request(inputs, outputs, {}, tmp_path))
+    told = json.loads(outputs["weights"].read_text())["held"]
+    assert told == {"count": 1, "reason": None, "numbers": ["scale"]}
+    assert set(arrays.load(outputs["held"])) == {"l.weight"}
+    compare_weights(Request(inputs, {"weights": outputs["weights"]}, {}, tmp_path))
+    assert "held" not in json.loads(outputs["weights"].read_text())

@@ -81,6 +81,7 @@ class GraphBuilder:
         unavailable: str | None = None,
         resources: Mapping[str, int] = MappingProxyType({}),
         instead: tuple[str, ...] = (),
+        resumes: bool = False,
     ) -> str:
         """Adds an action, or finds the one that is the same step; gives its id.
 
@@ -118,6 +119,7 @@ class GraphBuilder:
             resources=resources,
             number=len(self.graph.actions),
             instead=instead,
+            resumes=resumes,
         )
         self._by_structure[digest] = name
         return name

@@ -8,15 +8,18 @@ from functools import cache
 from typing import Any
 
 from buildsys.backends import base
-from buildsys.planner import data
+from buildsys.planner import data, profiles
 from buildsys.planner.builder import GraphBuilder, rule_worker
 from buildsys.planner.describing import told
 from buildsys.planner.graph import Input, OutputRef
 from buildsys.planner.routes import Step, without
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
+from buildsys.recipe.quantization import FLOAT_SCHEMES
 
 ARTIFACT, IO = "artifact", "io"
+RANGES = "ranges"
+"""What calibration found of activations; see `kit.ranges`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ def follow(
         last = rule.gives == goal.format
         # What all routes of a model begin with is looked up by the rules alone; the next one counts
         # for what it imposes.
-        begun = (source.name, *((id(o.rule), o.scheme) for o in steps[: number + 2]))
+        begun: tuple[object, ...] = (
+            source.name,
+            *((id(o.rule), o.scheme) for o in steps[: number + 2]),
+        )
+        if any(each.rule.quantizes for each in steps[: number + 2]):
+            begun = (*begun, goal.profile)
         if not last and begun in builder.begun:
             action = builder.begun[begun]
             inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
@@ -98,12 +106,7 @@ def follow(
             }
         if rule.machine is not None:
             options["machine"] = dict(rule.machine())
-        if rule.quantizes and goal.profile is not None:
-            inputs |= _quantization(builder, recipe, source, goal.profile, options)
-        elif step.scheme is not None and goal.profile is not None:
-            settings = _read_while_converting(recipe, declared, step.scheme, goal.profile)
-            if settings:
-                options["quantization"] = settings
+        inputs |= _profile(builder, recipe, source, step, goal.profile, options)
         parts = rule.told(given) if last else ()
         if parts:
             inputs |= told(source, parts, options)
@@ -113,10 +116,10 @@ def follow(
             environment=source.environment if rule.toolchain == "model" else rule.toolchain,
             inputs=inputs,
             options=options,
-            outputs=_outputs(declared.suffix, declared.kind),
+            outputs=_outputs(declared.suffix, declared.kind, "calibration" in inputs),
             user_code=rule.user_code,
             origin=source.place if number == 0 else goal.place,
-            slot=goal.slot if last else source.name,
+            slot=goal.slot if last or rule.quantizes else source.name,
             unavailable=builder.unavailable(rule),
             resources=rule.resources,
             instead=without(builder.catalog, source.state, source.method, rule)
@@ -130,14 +133,35 @@ def follow(
 
 
 @cache
-def _outputs(suffix: str, kind: base.Kind) -> tuple[base.Output, ...]:
-    return (base.Output(ARTIFACT, "model" + suffix, kind), base.Output(IO, "io.json"))
+def _outputs(suffix: str, kind: base.Kind, calibrated: bool) -> tuple[base.Output, ...]:
+    ranges = (base.Output(RANGES, "ranges.json"),) if calibrated else ()
+    return (base.Output(ARTIFACT, "model" + suffix, kind), base.Output(IO, "io.json"), *ranges)
+
+
+def _profile(
+    builder: GraphBuilder,
+    recipe: Recipe,
+    source: ModelSource,
+    step: Step,
+    name: str | None,
+    options: dict[str, Any],
+) -> dict[str, Input]:
+    """Tells a step of the profile that it makes, if it makes one; gives its calibration data."""
+    if name is None or (step.scheme is None and not step.rule.quantizes):
+        return {}
+    if step.scheme in FLOAT_SCHEMES and not step.rule.quantizes:
+        declared = builder.catalog.formats[step.rule.gives]
+        settings = _read_while_converting(recipe, declared, step.scheme, name)
+        if settings:
+            options["quantization"] = settings
+        return {}
+    return _quantization(builder, recipe, source, name, options)
 
 
 def _read_while_converting(
     recipe: Recipe, declared: base.Format, scheme: str, name: str
 ) -> dict[str, Any]:
-    """What of a profile a step reads that makes its scheme while it converts."""
+    """What of a profile a step reads that makes a scheme of floats while it converts."""
     (read,) = (each.reads for each in declared.schemes if each.name == scheme)
     given = recipe.spec.quantization[name].model_dump(mode="json", exclude_defaults=True)
     return {field: given[field] for field in read if field in given}
@@ -151,19 +175,19 @@ def _quantization(
     options: dict[str, Any],
 ) -> dict[str, Input]:
     """Puts a profile's settings into a step's options; gives its calibration data, if it has any."""
-    profile = recipe.spec.quantization[name]
-    settings = profile.model_dump(mode="json", exclude={"calibration"}, exclude_none=True)
-    options["quantization"] = settings
-    if profile.calibration is None:
+    options["quantization"] = profiles.settings(recipe, name)
+    found = profiles.calibration(recipe, name)
+    if found is None:
         return {}
+    owner, declared = found
     calibration = data.draw(
         builder,
         recipe,
         source,
-        profile.calibration.dataset,
+        declared.dataset,
         role="calibration",
-        count=profile.calibration.count,
-        seed=profile.calibration.seed,
-        origin=("quantization", name, "calibration"),
+        count=declared.count,
+        seed=declared.seed,
+        origin=("quantization", owner, "calibration"),
     )
     return {"calibration": calibration}

@@ -12,6 +12,8 @@ from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
 DRAW = "buildsys.verify.samples:draw"
+LABELLED = ("evaluation", "training")
+"""What data is drawn for that comes with labels."""
 IMAGES = "images"
 """What the array of a folder of images is called."""
 SAMPLES = (Output("samples", "samples.npz"),)
@@ -78,7 +80,7 @@ def draw(
             "ports": source.ports,
             "role": role,
             "arrays": arrays,
-            "labels": dataset.labels if role == "evaluation" else None,
+            "labels": _labels(dataset.labels) if role in LABELLED else None,
             "limit": dataset.limit,
             "count": count,
             "seed": seed,
@@ -89,6 +91,11 @@ def draw(
         slot=f"{source.name}:{role}",
     )
     return OutputRef(action, "samples")
+
+
+def _labels(declared: str | tuple[str, ...] | None) -> str | list[str] | None:
+    """The names of labels as plain JSON."""
+    return list(declared) if isinstance(declared, tuple) else declared
 
 
 def _rows(
@@ -137,13 +144,15 @@ def metric(
     builder: GraphBuilder, source: ModelSource, inputs: dict[str, Input], label: str
 ) -> OutputRef:
     """The user's own metric over the evaluation's outputs of the artifact and of the original."""
-    names = ("got_evaluation", "reference_evaluation", "evaluation")
+    names = ["got_evaluation", "reference_evaluation", "evaluation"]
+    if "transformed_evaluation" in inputs:
+        names.append("transformed_evaluation")
     action = builder.add(
         "data.metric",
         rule_worker(builder.catalog.backend("data"), function="worker:metric"),
         environment=source.environment,
         inputs={name: inputs[name] for name in names},
-        options={"python": source.metric_function},
+        options={"python": source.metric_function, "resamples": source.resamples},
         outputs=(Output("metric", "metric.json"),),
         user_code=True,
         origin=("models", source.name, "evaluate"),

@@ -72,6 +72,7 @@ class Action:
         unavailable: Why this machine cannot do it, or `None`.
         resources: How much it needs of named resources (`gpu`, `macos`) while it runs.
         number: Its place in the graph's order.
+        resumes: Whether an interrupted attempt at it is taken up where it was.
         instead: For a conversion: what the model can be had as without it.
     """
 
@@ -91,6 +92,7 @@ class Action:
     number: int = 0
     resources: Mapping[str, int] = field(default_factory=dict)
     instead: tuple[str, ...] = ()
+    resumes: bool = False
 
     def upstream(self) -> list[str]:
         """The ids of the actions whose outputs it takes."""
@@ -117,7 +119,7 @@ class Deployable:
         evaluated: What its figures leave unproven, where they are those of the project's own evaluator
             of the format; `None` where a runtime gave them, or where there are none.
         baseline: The unquantized artifact of the same format, where the graph has it.
-        baseline_run: That artifact's measurement, where it is needed for a bound.
+        benchmark: How fast it is, beside that artifact; where the recipe or a bound asks for it.
         acceptance: Name of the tolerance; `default` when the recipe names none.
         bounds: Its bounds, on each output and on the artifact.
         output_bounds: Those on outputs by name, which go before.
@@ -127,6 +129,8 @@ class Deployable:
         notices: What is known of it beforehand and users must be told.
         legacy: Why its format is legacy, and what to take instead; or empty.
         unjudged: Which of its bounds a build does not judge, and what does; or empty.
+        chosen: The profile that it is made with, where `profile` is a search.
+        probed: Whether its operations can be looked into, to find where it goes wrong.
     """
 
     label: str
@@ -145,7 +149,7 @@ class Deployable:
     measurement: OutputRef | None
     unverified: str | None
     baseline: OutputRef | None
-    baseline_run: OutputRef | None
+    benchmark: OutputRef | None
     acceptance: str
     bounds: Mapping[str, float]
     actions: tuple[str, ...]
@@ -157,6 +161,8 @@ class Deployable:
     default: bool = False
     legacy: str = ""
     unjudged: str = ""
+    chosen: str | None = None
+    probed: bool = False
 
 
 @dataclass

@@ -23,6 +23,14 @@ EXTREMES = base.Output("extremes", "extremes.npz")
 EDGES = base.Output("edges", "edges.npz")
 EDGE_OUTPUTS = base.Output("edge_outputs", "edge_outputs.npz")
 WEIGHTS = (base.Output("weights", "weights.npz"), base.Output("names", "names.json"))
+HELD = base.Output("held", "held.npz")
+TOLD = base.Output("told", "told.json")
+UNROUNDED = (
+    base.Output("unrounded", "unrounded.npz"),
+    base.Output("unrounded_edges", "unrounded_edges.npz"),
+)
+ROUNDED_WEIGHTS = "float16"
+"""The scheme of artifacts that may be the model with rounded weights, and nothing but that."""
 RunsOn = tuple[dict[str, Input], tuple[base.Output, ...]]
 """Inputs and outputs of a step that runs something."""
 
@@ -53,7 +61,9 @@ class Reference:
         samples: The inputs.
         outputs: The original's outputs for them.
         evaluation: The evaluation's data, or `None` without an evaluation.
-        evaluated: The original's outputs for that.
+        evaluated: The original's outputs for that; of a model with transforms, those of what it was
+            before them: what they cost counts.
+        transformed: The outputs for that of a model with transforms, once they are done.
         sizes: What the original was fed at the smallest and the largest sizes, or `None` where no
             size varies.
         extremes: Its outputs for that.
@@ -69,6 +79,7 @@ class Reference:
     evaluated: OutputRef | None
     sizes: OutputRef | None = None
     extremes: OutputRef | None = None
+    transformed: OutputRef | None = None
 
 
 def runner(builder: GraphBuilder, declared: base.Format) -> Runner | None:
@@ -87,8 +98,12 @@ def measure(
     made: Artifact,
     label: str,
     options: Mapping[str, Any],
+    scheme: str | None = None,
 ) -> OutputRef | None:
     """Adds what measures an artifact; gives its figures, or `None` where there can be none.
+
+    Of one with rounded weights it is measured besides what its graph alone does: against the original
+    with those very weights.
 
     There are none where nothing runs the format, and none of what computes no outputs. They say what the
     model's own precision costs it whatever the bounds are: an edited bound must measure nothing.
@@ -101,6 +116,9 @@ def measure(
     keeps = declared.keeps_sizes(options)
     sizes = reference.sizes if keeps else None
     inputs_outputs = _runs_on(reference.samples, reference.evaluation, sizes, reference.edges)
+    isolates = _isolates(declared, by, source, scheme)
+    if isolates and by.runtime.unrounded:
+        inputs_outputs = inputs_outputs[0], (*inputs_outputs[1], *UNROUNDED)
     run = _run(builder, source, format_name, by, made, inputs_outputs, label, keeps)
     inputs: dict[str, Input] = {
         "got": OutputRef(run, "samples"),
@@ -120,12 +138,20 @@ def measure(
         inputs["got_evaluation"] = OutputRef(run, "evaluation")
         inputs["reference_evaluation"] = reference.evaluated
         inputs["evaluation"] = reference.evaluation
+        if reference.transformed is not None:
+            inputs["transformed_evaluation"] = reference.transformed
         metric = source.metric
         if source.metric_function is not None:
             inputs["metric"] = data.metric(builder, source, inputs, label)
-    weights = _weights(builder, recipe, source, format_name, made, label)
+    weights = _weights(builder, recipe, source, format_name, made, label, held=isolates)
     if weights is not None:
         inputs["weights"] = weights
+        if isolates:
+            inputs |= _graph(builder, recipe, source, reference, weights, label)
+            unrounded = by.runtime.unrounded
+            inputs["graph_got"] = OutputRef(run, "unrounded" if unrounded else "samples")
+            name = "unrounded_edges" if unrounded else EDGE_OUTPUTS.name
+            inputs["graph_got_edges"] = OutputRef(run, name)
     action = builder.add(
         "verify.measure",
         host_worker("buildsys.verify.measurement:measure"),
@@ -146,6 +172,8 @@ def _weights(
     format_name: str,
     made: Artifact,
     label: str,
+    *,
+    held: bool,
 ) -> OutputRef | None:
     """Adds the comparison of an artifact's weights with the model's; `None` where none are read."""
     if builder.catalog.formats[format_name].weights is None:
@@ -163,10 +191,51 @@ def _weights(
             "original_names": OutputRef(original, "names"),
         },
         options={},
-        outputs=(base.Output("weights", "weights.json"),),
+        outputs=(base.Output("weights", "weights.json"), *((HELD,) if held else ())),
         slot=label,
     )
     return OutputRef(action, "weights")
+
+
+def _isolates(declared: base.Format, by: Runner, source: ModelSource, scheme: str | None) -> bool:
+    """Whether an artifact's graph can be told from its rounded weights: torch has to run the original."""
+    if scheme != ROUNDED_WEIGHTS or source.state == "source:onnx" or declared.weights is None:
+        return False
+    widens = any(each.widens for each in declared.schemes if each.name == scheme)
+    return widens or by.runtime.unrounded
+
+
+def _graph(
+    builder: GraphBuilder,
+    recipe: Recipe,
+    source: ModelSource,
+    reference: Reference,
+    weights: OutputRef,
+    label: str,
+) -> dict[str, Input]:
+    """Adds the run of the original with an artifact's weights; gives what it gave."""
+    inputs, environment = _original(builder, recipe, source)
+    action = builder.add(
+        "torch.rounded",
+        rule_worker(builder.catalog.backend_of("torchscript"), function="worker:rounded"),
+        environment=environment,
+        inputs={
+            **inputs,
+            "samples": reference.samples,
+            EDGES.name: reference.edges,
+            HELD.name: OutputRef(weights.action, HELD.name),
+        },
+        options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
+        outputs=(base.Output("samples", "samples.npz"), EDGE_OUTPUTS, TOLD),
+        user_code=source.state == "source:factory",
+        origin=source.place,
+        slot=label,
+    )
+    return {
+        "graph_reference": OutputRef(action, "samples"),
+        "graph_reference_edges": OutputRef(action, EDGE_OUTPUTS.name),
+        "graph_told": OutputRef(action, TOLD.name),
+    }
 
 
 def _stored(
@@ -288,6 +357,10 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
             raise ValueError(f"nothing runs {kind}")
         action = _run(builder, source, kind, by, original, (inputs, outputs), source.name, True)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
+    transformed = None
+    if evaluated is not None and source.original is not None:
+        before = reference_of(builder, recipe, source.original)
+        transformed, evaluated = evaluated, before.evaluated
     return Reference(
         samples,
         OutputRef(action, "samples"),
@@ -297,6 +370,7 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
         evaluated,
         OutputRef(action, SIZES.name) if varies else None,
         OutputRef(action, EXTREMES.name) if varies else None,
+        transformed,
     )
 
 
@@ -307,24 +381,14 @@ def floor_of(
 
     Its runtime takes no other precision than the file's.
     """
-    inputs: dict[str, Input] = {"samples": reference.samples}
-    environment = source.environment
-    if source.state == "source:factory":
-        inputs |= source.files
-    elif source.state == "source:onnx":
+    if source.state == "source:onnx":
         return None
-    else:
-        kind, original = _file(builder, recipe, source)
-        inputs |= {ARTIFACT: original.artifact, IO: original.io}
-        by = runner(builder, builder.catalog.formats[kind])
-        if by is None:
-            return None
-        environment = by.runtime.toolchain
+    inputs, environment = _original(builder, recipe, source)
     action = builder.add(
         "torch.floor",
         rule_worker(builder.catalog.backend_of("torchscript"), function="worker:floor"),
         environment=environment,
-        inputs=inputs,
+        inputs={**inputs, "samples": reference.samples},
         options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
         outputs=(base.Output("floor", "floor.json"),),
         user_code=source.state == "source:factory",
@@ -332,6 +396,19 @@ def floor_of(
         slot=source.name,
     )
     return OutputRef(action, "floor")
+
+
+def _original(
+    builder: GraphBuilder, recipe: Recipe, source: ModelSource
+) -> tuple[Mapping[str, Input], str | None]:
+    """What torch makes the original of, and where it is run."""
+    if source.state == "source:factory":
+        return source.files, source.environment
+    kind, original = _file(builder, recipe, source)
+    by = runner(builder, builder.catalog.formats[kind])
+    if by is None:
+        raise ValueError(f"nothing runs {kind}")
+    return {ARTIFACT: original.artifact, IO: original.io}, by.runtime.toolchain
 
 
 def _file(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> tuple[str, Artifact]:

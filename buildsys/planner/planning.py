@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.backends.base import Format
+from buildsys.planner.benchmarking import benchmark
 from buildsys.planner.builder import GraphBuilder, NotInGraph
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
@@ -16,10 +17,14 @@ from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.planner.locating import locate
 from buildsys.planner.measuring import check, check_original, measure, runner
 from buildsys.planner.notices import notices, unjudged
+from buildsys.planner.profiles import coarse
 from buildsys.planner.routes import NoRoute, Step, cheapest, refined, refiners
 from buildsys.planner.selectors import select
+from buildsys.planner.sensitivity import sensitivity
 from buildsys.planner.source import ModelSource
+from buildsys.planner.transforming import source_of
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
+from buildsys.recipe.spec import TargetEntry
 from buildsys.verify.defaults import default_bounds
 
 UNQUANTIZED = "weights and arithmetic in the model's own precision"
@@ -28,13 +33,23 @@ SIZE_BOUNDS, LATENCY_BOUNDS = {"size_ratio"}, {"latency_ratio"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One line under `targets:`, for one model."""
+    """One line under `targets:`, for one model.
+
+    Attributes:
+        profile: The quantization profile that it is made with: the one that the line names, or what
+            that one's search chose; `None` without one.
+        accept: The tolerances that it is held to: the line's, or those of its profile's search.
+        open: Whether its profile is a search that has not chosen yet.
+    """
 
     label: str
     target: str
     model: str
     index: int
     item: Any
+    profile: str | None = None
+    accept: str | None = None
+    open: bool = False
 
     @property
     def place(self) -> tuple[str | int, ...]:
@@ -50,11 +65,27 @@ class Entry:
 def entries(recipe: Recipe) -> list[Entry]:
     """Every deployable that the recipe asks for, in its order; their labels differ."""
     return [
-        Entry(item.label(target, model), target, model, index, item)
+        _entry(recipe, target, model, index, item)
         for target, items in recipe.spec.targets.items()
         for index, item in enumerate(items)
         for model in item.models or recipe.spec.models
     ]
+
+
+def _entry(recipe: Recipe, target: str, model: str, index: int, item: TargetEntry) -> Entry:
+    label, profile = item.label(target, model), item.quantization
+    searched = profile is not None and recipe.spec.quantization[profile].search is not None
+    choice = recipe.choices.get(label) if searched else None
+    return Entry(
+        label,
+        target,
+        model,
+        index,
+        item,
+        profile=choice.profile if choice is not None else profile,
+        accept=recipe.held_to(item),
+        open=searched and choice is None,
+    )
 
 
 def regression_bounds(recipe: Recipe) -> dict[str, dict[str, float]]:
@@ -63,9 +94,9 @@ def regression_bounds(recipe: Recipe) -> dict[str, dict[str, float]]:
 
 
 def _regression_bounds(recipe: Recipe, entry: Entry) -> dict[str, float]:
-    if entry.item.accept is None:
+    if entry.accept is None:
         return {}
-    return recipe.spec.acceptance[entry.item.accept].regression_bounds(entry.target)
+    return recipe.spec.acceptance[entry.accept].regression_bounds(entry.target)
 
 
 def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) -> ActionGraph:
@@ -116,6 +147,27 @@ def make_measurements(
     graph = ActionGraph(labels=tuple(labels), wanted=wanted)
     graph.actions = {n: planning.graph.actions[n] for n in planning.graph.below_all(wanted)}
     return graph, deployables
+
+
+def make_sensitivity(
+    recipe: Recipe, catalog: Catalog, label: str
+) -> tuple[ActionGraph, OutputRef, str]:
+    """The actions that quantize each layer of a deployable alone, their `sensitivity`, and the profile.
+
+    Raises:
+        RecipeError: The deployable has no route.
+        NoMatch: No deployable has this label.
+        NoSensitivity: Its layers cannot be quantized one by one.
+        ValueError: The label is a selector for several.
+    """
+    planning, labels = _planned(recipe, catalog, [label])
+    if len(planning.graph.deployables) != 1:
+        raise ValueError(f"{label} is {len(planning.graph.deployables)} deployables")
+    found = planning.sensitivity()
+    graph = ActionGraph(labels=tuple(labels), wanted=(found,))
+    graph.actions = {name: planning.graph.actions[name] for name in planning.graph.below(found)}
+    (deployable,) = planning.graph.deployables
+    return graph, found, deployable.chosen or deployable.profile or ""
 
 
 def _planned(
@@ -174,19 +226,24 @@ class Planning:
         Raises:
             NoRoute: Nothing leads to its format.
         """
+        if entry.open:
+            raise Unread(
+                f"`{entry.label}` is not chosen yet: `{entry.profile}` is a search",
+                "`modelbuild build` searches, and writes what it finds to "
+                f"`{self._recipe.lock.name}`",
+                ("quantization",),
+            )
         source = self._source(entry.model)
-        item = entry.item
+        item, profile = entry.item, entry.profile
         declared = self._catalog.formats[item.format]
-        scheme = (
-            self._recipe.spec.quantization[item.quantization].scheme if item.quantization else None
-        )
+        scheme = self._recipe.spec.quantization[profile].scheme if profile else None
         steps = cheapest(
             self._catalog, source.state, source.method, (item.format, scheme), item.route
         )
         self._check_read(entry, steps)
         options = self._given_options(entry)
         steps = refined(self._catalog, steps, item.format, options)
-        goal = Goal(item.format, options, entry.label, entry.place, item.quantization)
+        goal = Goal(item.format, options, entry.label, entry.place, profile)
         converted = follow(self._builder, self._recipe, source, steps, goal)
         described = self._described(source, goal, converted)
         # Run with what it was converted to: words for apps are no reason to run it again.
@@ -210,19 +267,32 @@ class Planning:
                 judged,
                 entry.label,
                 judged_options,
+                scheme,
             )
         original = None
         if figures is None and declared.numeric:
             original = check_original(self._builder, self._recipe, source)
-        baseline, baseline_run = self._baseline(entry, goal, scheme, bounds)
+        beside = self._beside(entry, goal, scheme, bounds)
+        timed = None
+        if unrun is None and (source.model.benchmark or LATENCY_BOUNDS & set(bounds)):
+            timed = benchmark(
+                self._builder,
+                self._recipe,
+                source,
+                item.format,
+                made,
+                beside,
+                entry.label,
+                options,
+            )
         wanted = (
             made.artifact,
             described.io,
             figures,
             checked,
             original,
-            baseline if SIZE_BOUNDS & set(bounds) else None,
-            baseline_run,
+            beside.artifact if beside is not None and SIZE_BOUNDS & set(bounds) else None,
+            timed,
         )
         later = unjudged(_regression_bounds(self._recipe, entry))
         needed = self.graph.below_all(wanted)
@@ -237,6 +307,7 @@ class Planning:
                 format=declared.name,
                 filename=entry.filename(self._catalog),
                 profile=item.quantization,
+                chosen=profile if entry.label in self._recipe.choices else None,
                 scheme=scheme,
                 precision=next(
                     (s.exact_types for s in declared.schemes if s.name == scheme), UNQUANTIZED
@@ -253,12 +324,12 @@ class Planning:
                 check=checked,
                 evaluated=self._evaluated(judged_format) if figures is not None else None,
                 unverified=None if figures else unrun or self._unverified(declared),
-                baseline=baseline,
-                baseline_run=baseline_run,
+                baseline=beside.artifact if beside is not None else None,
+                benchmark=timed,
                 acceptance=acceptance,
                 bounds=bounds,
                 output_bounds=output_bounds,
-                default=entry.item.accept is None,
+                default=entry.accept is None,
                 actions=tuple(needed),
                 place=entry.place,
                 notices=(
@@ -267,6 +338,7 @@ class Planning:
                 ),
                 unjudged=later,
                 legacy=declared.legacy,
+                probed=declared.probe is not None,
             )
         )
 
@@ -283,6 +355,20 @@ class Planning:
             labels = self.graph.actions[name].labels
             if deployable.label not in labels:
                 labels.append(deployable.label)
+        return found
+
+    def sensitivity(self) -> OutputRef:
+        """Adds what quantizes each layer of the one deployable that was added alone.
+
+        Raises:
+            NoSensitivity: Its layers cannot be quantized one by one.
+        """
+        (deployable,) = self.graph.deployables
+        source = self._source(deployable.model)
+        found = sensitivity(self._builder, self._recipe, source, deployable, deployable.options)
+        labels = self.graph.actions[found.action].labels
+        if deployable.label not in labels:
+            labels.append(deployable.label)
         return found
 
     def _unverified(self, declared: Format) -> str:
@@ -324,7 +410,7 @@ class Planning:
     def _source(self, model: str) -> ModelSource:
         found = self._sources.get(model)
         if found is None:
-            found = ModelSource.of(self._recipe, model, self._recipe.spec.models[model])
+            found = source_of(self._builder, self._recipe, model)
             self._sources[model] = found
         return found
 
@@ -368,9 +454,9 @@ class Planning:
         self, entry: Entry, scheme: str | None, judged_format: str
     ) -> tuple[str, Mapping[str, float], Mapping[str, Mapping[str, float]]]:
         """The tolerance's name, its bounds, and those on outputs by name."""
-        name = entry.item.accept
+        name = entry.accept
         if name is None:
-            return "default", self._default_bounds(scheme, judged_format), {}
+            return "default", self._default_bounds(entry, scheme, judged_format), {}
         acceptance = self._recipe.spec.acceptance[name]
         own = self._recipe.spec.models[entry.model].outputs
         specific = {
@@ -381,28 +467,28 @@ class Planning:
         bounds = acceptance.bounds(entry.target)
         if not (bounds or specific):
             # Bounds against an earlier build alone say nothing of how right this one is.
-            return name, self._default_bounds(scheme, judged_format), {}
+            return name, self._default_bounds(entry, scheme, judged_format), {}
         return name, bounds, specific
 
-    def _default_bounds(self, scheme: str | None, judged_format: str) -> Mapping[str, float]:
+    def _default_bounds(
+        self, entry: Entry, scheme: str | None, judged_format: str
+    ) -> Mapping[str, float]:
+        profile, source = entry.profile, self._source(entry.model)
         by = runner(self._builder, self._catalog.formats[judged_format])
         return default_bounds(
             scheme,
             evaluated=by is not None and by.evaluates,
             approximates=by is not None and bool(by.runtime.approximates),
+            coarse=profile is not None and coarse(self._recipe, profile),
+            metric=source.model.evaluate is not None,
+            transformed=source.original is not None,
         )
 
-    def _baseline(
+    def _beside(
         self, entry: Entry, goal: Goal, scheme: str | None, bounds: Mapping[str, float]
-    ) -> tuple[OutputRef | None, OutputRef | None]:
-        """The unquantized artifact that a bound is taken against, and its figures; built for it."""
-        if scheme is None or not (SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds):
-            return None, None
-        made = self._unquantized(entry, goal.options)
-        if not LATENCY_BOUNDS & set(bounds):
-            return made.artifact, None
-        source = self._source(entry.model)
-        figures = measure(
-            self._builder, self._recipe, source, goal.format, made, entry.label, goal.options
-        )
-        return made.artifact, figures
+    ) -> Artifact | None:
+        """The unquantized artifact that this one is compared with; built for it."""
+        asked = self._source(entry.model).model.benchmark is not None
+        if scheme is None or not (asked or (SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds)):
+            return None
+        return self._unquantized(entry, goal.options)

@@ -19,7 +19,7 @@ State = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Step:
-    """One rule on a route, the scheme of what it makes, and which of its formats it takes."""
+    """One rule on a route, the scheme that it brings about, and which of its formats it takes."""
 
     backend: Backend
     rule: Rule
@@ -45,6 +45,8 @@ def edges(catalog: Catalog, method: str) -> Iterator[tuple[State, State, Step]]:
         for taken in rule.takes:
             for scheme in schemes:
                 yield (taken, None), (rule.gives, scheme), Step(backend, rule, scheme, taken)
+            for scheme in rule.carries:
+                yield (taken, scheme), (rule.gives, scheme), Step(backend, rule, None, taken)
 
 
 def cheapest(

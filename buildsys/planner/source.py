@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from buildsys.planner.graph import FileInput
+from buildsys.planner.graph import FileInput, Input
 from buildsys.recipe import Recipe
 
 
@@ -18,7 +18,7 @@ class ModelSource:
         state: The start of its routes, for example `source:factory`.
         method: Its `capture:`.
         declaration: What workers get as `options["source"]`.
-        files: Its checkpoint, or the file that it is.
+        files: Its checkpoint, or the file that it is; once transformed, its weights and structure.
         ports: Its inputs, as plain JSON.
         outputs: Names of its outputs, in order.
         layouts: What the axes of outputs mean, where the recipe says it.
@@ -27,14 +27,17 @@ class ModelSource:
         environment: Where its own code runs.
         metric: The evaluation's metric, or `None`.
         metric_function: `module:function` of a metric in Python, or `None`.
+        resamples: On how many draws of the rows that is computed anew.
         place: Its `source:` in the recipe.
+        original: What it was before its transforms, once it had weights: without a checkpoint that is
+            after the first one. `None` where nothing was done to it then.
     """
 
     name: str
     state: str
     method: str
     declaration: dict[str, Any]
-    files: dict[str, FileInput]
+    files: dict[str, Input]
     ports: list[dict[str, Any]]
     outputs: list[str]
     layouts: dict[str, str]
@@ -43,15 +46,17 @@ class ModelSource:
     environment: str
     metric: str | None
     metric_function: str | None
+    resamples: int
     model: Any
     place: tuple[str | int, ...]
+    original: ModelSource | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, name: str, model: Any) -> ModelSource:
         """Reads one entry of `models:`."""
         source = model.source
         place = ("models", name, "source")
-        files: dict[str, FileInput] = {}
+        files: dict[str, Input] = {}
         if source.factory is not None:
             declaration = {"kind": "factory", "factory": source.factory, "args": dict(source.args)}
             if source.checkpoint is not None:
@@ -85,6 +90,7 @@ class ModelSource:
             environment=_environment(recipe, model.environment),
             metric=evaluate.metric if evaluate else None,
             metric_function=evaluate.python if evaluate else None,
+            resamples=evaluate.resamples if evaluate else 0,
             model=model,
             place=place,
         )

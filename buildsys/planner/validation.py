@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from buildsys.backends.base import Format, Scheme
+from buildsys.backends.base import Format
+from buildsys.planner import profiles
+from buildsys.planner.candidates import candidates
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.planning import Entry, entries
 from buildsys.planner.routes import ways
 from buildsys.planner.source import ports_of
 from buildsys.recipe import Diagnostic, Recipe
-from buildsys.recipe.quality import OPTIONAL, Quantization
 
 Place = tuple[str | int, ...]
 
@@ -84,7 +85,10 @@ def _entry(recipe: Recipe, catalog: Catalog, place: Place, item: Any) -> list[Di
     found = _options(recipe, declared, place, item.options)
     if not found:
         found += _refusals(recipe, declared, place, item)
-    found += _scheme(recipe, declared, place, item)
+    if item.quantization and recipe.spec.quantization[item.quantization].search is not None:
+        found += _none_taken(recipe, declared, place, item.quantization)
+    elif item.quantization:
+        found += profiles.faults(recipe, declared, place, item.quantization)
     words = ways(catalog, item.format)
     if item.route is not None and item.route not in words:
         hint = nearest(item.route, words) if words else f"{item.format} has one way only: drop it"
@@ -94,6 +98,23 @@ def _entry(recipe: Recipe, catalog: Catalog, place: Place, item: Any) -> list[Di
             )
         )
     return found
+
+
+def _none_taken(recipe: Recipe, declared: Format, place: Place, name: str) -> list[Diagnostic]:
+    """A search of which a format can take nothing; what it cannot take besides is passed over."""
+    found = candidates(recipe, declared, place, name)
+    if found.taken:
+        return []
+    why = "; ".join(fault.message for fault in found.refused.values())
+    known = ", ".join(f"`{scheme.name}`" for scheme in declared.schemes)
+    return [
+        Diagnostic(
+            f"{declared.name} can take nothing that `{name}` chooses from: {why}",
+            recipe.where(*place, "quantization"),
+            f"{declared.name} takes {known}" if known else "leave `quantization` out",
+            (recipe.where("quantization", name, "search", "schemes"),),
+        )
+    ]
 
 
 def _options(
@@ -141,57 +162,3 @@ def _range(declared: Format, name: str) -> str | None:
         if "minimum" in each and "maximum" in each:
             return f"`{name}` goes from {each['minimum']} to {each['maximum']}"
     return None
-
-
-def _scheme(recipe: Recipe, declared: Format, place: Place, item: Any) -> list[Diagnostic]:
-    profile = recipe.spec.quantization.get(item.quantization) if item.quantization else None
-    if profile is None:
-        return []
-    takes = {scheme.name: scheme for scheme in declared.schemes}
-    scheme = takes.get(profile.scheme)
-    if scheme is not None and (profile.bits is None or profile.bits in _widths(scheme, profile)):
-        return list(_unread(recipe, declared, scheme, place, item.quantization))
-    position = recipe.where(*place, "quantization")
-    also = (recipe.where("quantization", item.quantization),)
-    if scheme is None:
-        known = ", ".join(sorted(takes)) or "none: leave `quantization` out"
-        message = f"{declared.name} cannot take the scheme `{profile.scheme}`"
-        return [Diagnostic(message, position, f"{declared.name} takes {known}", also)]
-    return [_bits(declared, scheme, profile, position, also)]
-
-
-def _widths(scheme: Scheme, profile: Quantization) -> tuple[int, ...]:
-    """The widths that a scheme takes; where a palette would mean nothing, that is told instead."""
-    return scheme.palettes if profile.palette and "palette" in scheme.reads else scheme.bits
-
-
-def _unread(
-    recipe: Recipe, declared: Format, scheme: Scheme, place: Place, name: str
-) -> Iterator[Diagnostic]:
-    """What a profile says that would mean nothing to a format's scheme."""
-    profile = recipe.spec.quantization[name]
-    for field in OPTIONAL:
-        if field in scheme.reads or not getattr(profile, field):
-            continue
-        yield Diagnostic(
-            f"{declared.name} has no `{field}` with `{scheme.name}`: that of `{name}` would mean "
-            "nothing",
-            recipe.where(*place, "quantization"),
-            f"give it a profile without `{field}`",
-            (recipe.where_key("quantization", name, field),),
-        )
-
-
-def _bits(
-    declared: Format, scheme: Scheme, profile: Quantization, position: Any, also: Any
-) -> Diagnostic:
-    widths = " or ".join(str(b) for b in _widths(scheme, profile))
-    hint = (
-        f"{declared.name} takes {widths} bits here" if widths else f"`{scheme.name}` has no width"
-    )
-    return Diagnostic(
-        f"{declared.name} cannot take `{scheme.name}` with {profile.bits} bits",
-        position,
-        hint,
-        also,
-    )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from buildsys.planner import ActionGraph, Catalog, check, make_graph
+from buildsys.planner.graph import OutputRef
 from buildsys.recipe import RecipeError, load
 
 RECIPE = """\
@@ -46,6 +48,39 @@ def test_a_step_that_makes_the_scheme_while_it_converts_is_told_what_it_reads(
         told[globs] = converted.options.get("quantization")
     # What is written out as the default is what is left out: one key.
     assert list(told.values()) == [None, {"keep_float": ["mask"]}, None]
+
+
+DATA = """\
+datasets:
+  train: {source: train.npz, inputs: {x: x}}
+"""
+
+
+def test_a_step_that_makes_integers_while_it_converts_is_calibrated(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    calibration = "calibration: {dataset: train, count: 8, method: percentile}"
+    text = RECIPE.format(
+        format="executorch", profile=f"{{scheme: static, per_channel: false, {calibration}}}"
+    )
+    (tmp_path / "deploy.yaml").write_text(DATA + text)
+    (tmp_path / "model.py").write_text("")
+    np.savez(tmp_path / "train.npz", x=np.zeros((16, 4), np.float32))
+    found = make_graph(load(tmp_path / "deploy.yaml", environ={}, checks=[check(catalog)]), catalog)
+    (converted,) = [a for a in found.actions.values() if a.rule == "executorch.convert"]
+    assert converted.options["quantization"] == {
+        "scheme": "static",
+        "bits": 8,
+        "per_channel": False,
+        "keep_float": [],
+        "calibration": {"method": "percentile"},
+    }
+    assert converted.options["scheme"] == "static"
+    given = converted.inputs["calibration"]
+    assert isinstance(given, OutputRef)
+    drawn = found.actions[given.action]
+    assert drawn.options["count"] == 8
+    assert [output.name for output in converted.outputs] == ["artifact", "io", "ranges"]
 
 
 def test_what_a_format_does_not_read_is_an_error(catalog: Catalog, tmp_path: Path) -> None:

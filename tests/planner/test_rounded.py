@@ -1,0 +1,83 @@
+"""Artifacts with rounded weights are compared with the original that has those, where torch runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buildsys.planner import ActionGraph, Catalog, make_graph
+from buildsys.planner.catalog import load_built_in
+from buildsys.recipe import load
+
+RECIPE = """\
+version: 1
+project: p
+models:
+  m:
+    source: {source}
+    inputs: {{x: {{shape: [1, 4]}}}}
+    outputs: {{y: {{}}}}
+quantization: {{half: {{scheme: float16}}, w8: {{scheme: weight-only, bits: 8}}}}
+targets:
+  server: [{entries}]
+"""
+FACTORY = "{factory: 'model:make'}"
+
+
+def planned(folder: Path, entries: str, source: str = FACTORY) -> ActionGraph:
+    path = folder / "deploy.yaml"
+    path.write_text(RECIPE.format(entries=entries, source=source))
+    (folder / "model.py").write_text("")
+    (folder / "m.onnx").write_text("")
+    return make_graph(load(path, environ={}), Catalog.load(load_built_in()))
+
+
+def rules(graph: ActionGraph) -> list[str]:
+    return [action.rule for action in graph.actions.values()]
+
+
+def measures(graph: ActionGraph) -> dict[str, set[str]]:
+    """By label, what its measurement is made of."""
+    return {
+        each.label: set(graph.actions[each.measurement.action].inputs)
+        for each in graph.deployables
+        if each.measurement is not None
+    }
+
+
+GRAPH = {
+    "graph_got",
+    "graph_got_edges",
+    "graph_reference",
+    "graph_reference_edges",
+    "graph_told",
+}
+
+
+def test_formats_that_compute_in_float32_or_can(tmp_path: Path) -> None:
+    half = "quantization: half"
+    graph = planned(
+        tmp_path,
+        f"{{format: tflite, {half}}}, {{format: openvino, {half}}}, {{format: coreml, {half}}}",
+    )
+    assert rules(graph).count("torch.rounded") == 3
+    assert all(inputs >= GRAPH for inputs in measures(graph).values())
+    by_label = {each.label: each for each in graph.deployables}
+    for label, name in (("server/m.tflite-half", "samples"), ("server/m.coreml-half", "unrounded")):
+        measured = by_label[label].measurement
+        assert measured is not None
+        got = graph.actions[measured.action].inputs["graph_got"]
+        assert getattr(got, "output", None) == name
+    evaluated = next(a for a in graph.actions.values() if a.rule == "coreml.evaluate")
+    assert {"unrounded", "unrounded_edges"} <= {output.name for output in evaluated.outputs}
+
+
+def test_what_is_not_rounded_or_has_no_torch_is_measured_as_before(tmp_path: Path) -> None:
+    plain = planned(
+        tmp_path, "{format: tflite}, {format: coreml}, {format: tflite, quantization: w8}"
+    )
+    onnx = planned(tmp_path, "{format: tflite, quantization: half}", "{onnx: m.onnx}")
+    for graph in (plain, onnx):
+        assert "torch.rounded" not in rules(graph)
+        assert not any(inputs & GRAPH for inputs in measures(graph).values())
+        outputs = {o.name for action in graph.actions.values() for o in action.outputs}
+        assert not outputs & {"held", "unrounded"}

@@ -55,6 +55,8 @@ def build(
 ) -> Build:
     """Brings the selected deployables up to date, judges and places them.
 
+    Where a profile is a search that has not chosen yet, it searches first, and writes the lock.
+
     Args:
         recipe: What `load` gave.
         selectors: Targets, labels or globs over labels; all deployables where there is none.
@@ -64,8 +66,9 @@ def build(
     """
     from buildsys.engine.session import Session
     from buildsys.report.record import write_report
+    from buildsys.search import building
 
     with Session(recipe) as session:
-        result = session.build(selectors, settings=settings, out=out, strict=strict)
+        result = building.build(session, selectors, settings=settings, out=out, strict=strict)
         write_report(result)
         return result

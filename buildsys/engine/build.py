@@ -531,7 +531,13 @@ class Coordinator:
             project=self._project if action.user_code else None,
             threads=max(1, (os.cpu_count() or 1) // parallel),
             timeout=self._settings.timeout,
+            told=partial(self._far, action),
         )
+
+    def _far(self, action: Action, line: Mapping[str, Any]) -> None:
+        """A running step says how far it is; called from a thread of the executor."""
+        said = {name: line.get(name) for name in ("done", "total", "figures")}
+        self._tell_of("action_progress", {**self._fields(action), **said})
 
     # What comes back
 

@@ -189,6 +189,33 @@ class Engine:
             DamagedIndex: See `mended`.
             KeyboardInterrupt: The user stopped it; workers have been killed.
         """
+        return self._given(graph, project, settings, listener, lambda run: self._read(graph, run))
+
+    def judge(
+        self, graph: ActionGraph, project: Project, settings: Settings, listener: Listener
+    ) -> tuple[Run, list[Verdict]]:
+        """Brings a graph up to date and judges its deployables; places nothing.
+
+        Raises:
+            StoreError: The store cannot be written.
+            DamagedIndex: See `mended`.
+            KeyboardInterrupt: The user stopped it; workers have been killed.
+        """
+
+        def judged(run: Run) -> list[Verdict]:
+            return Judge(graph, run, self.store, self.environments).verdicts()
+
+        return self._given(graph, project, settings, listener, judged)
+
+    def _given(
+        self,
+        graph: ActionGraph,
+        project: Project,
+        settings: Settings,
+        listener: Listener,
+        read: Callable[[Run], Result],
+    ) -> tuple[Run, Result]:
+        """Runs a graph and reads what it gave, while all of that is sure to be kept."""
         executor = self._executor or LocalExecutor(self.store)
         locks = self.root / LOCKS
         lease = Lease(self.index, locks)
@@ -206,7 +233,7 @@ class Engine:
                     lease,
                 ).run()
                 try:
-                    return run, self._read(graph, run)
+                    return run, read(run)
                 except CorruptObject as error:
                     # It was taken out, so its maker is a miss now. Twice means a bad disk.
                     if error.digest in damaged:

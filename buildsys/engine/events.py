@@ -14,8 +14,8 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        event: `version`, `toolchain`, `action_started`, `action_finished`, `gate`, `diagnostic`
-            or `finished`.
+        event: `version`, `toolchain`, `action_started`, `action_progress`, `action_finished`,
+            `gate`, `diagnostic`, `search`, `candidate`, `chosen` or `finished`.
         fields: The rest of the JSON form.
     """
 

@@ -42,10 +42,14 @@ class Positions:
             "preprocess": (*model, "inputs", *rest[:1], "preprocess", *rest[1:]),
             "labels": (*model, "outputs", *rest[:1], "labels"),
             "metric": (*model, "evaluate", "metric"),
+            "benchmark": (*model, "benchmark", *rest),
+            "resamples": (*model, "evaluate", "resamples"),
             "scheme": (*profile, "scheme"),
             "quantization": (*profile, *rest),
             "count": (*action.asked, "count"),
             "seed": (*action.asked, "seed"),
+            "settings": (*action.origin, *rest),
+            "teacher": (*action.origin, "teacher"),
             "metadata": ("release",) if rest == ("version",) else ("project",),
         }
         if action.origin[:1] == ("datasets",):

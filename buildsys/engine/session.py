@@ -20,6 +20,7 @@ from buildsys.engine.explain import Explainer, Reason
 from buildsys.engine.verdicts import Judge, Status, Verdict
 from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
+from buildsys.planner.choosing import Question, choose, settled, unsettled
 from buildsys.recipe import Recipe, load
 from buildsys.store import DamagedIndex, StoreError
 from buildsys.store.collection import Collector
@@ -51,6 +52,7 @@ class PlannedDeployable:
         sign: `+` new, `~` stale, `=` up to date, `?` maybe, `!` blocked.
         reasons: What changed.
         blocked: Why it cannot be made here.
+        search: How many candidates a search would build at most, where it has none chosen.
         rejected: For one that is up to date: the bound that does not hold. A build would run nothing
             and reject it again.
     """
@@ -60,6 +62,7 @@ class PlannedDeployable:
     reasons: tuple[Reason, ...]
     blocked: str | None
     rejected: str | None = None
+    search: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class Plan:
     @property
     def has_work(self) -> bool:
         """Whether a build would, or might, run anything."""
-        return bool(self.count(State.RUN) or self.count(State.MAYBE))
+        searches = any(planned.search is not None for planned in self.deployables)
+        return bool(searches or self.count(State.RUN) or self.count(State.MAYBE))
 
 
 @dataclass(frozen=True)
@@ -203,15 +207,24 @@ class Session:
         return make_graph(self.recipe, self.catalog, selectors)
 
     def plan(self, selectors: Iterable[str] = ()) -> Plan:
-        """What a build would do. Runs nothing; only digests of files are memoised."""
+        """What a build would do. Runs nothing; only digests of files are memoised.
+
+        A search that would run counts as one candidate: how many more it takes, only it finds out.
+        """
         chosen = tuple(selectors)
         return self.engine.mended(lambda: self._plan(chosen), lambda _: None)
 
     def _plan(self, selectors: Iterable[str]) -> Plan:
-        graph = self.graph(selectors)
+        recipe = self.recipe
+        searches: dict[str, Question] = {}
+        for question in unsettled(recipe, self.catalog, selectors):
+            # What all candidates have in common is planned with one of them.
+            searches[question.entry.label] = question
+            recipe = choose(recipe, question.entry.label, question.candidates.taken[0])
+        graph = make_graph(recipe, self.catalog, selectors)
         walk = self.engine.walk(graph, self.project())
         standings = walk.states()
-        explainer = Explainer(self.recipe, graph, walk, standings)
+        explainer = Explainer(recipe, graph, walk, standings)
         reasons = {
             name: explainer.action(action)
             for name, action in graph.actions.items()
@@ -223,6 +236,7 @@ class Session:
             replace(p, rejected=judge.rejection(p.deployable)) if p.sign == "=" else p
             for p in planned
         ]
+        planned = [_unsearched(p, searches.get(p.deployable.label)) for p in planned]
         with suppress(StoreError):  # A store that cannot be written can still be planned against.
             self.engine.memo.save()
         return Plan(graph, standings, reasons, planned, *self._estimate(walk, standings))
@@ -343,6 +357,14 @@ class Session:
             )
 
 
+def _unsearched(planned: PlannedDeployable, question: Question | None) -> PlannedDeployable:
+    """What a plan says of a deployable whose search has not chosen yet."""
+    if question is None:
+        return planned
+    sign = "!" if planned.blocked is not None else "?"
+    return replace(planned, sign=sign, reasons=(), rejected=None, search=question.most)
+
+
 def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> int:
     """The documented exit status of a build."""
     if run.environment_error is not None:
@@ -366,4 +388,5 @@ def open_recipe(
     Raises:
         RecipeError: With every finding.
     """
-    return load(path, environ=environ, checks=[check(catalog)], texts=texts)
+    recipe = load(path, environ=environ, checks=[check(catalog)], texts=texts)
+    return settled(recipe, catalog)

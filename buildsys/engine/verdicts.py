@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ from typing import Any
 from buildsys.engine.build import Run
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
+from buildsys.planner.conversion import RANGES
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
+from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
-from buildsys.verify.defaults import FLOORS, raised
-from buildsys.verify.gates import Floors, Gate, Limits, judge
+from buildsys.verify.defaults import FLOORS, GRAPH_ABOVE_FLOOR, raised
+from buildsys.verify.direction import SHARES
+from buildsys.verify.gates import UNFIT, Floors, Gate, Limits, Ratio, judge, without_graph
+from buildsys.verify.wording import chance
 
 
 class Status(enum.StrEnum):
@@ -46,12 +50,15 @@ class Verdict:
         artifact: Digest and size of the artifact, where one was made.
         gates: Each bound with its value.
         measurement: The figures, as in `measurement.json`.
+        benchmark: How fast it is, as in `benchmark.json`, where that was asked for.
         io: The io contract, as in `io.json`.
         notes: What the steps on its way want said, and that its format is legacy.
         baseline_bytes: Size of the unquantized artifact, where it was built.
         locks: Digest of the lock by toolchain on its route.
         log: The log of the step that failed, or of the one that made the artifact.
         failure: The failed step.
+        calibration: How ranges of activations were taken (`method`, `runs`, `tried`, the number of
+            `tensors`), and the digest of all `ranges`, as `kit.ranges` writes them.
     """
 
     deployable: Deployable
@@ -60,12 +67,14 @@ class Verdict:
     artifact: Stored | None = None
     gates: tuple[Gate, ...] = ()
     measurement: Mapping[str, Any] | None = None
+    benchmark: Mapping[str, Any] | None = None
     io: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     baseline_bytes: int | None = None
     locks: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     failure: Failed | None = None
+    calibration: Mapping[str, Any] | None = None
 
 
 class Judge:
@@ -107,7 +116,7 @@ class Judge:
         failed = [gate for gate in gates if not gate.passed]
         status, reason = Status.VERIFIED, None
         if failed:
-            status, reason = Status.REJECTED, "; ".join(describe(gate) for gate in failed)
+            status, reason = Status.REJECTED, rejection(failed)
         elif measurement is None or artifact is None:
             status, reason = Status.UNVERIFIED, deployable.unverified
         elif checked is not None or deployable.evaluated is not None:
@@ -121,11 +130,18 @@ class Judge:
             artifact=artifact,
             gates=gates,
             measurement=measurement,
+            benchmark=self._json(deployable.benchmark),
             io=self._json(deployable.io),
-            notes=(*self._notes(deployable), *_without_floor(deployable, measurement)),
+            notes=(
+                *self._notes(deployable),
+                *_without_floor(deployable, measurement),
+                *_of_metric(deployable, measurement),
+                *_without_graph(deployable, measurement),
+            ),
             baseline_bytes=baseline.size if baseline else None,
             locks=self._locks(self._graph.below(deployable.artifact)),
             log=self._run.logs.get(deployable.artifact.action),
+            calibration=self._calibration(deployable),
         )
 
     def _gates(
@@ -143,7 +159,7 @@ class Judge:
             size = {name: at for name, at in deployable.bounds.items() if name == "size_ratio"}
             limits = Limits(size)
         else:
-            ratio = self._latency_ratio(deployable, measurement)
+            ratio = Ratio.of(self._json(deployable.benchmark))
         return judge(
             measurement,
             limits,
@@ -181,15 +197,6 @@ class Judge:
         record: dict[str, Any] = json.loads(self._store.read(stored.digest))
         return record
 
-    def _latency_ratio(
-        self, deployable: Deployable, measurement: Mapping[str, Any]
-    ) -> float | None:
-        baseline = self._json(deployable.baseline_run)
-        if baseline is None or not baseline["latency_ms"] or not measurement["latency_ms"]:
-            return None
-        before, after = baseline["latency_ms"]["p50"], measurement["latency_ms"]["p50"]
-        return float(after / before) if before else None
-
     def _notes(self, deployable: Deployable) -> tuple[str, ...]:
         notes: dict[str, None] = {}
         for name in deployable.actions:
@@ -200,6 +207,17 @@ class Judge:
             if note:
                 notes[note] = None
         return tuple(notes)
+
+    def _calibration(self, deployable: Deployable) -> dict[str, Any] | None:
+        for name in reversed(self._graph.below(deployable.artifact)):
+            if any(output.name == RANGES for output in self._graph.actions[name].outputs):
+                ref = OutputRef(name, RANGES)
+                stored, found = self._stored(ref), self._json(ref)
+                if stored is None or found is None:
+                    return None
+                told = {key: found[key] for key in ("method", "runs", "tried")}
+                return {**told, "tensors": len(found["tensors"]), "ranges": stored.digest}
+        return None
 
     def _locks(self, actions: list[str]) -> dict[str, str]:
         locks = {}
@@ -220,6 +238,8 @@ def limits_of(deployable: Deployable) -> Limits:
         precision=FLOORS.get(deployable.scheme),
         raised=multiple if deployable.default else None,
         floor_needed=not deployable.default,
+        relative=deployable.default,
+        graph=GRAPH_ABOVE_FLOOR if deployable.default else None,
     )
 
 
@@ -234,6 +254,43 @@ def _without_floor(
     return tuple(f"held to `signal_error` alone: {reason}" for reason in reasons)
 
 
+def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What a metric's drop does not tell."""
+    metric = (measurement or {}).get("metric")
+    if not metric:
+        return ()
+    said = chance(metric)
+    asked = deployable.default and "metric_drop" in deployable.bounds
+    if asked and metric["name"] not in SHARES and metric["reference"] == 0:
+        said.append("the original's metric is 0, of which no part can be a bound on the drop")
+    return tuple(said)
+
+
+def _without_graph(
+    deployable: Deployable, measurement: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """Why the default bound on the graph alone says nothing, where it does not."""
+    reason = without_graph(measurement)
+    if reason is None or not deployable.default:
+        return ()
+    return (f"its graph was not judged apart from its rounded weights: {reason}",)
+
+
+def rejection(failed: Sequence[Gate]) -> str:
+    """Failed bounds in words, without those that have no value because of what another one says."""
+    said = {_subject(gate) for gate in failed if gate.bound in UNFIT}
+    telling = (
+        gate
+        for gate in failed
+        if gate.value is not None or gate.bound in UNFIT or _subject(gate) not in said
+    )
+    return "; ".join(map(describe, telling))
+
+
+def _subject(gate: Gate) -> tuple[str | None, str, str | None]:
+    return gate.output, str(gate.at), gate.case
+
+
 def describe(gate: Gate) -> str:
     """A failed bound in words, with the least bound that would have passed."""
     where = f" of {gate.output}" if gate.output else ""
@@ -241,8 +298,10 @@ def describe(gate: Gate) -> str:
         where += f" at {', '.join(f'{symbol} = {size}' for symbol, size in gate.at.items())}"
     if gate.case:
         where += f" for {gate.case}"
-    if gate.value is None:
+    if gate.value is None or gate.bound in ("shape", "dtype"):
         return f"{gate.bound}{where}: {gate.reason}"
+    if gate.bound == "finite":
+        return f"{gate.value:.0f} element{'s' * (gate.value != 1)}{where}: {gate.reason}"
     text = f"{gate.bound}{where} is {gate.value:.3g}, the bound is {gate.limit:.3g}"
     if gate.reason:
         text += f" ({gate.reason})"
@@ -272,5 +331,7 @@ def failure_position(recipe: Recipe, action: Action, field: str | None) -> Posit
         target, index = str(action.origin[1]), int(action.origin[2])
         entry = next(v for k, v in recipe.spec.targets.items() if k == target)[index]
         return recipe.where("quantization", entry.quantization or "", *keys[1:])
-    base = action.origin if section == "targets" else action.origin[:2]
+    # A transform's own fields lie below it; what it says of the model, beside it.
+    transform = action.origin[2:3] == ("transforms",) and keys[0] not in Model.model_fields
+    base = action.origin if section == "targets" or transform else action.origin[:2]
     return recipe.where(*base, *keys)

@@ -102,6 +102,7 @@ class Walk:
         self._environments = environments
         self._salt = salt
         self._implementations: dict[tuple[Path, ...], str] = {}
+        self._listed: dict[Path, list[tuple[str, str | None]]] = {}
         self._shapes: dict[str, bool] = {}
         self.known = index.known(name)
         self.listings: dict[str, str] = {}
@@ -233,15 +234,23 @@ class Walk:
         """
         sources = action.worker.sources
         if sources not in self._implementations:
-            rows = []
-            self.memo.load(*(source for source in sources if source.is_dir()))
-            for source in sources:
-                for file in _sources(source) if source.is_dir() else [source]:
-                    if file.name != "rules.py":
-                        name = file.relative_to(source.parent).as_posix()
-                        rows.append([name, self.memo.digest(file)])
+            rows = [row for source in sources for row in self._rows(source)]
             self._implementations[sources] = keys.digest(rows)
         return self._implementations[sources]
+
+    def _rows(self, source: Path) -> list[tuple[str, str | None]]:
+        """Name and digest of each file of a worker's source; all workers have the kit in common."""
+        if source not in self._listed:
+            files = [source]
+            if source.is_dir():
+                self.memo.load(source)
+                files = _sources(source)
+            self._listed[source] = [
+                (file.relative_to(source.parent).as_posix(), self.memo.digest(file))
+                for file in files
+                if file.name != "rules.py"
+            ]
+        return self._listed[source]
 
     def _holds(self, found: Mapping[str, str]) -> bool:
         """Whether the files that were read are on the disk as they were."""
@@ -301,7 +310,7 @@ def roots(deployables: Iterable[Deployable]) -> set[str]:
             deployable.artifact,
             deployable.io,
             deployable.measurement,
-            deployable.baseline_run,
+            deployable.benchmark,
             deployable.check,
         ):
             if ref is not None:

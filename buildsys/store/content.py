@@ -24,6 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 CHUNK = 1 << 20
+RESUME = "resume"
+"""The folder below the store's with what interrupted steps have left, by key."""
 FICLONE = 0x40049409
 FILE, TREE = "sha256:", "tree:"
 MEMBER = re.compile(r"sha256:[0-9a-f]{64}")
@@ -382,7 +384,8 @@ class Store:
 
     def sweep(self, older_than: float) -> None:
         """Removes what killed builds and failed steps left, by modification time (POSIX seconds)."""
-        for path in (*self._files.glob(".put-*"), *(self.root / "work").glob("*")):
+        folders = (*(self.root / "work").glob("*"), *(self.root / RESUME).glob("*"))
+        for path in (*self._files.glob(".put-*"), *folders):
             with suppress(OSError):
                 if path.lstat().st_mtime >= older_than:
                     continue

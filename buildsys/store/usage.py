@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildsys.store.content import Store
+from buildsys.store.content import RESUME, Store
 from buildsys.store.index import Index
 from buildsys.store.inventory import TEMPORARY, Inventory, live_builds, pinned
 
@@ -29,7 +29,7 @@ class Usage:
         results: Other files that traces name.
         unreferenced: Files that nothing names.
         logs: Logs of steps.
-        leftovers: Folders of failed steps, and what killed processes left.
+        leftovers: Folders of failed steps, and what killed and interrupted ones left.
         toolchains: By folder name.
         index: Bytes of the index, and of what is kept to answer quickly.
         traces: How many actions' results are known.
@@ -80,7 +80,11 @@ def usage(root: Path, store: Store, index: Index, toolchains: Path) -> Usage:
         results=group(known - held - leased),
         unreferenced=group(inventory.files.keys() - held - leased - known),
         logs=_weight(root.glob("logs/*")),
-        leftovers=_weight([*root.glob("work/*"), *root.glob(f"files/{TEMPORARY}*")]),
+        leftovers=_weight(
+            path
+            for pattern in ("work/*", f"{RESUME}/*", f"files/{TEMPORARY}*")
+            for path in root.glob(pattern)
+        ),
         toolchains=_environments(toolchains),
         index=_weight([*root.glob("index.sqlite*"), *root.glob("answers")]).bytes,
         traces=len(traces),

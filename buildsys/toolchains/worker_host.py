@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PACKAGE = "modelbuild_backends"
+PROGRESS = "progress.jsonl"
+"""The file in an action's folder that it says how far it is in."""
 
 
 ABSENT = "absent"
@@ -372,6 +374,10 @@ class Discovery:
             if digest not in (FILE, FOLDER) or name.removesuffix(PRESENCE) not in there
         ]
 
+    def digests(self) -> dict[str, str]:
+        """What was read until now, path to digest."""
+        return {row["path"]: row["digest"] for row in self.report()}
+
 
 def _below(descriptor: int, path: str | bytes) -> str | None:
     """A path relative to an open folder; `None` where the system does not tell that folder's name."""
@@ -528,6 +534,7 @@ def discovery_of(spec: dict[str, Any], path: Iterable[str]) -> Discovery:
             Path(spec.get("folder", spec["backends"])),
             Path(spec["action"]),
             Path(__file__).parent,
+            *([Path(spec["resume"])] if spec.get("resume") else []),
         ],
     )
 
@@ -548,10 +555,16 @@ def perform(spec: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
         scratch=Path(spec["scratch"]),
         project=Path(spec["project"]) if spec["project"] else None,
         threads=spec["threads"],
+        telling=Path(spec["action"]) / PROGRESS,
     )
     discovery = None
     if request.project is not None:
         discovery = discovery_of(spec, path)
+        if spec.get("resume"):
+            resuming = importlib.import_module(f"{PACKAGE}.kit.resuming")
+            request.resume = resuming.Resume(Path(spec["resume"]), discovery.digests)
+            now = functools.partial(discovered_digest, spec["project"])
+            request.resume.drop_stale(now)
         discovery.start()
         sys.path.insert(0, str(request.project))
         os.chdir(request.project)

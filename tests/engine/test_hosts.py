@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,18 +110,6 @@ def home(request: Request) -> None:
 """
 
 Make = Callable[..., Job]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def executor(store: Store) -> Iterator[LocalExecutor]:
-    made = LocalExecutor(store)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -284,15 +284,17 @@ def test_leftovers_go_when_they_are_old(cache: Cache) -> None:
     for name, age in {"old.log": 31 * 86_400, "new.log": 29 * 86_400}.items():
         (logs / name).write_text("x")
         os.utime(logs / name, (time.time() - age,) * 2)
-    for name, age in {"old": 8 * 86_400, "new": 6 * 86_400}.items():
-        folder = cache.root / "work" / name
-        folder.mkdir(parents=True)
-        (folder / "rerun.sh").write_text("x")
-        os.utime(folder, (time.time() - age,) * 2)
+    for part in ("work", "resume"):
+        for name, age in {"old": 8 * 86_400, "new": 6 * 86_400}.items():
+            folder = cache.root / part / name
+            folder.mkdir(parents=True)
+            (folder / "rerun.sh").write_text("x")
+            os.utime(folder, (time.time() - age,) * 2)
     assert cache.collector.collect(0).logs == 1
     assert [p.name for p in files.glob(".put-*")] == [".put-new"]
     assert [p.name for p in logs.iterdir()] == ["new.log"]
-    assert [p.name for p in (cache.root / "work").iterdir()] == ["new"]
+    for part in ("work", "resume"):
+        assert [p.name for p in (cache.root / part).iterdir()] == ["new"]
 
 
 def test_what_nobody_asked_for_in_a_month_is_forgotten_with_what_it_discovered(

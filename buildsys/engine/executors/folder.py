@@ -20,7 +20,15 @@ from typing import Any
 from buildsys.engine.executors.job import Job
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.store import Store, Stored
-from buildsys.store.content import hash_file, tree_digest, tree_files, tree_manifest, writing
+from buildsys.store.content import (
+    RESUME,
+    hash_file,
+    tree_digest,
+    tree_files,
+    tree_manifest,
+    writing,
+)
+from buildsys.toolchains.worker_host import PROGRESS
 
 PARTS = {
     "in": (),
@@ -86,6 +94,9 @@ class ActionFolder:
         outputs: Output name to the path that it writes.
         request: The request file.
         log: What the worker prints.
+        telling: Where it says how far it is.
+        resume: Outside of it: what an interrupted attempt at the same step has left, and what this one
+            leaves; `None` for a step that begins anew each time.
     """
 
     def __init__(self, store: Store, job: Job, path: Path) -> None:
@@ -100,6 +111,8 @@ class ActionFolder:
         }
         self.request = self.path / "request.json"
         self.log = self.path / "log.txt"
+        self.telling = self.path / PROGRESS
+        self.resume = store.root / RESUME / job.key if job.action.resumes else None
 
     def copy_inputs(self) -> str | None:
         """Copies the inputs in. What runs later is what was hashed, whatever is edited meanwhile.
@@ -137,6 +150,7 @@ class ActionFolder:
             "scratch": str(self.path / "scratch"),
             "project": str(job.project) if job.project else None,
             "threads": job.threads,
+            "resume": str(self.resume) if self.resume else None,
         }
         with writing(self.path):
             self.request.write_text(json.dumps(spec))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ class Job:
         project: The recipe's folder, where the model's own code runs.
         threads: How many threads the step may use.
         timeout: Seconds after which it is killed.
+        told: Is called, from a thread of the executor, with each line in which the step says how far
+            it is: `done`, `total`, `figures`.
     """
 
     action: Action
@@ -36,6 +38,7 @@ class Job:
     project: Path | None
     threads: int
     timeout: float
+    told: Callable[[Mapping[str, Any]], None] = lambda line: None
 
 
 @dataclass(frozen=True)

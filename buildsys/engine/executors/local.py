@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.processes import Processes, before_files
 from buildsys.engine.executors.variables import worker_environment
+from buildsys.engine.executors.watch import Watch
 from buildsys.store import Store
 
 WORKER_HOST = Path(buildsys.toolchains.__file__).parent / "worker_host.py"
@@ -51,6 +53,7 @@ class LocalExecutor:
         self._guard = threading.Lock()
         self._folders = ActionFolders(store)
         self._processes = Processes()
+        self._watch = Watch()
         self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
         self._warm = warm and FORKS
         self._stopping = False
@@ -79,7 +82,10 @@ class LocalExecutor:
                 return Failed(message, changed=True)
             inputs = time.monotonic() - started
             run = self._host_step if job.python is None else self._step
-            outcome = run(job, folder, inputs)
+            with self._watch.of(folder.telling, job.told):
+                outcome = run(job, folder, inputs)
+            if isinstance(outcome, Done) and folder.resume is not None:
+                shutil.rmtree(folder.resume, ignore_errors=True)
             keep = isinstance(outcome, Failed) and outcome.log is not None
             return outcome
         finally:
@@ -113,7 +119,8 @@ class LocalExecutor:
     def _host_step(self, job: Job, folder: ActionFolder, inputs: float) -> Outcome:
         """A step of the coordinator: pure numpy, no process."""
         options = job.action.options
-        request = Request(folder.inputs, folder.outputs, options, folder.path / "scratch")
+        scratch = folder.path / "scratch"
+        request = Request(folder.inputs, folder.outputs, options, scratch, telling=folder.telling)
         module_name, _, function_name = job.action.worker.function.partition(":")
         started_ns, started = before_files(), time.monotonic()
         try:

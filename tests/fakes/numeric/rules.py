@@ -1,4 +1,4 @@
-"""Formats `torchscript` (captured), `onnx` and `tflite`, all of them a matrix in JSON."""
+"""Formats `torchscript` (captured), `onnx` and `tflite`, all of them a matrix in JSON; and `packed`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,29 @@ backend = Backend(
         Format(
             "tflite",
             ".small",
-            schemes=(Scheme("float16"), Scheme("static", (8,), calibrated=True)),
+            schemes=(
+                Scheme("float16"),
+                Scheme("static", (8,), calibrated=True, symmetric=(True, False)),
+            ),
             runtime=SMALL_RUNTIME,
+        ),
+        Format(
+            "packed",
+            ".packed",
+            schemes=(
+                Scheme("float16", reads=("keep_float",)),
+                Scheme("weight-only", (4, 8), per_channel=(True, False), reads=("keep_float",)),
+                Scheme("dynamic", (8,), per_channel=(True, False), reads=("keep_float",)),
+                Scheme(
+                    "static",
+                    (8,),
+                    calibrated=True,
+                    activations=("int8", "int16"),
+                    reads=("keep_float",),
+                ),
+            ),
+            runtime=Runtime("host", "packing"),
+            layers="packing",
         ),
         Format("coreml", ".package", kind="tree", unverified="nothing runs a fake package"),
     ),
@@ -59,6 +80,15 @@ backend = Backend(
             "host",
             "worker:quantize",
             schemes=("float16", "static"),
+        ),
+        Rule("packed.convert", ("onnx",), "packed", "host", "packing:convert"),
+        Rule(
+            "packed.quantize",
+            ("packed",),
+            "packed",
+            "host",
+            "packing:quantize",
+            schemes=("float16", "weight-only", "dynamic", "static"),
         ),
         Rule("coreml.convert", ("torchscript",), "coreml", "host", "worker:package"),
         Rule(

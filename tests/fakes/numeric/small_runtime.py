@@ -11,6 +11,8 @@ from pathlib import Path
 from ..kit.contract import Contract
 from . import runtime
 
+PRELOAD = runtime.PRELOAD
+
 
 class Matrix(runtime.Matrix):
     runtime = "numpy, small"

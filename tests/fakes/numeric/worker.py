@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kit import arrays
+from ..kit import arrays, ranges
 from ..kit.contract import Contract, Port
 from ..kit.description import described
 from ..kit.measure import record
@@ -33,6 +33,8 @@ __all__ = [
     "quantize",
     "reference",
 ]
+
+PRELOAD = {"reference": ("encodings.cp437", "numpy.ma", "numpy.random")}
 
 
 def _contract(request: Request) -> Contract:
@@ -101,7 +103,9 @@ def normalise(request: Request) -> None:
 def quantize(request: Request) -> None:
     matrix = np.asarray(json.loads(request.inputs["artifact"].read_text()))
     if "calibration" in request.inputs:
-        arrays.load(request.inputs["calibration"])
+        (seen,) = arrays.load(request.inputs["calibration"]).values()
+        found = {"x": [(float(seen.min()), float(seen.max()))]}
+        ranges.write(request.outputs["ranges"], "min-max", len(seen), found)
     _write(request, matrix.astype(np.float16))
     _contract(request).write(request.outputs["io"])
 

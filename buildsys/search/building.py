@@ -1,0 +1,156 @@
+"""A build that searches first, where a profile is a search that has not chosen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from buildsys.engine.build import Settings
+from buildsys.engine.events import VERSION, Event, Listener, ignore
+from buildsys.engine.session import Build, Session
+from buildsys.planner.candidates import Candidate
+from buildsys.planner.choosing import Question, choose, unsettled
+from buildsys.recipe import Diagnostic, RecipeError
+from buildsys.search import lock, sensitivity
+from buildsys.search.front import Figures
+from buildsys.search.mixing import Layer
+from buildsys.search.searching import Found, Searching
+from buildsys.search.trial import Trials
+
+
+def build(
+    session: Session,
+    selectors: Iterable[str] = (),
+    *,
+    settings: Settings | None = None,
+    out: Path | None = None,
+    strict: bool = False,
+    listener: Listener = ignore,
+    again: bool = False,
+    locked: bool = False,
+) -> Build:
+    """Searches what is not chosen yet, writes the lock, and builds as `Session.build` does.
+
+    Args:
+        session: The recipe and the store; its recipe has the choices afterwards.
+        selectors: Targets, labels or globs; all deployables where there is none.
+        settings: How to run.
+        out: Where artifacts go; default: `artifacts/` beside the recipe.
+        strict: Whether an unverified deployable is an error.
+        listener: Is told what happens.
+        again: Whether what is chosen is searched for anew.
+        locked: Whether a search that would have to run is an error.
+
+    Raises:
+        RecipeError: A deployable has no route, or `locked`, and the lock lacks a choice.
+        NoMatch: A selector matches nothing.
+        SearchError: A search cannot be made here.
+        StoreError: The store, the artifacts' folder or the lock cannot be written.
+        ToolchainError: An environment that a candidate needs could not be made.
+    """
+    selectors = tuple(selectors)
+    listener(Event("version", {"version": VERSION}))
+
+    def once(event: Event) -> None:
+        if event.event != "version":
+            listener(event)
+
+    settle(session, selectors, settings or Settings(), once, again=again, locked=locked)
+    return session.build(selectors, settings=settings, out=out, strict=strict, listener=once)
+
+
+def settle(
+    session: Session,
+    selectors: Iterable[str],
+    settings: Settings,
+    listener: Listener = ignore,
+    *,
+    again: bool = False,
+    locked: bool = False,
+) -> list[Found]:
+    """Searches for the selected deployables, and gives the session's recipe their choices.
+
+    What is good enough is written to the lock at once: a search that is stopped keeps what others
+    before it have found. Where nothing is, what came nearest is built, and rejected as any other.
+
+    Raises:
+        As `build`.
+    """
+    questions = unsettled(session.recipe, session.catalog, selectors, again=again)
+    if locked and questions:
+        raise RecipeError([_unanswered(session, question) for question in questions])
+    found = []
+    for question in questions:
+        result = _search(session, question, settings, listener)
+        label = question.entry.label
+        record = lock.entry(result)
+        if result.passed:
+            lock.write(session.recipe, {label: record})
+        session.recipe = choose(
+            session.recipe, label, result.candidate, {**record, "passed": result.passed}
+        )
+        found.append(result)
+    return found
+
+
+def _search(session: Session, question: Question, settings: Settings, listener: Listener) -> Found:
+    label = question.entry.label
+    declared = session.recipe.spec.quantization[question.search].search
+    if declared is None:
+        raise ValueError(f"{question.search} is no search")
+    listener(
+        Event(
+            "search",
+            {
+                "deployable": label,
+                "search": question.search,
+                "minimize": declared.minimize,
+                "subject_to": declared.subject_to,
+                "candidates": [each.name for each in question.candidates.taken],
+                "refused": {n: f.message for n, f in question.candidates.refused.items()},
+                "outdated": question.outdated is not None,
+            },
+        )
+    )
+
+    def show(figures: Figures) -> None:
+        listener(Event("candidate", {"deployable": label, **figures.to_json()}))
+
+    def layers(candidate: Candidate) -> list[Layer] | None:
+        return sensitivity.layers(session, label, candidate, settings, listener)
+
+    searching = Searching(
+        question,
+        declared.minimize,
+        Trials(session, label, settings, listener, timed=declared.minimize == "latency"),
+        layers,
+        lambda candidate: sensitivity.keeps(session, question.entry.item.format, candidate),
+        show,
+    )
+    found = searching.find()
+    listener(
+        Event(
+            "chosen",
+            {
+                "deployable": label,
+                "profile": found.candidate.name,
+                "passed": found.passed,
+                "built": found.built,
+                "candidates": [figures.to_json() for figures in found.figures],
+            },
+        )
+    )
+    return found
+
+
+def _unanswered(session: Session, question: Question) -> Diagnostic:
+    """Why a build that must not search cannot go on."""
+    recipe, entry = session.recipe, question.entry
+    hint = "run `modelbuild build` without `--locked`, and commit what it writes"
+    if question.outdated is not None:
+        message = f"`{recipe.lock.name}` answers another question for `{entry.label}`: the search, "
+        message += "its profiles or bounds, or the model have changed since"
+        asked = recipe.where_key("quantization", question.search)
+        return Diagnostic(message, question.outdated, hint, (asked.noted("what is asked now"),))
+    message = f"`{recipe.lock.name}` has no choice for `{entry.label}`"
+    return Diagnostic(message, recipe.where(*entry.place, "quantization"), hint)

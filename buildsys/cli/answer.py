@@ -277,6 +277,7 @@ def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
 
     recipe = session.recipe
     yield from map(str, recipe.files)
+    yield str(recipe.lock)
     yield str(settings.config_file())
     # A recipe that is nearer to where we are called would be taken instead of this one.
     folder = os.getcwd()

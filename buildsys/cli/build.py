@@ -75,6 +75,12 @@ TIMEOUT = 3600.0
 @click.option("--offline", is_flag=True, help="Use no network: toolchains from what is kept only.")
 @click.option("--strict", is_flag=True, help="Exit 3 when a deployable is unverified.")
 @click.option(
+    "--search", "again", is_flag=True, help="Search again for what `deploy.lock.yaml` has chosen."
+)
+@click.option(
+    "--locked", is_flag=True, help="Search for nothing: what is not chosen yet is an error."
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -106,6 +112,8 @@ def command(
     memory: int | None,
     offline: bool,
     strict: bool,
+    again: bool,
+    locked: bool,
     out: Path | None,
     trace: Path | None,
     events: Path | None,
@@ -120,7 +128,10 @@ def command(
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
     from buildsys.report.trace import TraceFile
+    from buildsys.search.building import build as searched_build
 
+    if again and locked:
+        raise click.UsageError("`--search` and `--locked` exclude each other")
     started = time.monotonic()
     settings = chosen(jobs, failures, retry, timeout, memory)
     progress = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
@@ -142,12 +153,15 @@ def command(
         recipe = open_file(file)
         limit = user_settings().max_size
         with Session(recipe, offline=offline, max_size=limit) as session, progress:
-            build = session.build(
+            build = searched_build(
+                session,
                 selectors,
                 settings=settings,
                 out=out.absolute() if out else None,
                 strict=strict,
                 listener=tell,
+                again=again,
+                locked=locked,
             )
             write_report(build)
         end.update(exit=build.exit, summary=build.summary())

@@ -9,6 +9,7 @@ from buildsys.planner.selectors import NoMatch
 from buildsys.recipe import RecipeError
 from buildsys.release.bundle import BundleError
 from buildsys.report.record import RecordError
+from buildsys.search.errors import SearchError
 from buildsys.store import StoreError
 from buildsys.toolchains import ToolchainError
 
@@ -26,7 +27,7 @@ def status(error: Exception) -> int | None:
         return RECIPE
     if isinstance(error, NoMatch):
         return NO_MATCH
-    if isinstance(error, ToolchainError | StoreError | CatalogError):
+    if isinstance(error, ToolchainError | StoreError | CatalogError | SearchError):
         return ENVIRONMENT
     return None
 
@@ -41,7 +42,7 @@ def show(error: Exception) -> int | None:
         say_error(f"toolchain {error.toolchain}: {error.message}", error.hint)
         if error.log is not None:
             say(f"log: {error.log}")
-    elif isinstance(error, NoMatch | StoreError | BundleError | RecordError):
+    elif isinstance(error, NoMatch | StoreError | BundleError | RecordError | SearchError):
         say_error(error.message, error.hint)
     elif isinstance(error, CatalogError):
         say_error(str(error), None)

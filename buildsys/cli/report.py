@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     "--allow-breaking", is_flag=True, help="With `--against`: changes that break apps are meant."
 )
 @click.option(
+    "--ranges",
+    metavar="LABEL",
+    help="Show the ranges of activations that one artifact was calibrated with.",
+)
+@click.option(
+    "--sensitivity",
+    metavar="LABEL",
+    help="Quantize each layer of a deployable alone, and show what that costs; builds what it needs.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -50,9 +60,11 @@ def command(
     verbose: bool,
     against: Path | None,
     allow_breaking: bool,
+    ranges: str | None,
+    sensitivity: str | None,
     out: Path | None,
 ) -> int:
-    """Show what the last build came to; build nothing.
+    """Show what the last build came to; build nothing, but with `--sensitivity`.
 
     With `--against`, exit 3 when a bound against the earlier build does not hold, or when an app that
     was written for it breaks.
@@ -60,11 +72,26 @@ def command(
     from buildsys.planner.selectors import select
     from buildsys.report.record import NAME, read_report
 
+    if ranges is not None and (selectors or against is not None):
+        raise click.UsageError("`--ranges LABEL` shows one artifact's ranges: give nothing besides")
     if allow_breaking and against is None:
         raise click.UsageError("`--allow-breaking` is about what `--against FILE` finds: give both")
+    if sensitivity is not None and (selectors or against is not None):
+        raise click.UsageError("`--sensitivity LABEL` stands alone: drop the rest")
     recipe = open_file(file)
+    if sensitivity is not None:
+        return _sensitivity(recipe, sensitivity, as_json, color, quiet, verbose)
     folder = (out or recipe.folder / "artifacts").absolute()
     record = read_report(folder / NAME)
+    if ranges is not None:
+        found = _ranges(record, ranges)
+        if as_json:
+            print_json(found)
+        elif not quiet:
+            from buildsys.report.console import print_ranges
+
+            print_ranges(console(color), ranges, found)
+        return 0
     if against is not None:
         found = _compared(recipe, record, against, selectors, allow_breaking)
         if as_json:
@@ -86,6 +113,85 @@ def command(
 
         unbuilt = [] if selectors else [e.label for e in asked(recipe) if e.label not in chosen]
         print_record(console(color), entries, unbuilt, verbose=verbose)
+    return 0
+
+
+def _ranges(record: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """All ranges of one artifact of the last build, out of the store.
+
+    Raises:
+        NoMatch: The last build has no such artifact.
+        RecordError: It was not calibrated, or the store holds its ranges no more.
+    """
+    import json
+
+    from buildsys.engine.session import cache_root
+    from buildsys.planner.selectors import select
+    from buildsys.report.record import RecordError
+    from buildsys.store import CorruptObject, Store
+
+    labels = [entry["label"] for entry in record["deployables"]]
+    chosen = select([label], labels)
+    entries = [entry for entry in record["deployables"] if entry["label"] in chosen]
+    if len(entries) > 1:
+        raise click.UsageError(f"`--ranges` shows one artifact, and `{label}` names {len(entries)}")
+    calibration = entries[0].get("calibration")
+    if calibration is None:
+        raise RecordError(
+            f"`{label}` was not calibrated", "only the scheme `static`, also in `mixed`, has ranges"
+        )
+    try:
+        data = Store(cache_root()).read(calibration["ranges"])
+    except CorruptObject as error:
+        raise RecordError(
+            f"the ranges of `{label}` are not in the store any more",
+            "`modelbuild build` makes them",
+        ) from error
+    return {"label": label, **json.loads(data)}
+
+
+def _sensitivity(
+    recipe: Recipe, label: str, as_json: bool, color: str, quiet: bool, verbose: bool
+) -> int:
+    """Shows what quantizing each layer of a deployable alone costs.
+
+    Returns:
+        0; 1 where a step failed, 2 where its layers cannot be quantized one by one, 5 for environments.
+    """
+    from buildsys.cli import errors
+    from buildsys.cli.build import chosen
+    from buildsys.cli.options import user_settings
+    from buildsys.engine.session import Session
+    from buildsys.planner import NoSensitivity
+    from buildsys.report.progress import Progress
+    from buildsys.report.sensitivity import print_sensitivity
+    from buildsys.search.sensitivity import sensitivity
+
+    shown = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)
+    settings = chosen(None, 1, None, None, None)
+    try:
+        with Session(recipe, max_size=user_settings().max_size) as session, shown:
+            found = sensitivity(session, label, settings=settings, listener=shown)
+    except NoSensitivity as error:
+        errors.say_error(error.message, error.hint)
+        return errors.RECIPE
+    except ValueError as error:
+        errors.say_error(str(error), "name one deployable by its label")
+        return errors.RECIPE
+    if found.run.environment_error is not None:
+        raise found.run.environment_error
+    if found.record is None:
+        for name, failure in found.run.failures.items():
+            rule = found.graph.actions[name].rule
+            errors.say_error(f"{rule}: {failure.message}", failure.hint)
+            return errors.FAILED
+        reason = next(iter(found.run.skipped.values()), "nothing was run")
+        errors.say_error(f"it cannot be looked into here: {reason}", None)
+        return errors.ENVIRONMENT
+    if as_json:
+        print_json(found.to_json())
+    elif not quiet:
+        print_sensitivity(console(color), found.to_json())
     return 0
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from buildsys.report.console import size
+from buildsys.report.units import size
 from buildsys.store.collection import Collected
 from buildsys.store.damage import Damage
 from buildsys.store.usage import Group, Usage

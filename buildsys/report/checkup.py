@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from buildsys.engine.checkup import Ability, Machine
-from buildsys.report.console import size
+from buildsys.report.units import size
 from buildsys.toolchains.health import Health, State
 
 STYLES = {State.READY: "green", State.ABSENT: "", State.BROKEN: "red", State.IMPOSSIBLE: "red"}

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from buildsys.report.console import NARROW, size
+from buildsys.report.console import NARROW
+from buildsys.report.units import size
 
 Record = Mapping[str, Any]
 """The form of `report --against --json`."""

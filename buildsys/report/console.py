@@ -16,8 +16,11 @@ from buildsys.engine.session import Build, Plan, PlannedDeployable
 from buildsys.engine.verdicts import Status, failure_position
 from buildsys.engine.walk import State
 from buildsys.recipe import Diagnostic
+from buildsys.report.benchmarks import print_benchmarks
+from buildsys.report.front import print_searches
 from buildsys.report.histogram import bars
 from buildsys.report.record import deployable
+from buildsys.report.units import size
 from buildsys.verify.gates import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.wording import summary
 
@@ -34,21 +37,10 @@ NARROW = 110
 NARROWEST = 30
 """A column of fewer characters is worse to read than lines that a terminal breaks."""
 REFUSED = 3
+MOST_DIGITS = 9
 
 Entry = Mapping[str, Any]
 """One of `deployables` of a `report.json`."""
-
-
-def size(count: int | None) -> str:
-    """Bytes in a unit that fits."""
-    if count is None:
-        return "–"
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
 
 
 def duration(seconds: float) -> str:
@@ -73,14 +65,29 @@ def tightest(gates: Iterable[Gate]) -> Gate | None:
 
 
 def gate_text(gate: Gate | None, digits: int = 2) -> str:
-    """A bound and its value: `signal_error 2.2e-07 ≤ 1.0e-04`."""
+    """A bound and its value: `signal_error 2.2e-07 ≤ 0.0001`.
+
+    Args:
+        gate: The bound.
+        digits: Of the value; more are given where it would seem to be on another side of the limit.
+    """
     if gate is None:
         return "–"
     if gate.value is None:
         return f"{gate.bound} {gate.reason or 'unknown'}"
     floor = gate.bound in OUTPUT_FLOORS
     sign = ("≥" if floor else "≤") if gate.passed else ("<" if floor else ">")
-    return f"{gate.bound} {gate.value:.{digits}g} {sign} {gate.limit:.{digits}g}"
+    if gate.value.is_integer():
+        return f"{gate.bound} {gate.value:.6g} {sign} {gate.limit:g}"
+    side = _side(gate.value, gate.limit)
+    while digits < MOST_DIGITS and _side(float(f"{gate.value:.{digits}g}"), gate.limit) != side:
+        digits += 1
+    return f"{gate.bound} {gate.value:.{digits}g} {sign} {gate.limit:g}"
+
+
+def _side(value: float, limit: float) -> int:
+    """-1, 0 or 1: below, at or above."""
+    return (value > limit) - (value < limit)
 
 
 def latency(measurement: Mapping[str, Any] | None) -> str:
@@ -92,11 +99,14 @@ def latency(measurement: Mapping[str, Any] | None) -> str:
 
 
 def metric(measurement: Mapping[str, Any] | None) -> str:
-    """The task's metric, and the original's."""
+    """The task's metric, and the original's; before and after transforms, where it has them."""
     found = measurement.get("metric") if measurement else None
     if not found:
         return "–"
-    return f"{found['value']:.3f} ({found['reference']:.3f})"
+    before = f"{found['reference']:.3f}"
+    if found.get("transformed") is not None:
+        before += f" → {found['transformed']:.3f}"
+    return f"{found['value']:.3f} ({before})"
 
 
 def table(entries: Iterable[Entry], width: int) -> Table:
@@ -106,10 +116,11 @@ def table(entries: Iterable[Entry], width: int) -> Table:
         entries: Entries of a `report.json`.
         width: Of the terminal, in characters.
     """
-    wide = width >= NARROW
+    entries, wide = list(entries), width >= NARROW
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("deployable", no_wrap=True, overflow="fold")
-    grid.add_column("status", no_wrap=True, min_width=len(Status.UNVERIFIED))
+    statuses = [len(entry["status"]) for entry in entries]
+    grid.add_column("status", no_wrap=True, min_width=max(statuses, default=0))
     grid.add_column("size", justify="right", no_wrap=True)
     if wide:
         grid.add_column("of float", justify="right", no_wrap=True)
@@ -149,7 +160,16 @@ def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seco
     """Reasons, notes and failures, then the counts."""
     # What failed is told with its log and its way out.
     print_said(console, entries, [e for e in entries if e["status"] != Status.FAILED])
+    for entry in entries:
+        if "search" in entry:
+            search = entry["search"]
+            text = f"{entry['label']}: `{entry['quantization']}` chose `{search['profile']}`"
+            if not search["passed"]:
+                text = f"{entry['label']}: nothing that `{entry['quantization']}` chooses from "
+                text += f"passes; nearest is `{search['profile']}`"
+            _plain(console, text, style="cyan")
     _print_failures(console, build)
+    _print_where_to_look(console, build)
     summary = build.summary()
     counts = f"{summary['ran']} ran, {summary['hit']} up to date"
     counts += "".join(f", {summary[k]} {k}" for k in ("failed", "blocked") if summary[k])
@@ -180,9 +200,11 @@ def print_record(
         verbose: Whether every bound is shown.
     """
     console.print(table(entries, console.width))
+    print_benchmarks(console, entries)
     if verbose:
         print_gates(console, entries)
     print_said(console, entries, entries)
+    print_searches(console, entries)
     for entry in entries:
         if entry["log"]:
             _path(console, f"log of {entry['label']}: {entry['log']}")
@@ -239,10 +261,39 @@ def print_gates(console: Console, entries: Iterable[Entry]) -> None:
             where += f" at {', '.join(f'{s} = {n}' for s, n in gate.at.items())}" if gate.at else ""
             text = f"  {sign} {entry['label']}{where} {gate_text(gate)}"
             console.print(text, soft_wrap=True, highlight=False)
+        if entry.get("calibration"):
+            text = f"  ranges of {entry['label']}: {calibrated(entry['calibration'])}"
+            console.print(text, soft_wrap=True, highlight=False)
         weights = (entry["measurement"] or {}).get("weights")
         if weights is not None:
             text = f"  weights of {entry['label']}: {summary(weights)}"
             console.print(text, soft_wrap=True, highlight=False)
+
+
+def calibrated(calibration: Mapping[str, Any]) -> str:
+    """How ranges of activations were taken, in a line."""
+    tensors, runs = calibration["tensors"], calibration["runs"]
+    return (
+        f"{tensors} tensor{'s' if tensors != 1 else ''} by {calibration['method']}, "
+        f"{runs} run{'s' if runs != 1 else ''} (`--ranges` shows them)"
+    )
+
+
+def print_ranges(console: Console, label: str, found: Mapping[str, Any]) -> None:
+    """All ranges of an artifact, as `kit.ranges` writes them."""
+    _plain(console, f"{label}: ranges by {found['method']} over {found['runs']} runs")
+    for way, error in (found["tried"] or {}).items():
+        said = "not finite" if error is None else f"{error:.2g}"
+        _plain(console, f"  {way}: signal error {said} on held-out data", style="dim")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("tensor", overflow="fold")
+    for title in ("least", "greatest"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("channels", justify="right", no_wrap=True)
+    for tensor in found["tensors"]:
+        lows, highs = zip(*tensor["ranges"], strict=True)
+        grid.add_row(Text(tensor["name"]), f"{min(lows):.4g}", f"{max(highs):.4g}", str(len(lows)))
+    console.print(grid)
 
 
 def _print_spreads(console: Console, entries: Iterable[Entry]) -> None:
@@ -263,6 +314,20 @@ def _print_spreads(console: Console, entries: Iterable[Entry]) -> None:
                 _plain(console, title, style="dim")
             for line in lines:
                 _path(console, line)
+
+
+def _print_where_to_look(console: Console, build: Build) -> None:
+    """Which command finds the operation at fault, where something is wrong with what is computed."""
+    labels = [
+        verdict.deployable.label
+        for verdict in build.verdicts
+        if verdict.deployable.probed
+        and any(gate.output is not None and not gate.passed for gate in verdict.gates)
+    ]
+    if labels:
+        label = labels[0] if len(labels) == 1 else "LABEL"
+        console.print()
+        _plain(console, f"hint: `modelbuild verify --locate {label}` finds the operation at fault")
 
 
 def _print_failures(console: Console, build: Build) -> None:
@@ -367,6 +432,9 @@ def _print_notices(console: Console, plan: Plan) -> None:
 
 def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
     sign = planned.sign
+    if planned.search is not None and sign != "!":
+        several = "s" if planned.search > 1 else ""
+        return [f"a search will choose from {planned.search} candidate{several}, at most"]
     if sign == "+":
         return ["new"]
     if sign == "!":

@@ -25,12 +25,20 @@ h1 { font-size: 1.2rem; } code, td, th, svg text { font-family: ui-monospace, mo
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--dim); }
 .axis { stroke: var(--line); } .path { fill: none; stroke: var(--dim); stroke-width: 1; }
 .good { fill: var(--good); } .odd { fill: var(--odd); } .bad { fill: var(--bad); }
-svg text.bad { font-size: 16px; fill: var(--bad); }
+svg text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
+svg text.bad { font-size: 16px; fill: var(--bad); stroke: none; }
+span.good { color: var(--good); } span.odd { color: var(--odd); } span.bad { color: var(--bad); }
+span + span { margin-left: 1em; }
 .here { stroke: var(--bad); stroke-dasharray: 4 3; } .bound { stroke: var(--odd); stroke-dasharray: 2 4; }
 table { border-collapse: collapse; font-size: 13px; width: 100%; } th { text-align: left; }
 td, th { padding: 1px 10px 1px 0; vertical-align: top; overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; white-space: nowrap; } tr.unexplained { color: var(--odd); }
 tr.at { color: var(--bad); font-weight: bold; } .dim { color: var(--dim); }
+"""
+
+LEGEND = """<p class="dim"><span class="good">●</span> the original computes the same
+<span class="odd">●</span> it does not, or not so nearly <span class="bad">●</span> where it goes wrong
+<span class="bad">×</span> not finite</p>
 """
 
 
@@ -40,16 +48,18 @@ def page(location: Mapping[str, Any]) -> str:
     said = "".join(f"<p>{_marked(line)}</p>\n" for line in sentences(location))
     cure = location["cure"]
     if cure:
-        said += (
-            f"<p>In the profile of the recipe: <code>{html.escape(cure_line(cure))}</code></p>\n"
-        )
+        line = html.escape(cure_line(cure))
+        said += f"<p>Way out: in the profile of the recipe, <code>{line}</code></p>\n"
+    elif location.get("way_out"):
+        said += f"<p>Way out: {_marked(location['way_out'])}.</p>\n"
     notes = "".join(f'<p class="dim">{_marked(note)}</p>\n' for note in location["notes"])
+    legend = LEGEND if location["table"] else ""
     ran = html.escape(f"{location['runtime']}; the original: {location['reference_runtime']}")
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{said}{plot(location)}\n"
+        f"<style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{said}{plot(location)}\n{legend}"
         f'{notes}<p class="dim">Error of each operation\'s result: ‖artifact − original‖ / '
         "‖original − its mean‖, where the original computes the same tensor. "
         f"Run by {ran}.</p>\n{_table(location)}\n</body></html>\n"
@@ -75,13 +85,6 @@ def plot(location: Mapping[str, Any]) -> str:
 
     at = location["operation"]["number"] if location["operation"] else None
     parts = [*_axes(low, top, y), *_numbers(rows, x)]
-    bound = location["tolerance"]
-    if 10.0**low <= bound <= 10.0**top:
-        parts.append(_line("bound", LEFT, y(bound), WIDTH - RIGHT, y(bound)))
-        parts.append(
-            f'<text x="{WIDTH - RIGHT}" y="{y(bound) - 4:.1f}" text-anchor="end">'
-            f"tolerance of outputs {bound:.2g}</text>"
-        )
     points = [(x(i), y(e)) for i, e in enumerate(errors) if e is not None]
     if points:
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
@@ -90,6 +93,14 @@ def plot(location: Mapping[str, Any]) -> str:
         if row["number"] == at:
             parts.append(_line("here", x(index), TOP, x(index), HEIGHT - BOTTOM))
         parts += _mark(row, errors[index], x(index), y, at)
+    # Last, so that nothing is drawn over what it says.
+    bound = location["tolerance"]
+    if 10.0**low <= bound <= 10.0**top:
+        parts.append(_line("bound", LEFT, y(bound), WIDTH - RIGHT, y(bound)))
+        parts.append(
+            f'<text x="{WIDTH - RIGHT}" y="{y(bound) - 4:.1f}" text-anchor="end">'
+            f"tolerance of outputs {bound:.2g}</text>"
+        )
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="errors along the operations">{"".join(parts)}</svg>'
@@ -124,7 +135,8 @@ def _axes(low: int, top: int, y: Any) -> Iterator[str]:
     for power in range(low, top + 1, step):
         height = y(10.0**power)
         yield _line("axis", LEFT, height, WIDTH - RIGHT, height)
-        yield f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end">1e{power}</text>'
+        least = "≤ " if power == low else ""  # Smaller ones, and 0, are drawn there.
+        yield f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end">{least}1e{power}</text>'
     yield f'<text x="{LEFT}" y="{HEIGHT - 6}">operation</text>'
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
 
 from buildsys.engine.events import Event
-from buildsys.report.console import size
+from buildsys.report.front import search_lines
+from buildsys.report.units import size
 
 
 class Progress:
@@ -60,12 +63,18 @@ class Progress:
         elif event.event == "action_started":
             self._running.pop(str(fields.get("toolchain")), None)
             self._running[fields["id"]] = fields["id"]
+        elif event.event == "action_progress":
+            if fields["id"] in self._running:
+                self._running[fields["id"]] = f"{fields['id']} {far(fields)}"
         elif event.event == "action_finished":
             self._running.pop(fields["id"], None)
             if not fields["cached"]:
                 self._line(f"  {fields['seconds']:6.1f} s  {fields['id']}")
             elif self._verbose:
                 self._line(f"    cached  {fields['id']}", "dim")
+        elif event.event in ("search", "candidate", "chosen"):
+            for line in search_lines(event.event, fields):
+                self._line(f"  {line}", "cyan")
         elif event.event == "diagnostic":
             self._running.pop(str(fields.get("id")), None)
             if fields["severity"] == "error":
@@ -89,3 +98,15 @@ class Progress:
         room = max(20, self._console.width - 6)
         self._status.update(text if len(text) <= room else text[: room - 1] + "…")
         self._status.start()
+
+
+def far(fields: Mapping[str, Any]) -> str:
+    """How far a step says that it is: `3/10, loss 0.12`."""
+    figures = fields["figures"] or {}
+    parts = [f"{fields['done']:g}/{fields['total']:g}"]
+    parts += [f"{name} {_short(value)}" for name, value in figures.items()]
+    return ", ".join(parts)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)

@@ -9,6 +9,7 @@ from typing import Any
 from buildsys.engine.placing import write_text
 from buildsys.engine.session import Build
 from buildsys.engine.verdicts import Status, Verdict
+from buildsys.report.front_page import FOLDER, page
 from buildsys.store.content import writing
 
 VERSION = 1
@@ -47,6 +48,7 @@ def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
         "model": asked.model,
         "format": asked.format,
         "quantization": asked.profile,
+        **_search(build, asked.label),
         "scheme": asked.scheme,
         "precision": asked.precision,
         "options": dict(asked.options),
@@ -61,12 +63,26 @@ def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
         "accept": asked.acceptance,
         "gates": [gate.to_json() for gate in verdict.gates],
         "measurement": measurement,
+        "calibration": dict(verdict.calibration) if verdict.calibration else None,
+        "benchmark": dict(verdict.benchmark) if verdict.benchmark else None,
         "io": verdict.io,
         "route": list(asked.route),
         "reproducible": asked.reproducible,
         "toolchains": dict(verdict.locks),
         "log": str(verdict.log) if verdict.failure and verdict.log else None,
     }
+
+
+def _search(build: Build, label: str) -> dict[str, Any]:
+    """What a search chose, and from what, where one did."""
+    choice = build.recipe.choices.get(label)
+    if choice is None or not choice.found:
+        return {}
+    found = {"passed": True, **choice.found}
+    kept = {n: found[n] for n in ("profile", "passed", "built", "float_bytes") if n in found}
+    # In one order, whether it was searched just now or is read from the lock.
+    candidates = [dict(sorted(each.items())) for each in found.get("candidates", ())]
+    return {"search": {**kept, "candidates": candidates}}
 
 
 def shown_path(path: Path, build: Build) -> str:
@@ -83,10 +99,18 @@ def size_ratio(verdict: Verdict) -> float | None:
 
 
 def write_report(build: Build) -> Path:
-    """Writes `report.json` into the artifacts' folder; not at all where it says just that already."""
+    """Writes `report.json` into the artifacts' folder; not at all where it says just that already.
+
+    What searches chose from is drawn beside it, a page a deployable.
+    """
     path = build.folder / NAME
+    record = report(build)
     with writing(path):
-        write_text(path, json.dumps(report(build), indent=1, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        for entry in record["deployables"]:
+            if "search" in entry:
+                drawn = page(entry["label"], entry["search"])
+                write_text(build.folder / FOLDER / f"{entry['label']}.html", drawn)
     return path
 
 

@@ -294,3 +294,37 @@ def test_the_table_fits_a_terminal(
 
 def test_the_file_must_be_there(built: Inside, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "--against", "nowhere.json"]) == 2
+
+
+CALIBRATED = "    - {format: tflite, quantization: half, accept: close}\n"
+
+
+def test_ranges_of_activations(modelbuild: Inside) -> None:
+    recipe = modelbuild.space.project / "deploy.yaml"
+    text = recipe.read_text()
+    assert CALIBRATED in text
+    recipe.write_text(text.replace(CALIBRATED, CALIBRATED + CALIBRATED.replace("half", "int8")))
+    label = "android/m.tflite-int8"
+    assert modelbuild("build", "android").code in (0, 3)  # The fake's float16 may break the bound.
+    (entry,) = (
+        e for e in modelbuild("report", "--json").json()["deployables"] if e["label"] == label
+    )
+    calibration = entry["calibration"]
+    assert (calibration["method"], calibration["runs"], calibration["tensors"]) == ("min-max", 4, 1)
+    found = modelbuild("report", "--ranges", label, "--json").json()
+    ((low, high),) = found["tensors"][0]["ranges"]
+    assert (found["label"], found["tensors"][0]["name"]) == (label, "x")
+    assert low < high
+    shown = modelbuild("report", "--ranges", label).out
+    assert f"{label}: ranges by min-max over 4 runs" in shown
+    assert f"{low:.4g}" in shown
+    assert f"{high:.4g}" in shown
+    verbose = modelbuild("report", label, "-v").out
+    assert f"ranges of {label}: 1 tensor by min-max, 4 runs" in verbose
+    plain = modelbuild("report", "--ranges", "android/m.tflite")
+    assert (plain.code, "was not calibrated" in plain.err) == (1, True)
+    assert modelbuild("report", "--ranges", "nonsense").code == 4
+    assert modelbuild("report", label, "--ranges", label).code == 2
+    modelbuild.space.store.rename(modelbuild.space.store.with_name("gone"))
+    lost = modelbuild("report", "--ranges", label)
+    assert (lost.code, "not in the store any more" in lost.err) == (1, True)

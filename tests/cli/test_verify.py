@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from buildsys.cli import common, verify
 from buildsys.diagnosis.suggestion import DRAWN, Answer, suggest
-from buildsys.recipe.quality import Acceptance
+from buildsys.recipe.acceptance import Acceptance
 from buildsys.report.suggestion import print_suggestion
 from tests.space import Space
 
@@ -45,6 +45,7 @@ def test_a_bound_that_fails(space: Space, monkeypatch: pytest.MonkeyPatch) -> No
     assert code == 3
     (row,) = [line for line in text.splitlines() if "FAIL" in line]
     assert "0.64 would pass" in row
+    assert "hint: `modelbuild verify --locate ios/m.onnx` finds the operation at fault" in text
     # How all samples fare is drawn below.
     assert "ios/m.onnx: samples by their error in y" in text
     assert "█" in text

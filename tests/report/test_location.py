@@ -125,3 +125,18 @@ def test_the_page_is_one_file_that_loads_nothing() -> None:
     assert sum("not finite" in (e.text or "") for e in drawing.iter("title")) == 1
     heights = [float(mark.attrib["cy"]) for mark in marks]
     assert heights[0] == max(heights) > heights[-1]
+
+
+def test_the_page_tells_the_way_out_and_what_its_colours_mean() -> None:
+    written = page(location(way_out="in `model.py:4` write `.std(correction=1)`"))
+    assert (
+        "<p>Way out: in <code>model.py:4</code> write <code>.std(correction=1)</code>.</p>"
+        in written
+    )
+    cured = page(location(way_out="keep it", cure={"keep_float": ["head"]}))
+    assert "Way out: in the profile of the recipe, <code>keep_float: [head]</code>" in cured
+    assert "keep it" not in cured
+    assert "where it goes wrong" in written
+    assert "where it goes wrong" not in page(location(table=[]))
+    # An error of 0 is at the bottom, which is not what the axis would say of it.
+    assert "≤ 1e-" in plot(location())

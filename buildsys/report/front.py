@@ -1,0 +1,110 @@
+"""What a search chose from: a line while it runs, and a table of its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {"passed": "green", "rejected": "red", "failed": "bold red"}
+MARKS = {True: "front", False: ""}
+
+
+def search_lines(event: str, fields: Mapping[str, Any]) -> Iterator[str]:
+    """An event of a search in words."""
+    label = fields["deployable"]
+    if event == "search":
+        count = len(fields["candidates"])
+        again = ", as what was asked has changed" if fields["outdated"] else ""
+        yield (
+            f"search for {label}: the least {fields['minimize']} of {count} "
+            f"candidate{'s' if count > 1 else ''} that `{fields['subject_to']}` lets pass{again}"
+        )
+        for name, why in fields["refused"].items():
+            yield f"  passed over: `{name}`: {why}"
+    elif event == "candidate":
+        yield f"  {fields['status']:<8}  {fields['name']}: {figures_text(fields)}"
+    else:
+        chosen = f"`{fields['profile']}`"
+        said = f"chose {chosen}" if fields["passed"] else f"nothing passes; nearest is {chosen}"
+        yield f"search for {label}: {said}, after {fields['built']} builds"
+
+
+def figures_text(candidate: Mapping[str, Any]) -> str:
+    """A candidate's figures in a line."""
+    parts = []
+    if "bytes" in candidate:
+        parts.append(f"{candidate['bytes']:,} bytes")
+    if "error" in candidate:
+        parts.append(f"signal_error {candidate['error']:.2g}")
+    if "metric" in candidate:
+        parts.append(f"metric {candidate['metric']:.3f}")
+    if "latency_ms" in candidate:
+        parts.append(f"{candidate['latency_ms']:.3f} ms")
+    if "latency_ratio" in candidate:
+        parts.append(f"{candidate['latency_ratio']:.2f} of float's time")
+    return ", ".join(parts) or str(candidate.get("reason", "no figures"))
+
+
+NARROW = 100
+"""From how many characters on a terminal shows every column."""
+
+
+def front_table(search: Mapping[str, Any], width: int) -> Table:
+    """All candidates of a search; those that nothing beats in both size and error are marked.
+
+    Args:
+        search: `search` of a report's entry.
+        width: Of the terminal, in characters; in a narrow one what follows from the rest is left out.
+    """
+    candidates = search["candidates"]
+    timed = any(each.get("latency_ratio") is not None for each in candidates)
+    ratio = width >= NARROW
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("candidate", overflow="fold")
+    grid.add_column("status", no_wrap=True)
+    for name in ("bytes", *ratio * ("of float",), "error", "metric", *timed * ("time of float",)):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("", no_wrap=True)
+    whole = search.get("float_bytes")
+    for each in candidates:
+        named = Text(each["name"])
+        if each["name"] == search["profile"]:
+            named.append("  ← chosen", "bold")
+        size = each.get("bytes")
+        figures = ["–" if size is None else f"{size:,}"]
+        if ratio:
+            figures.append("–" if size is None or not whole else f"{size / whole:.2f}")
+        figures += [_number(each.get("error"), ".2g"), _number(each.get("metric"), ".3f")]
+        if timed:
+            figures.append(_number(each.get("latency_ratio"), ".2f"))
+        grid.add_row(
+            named,
+            Text(each["status"], STYLES.get(each["status"], "dim")),
+            *figures,
+            Text(MARKS[bool(each.get("front"))], "cyan"),
+        )
+    return grid
+
+
+def print_searches(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
+    """The candidates of each deployable that a search chose for, and why some were not built."""
+    for entry in entries:
+        search = entry.get("search")
+        if not search:
+            continue
+        console.print()
+        title = f"what the search for {entry['label']} chose from"
+        console.print(Text(title, "dim"), soft_wrap=True)
+        console.print(front_table(search, console.width))
+        for each in search["candidates"]:
+            if each.get("reason"):
+                line = f"  {each['name']}: {each['reason']}"
+                console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

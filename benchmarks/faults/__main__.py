@@ -36,6 +36,7 @@ def looked_at(
     jobs: int,
     *,
     locate: bool = True,
+    kinds: Sequence[str] = tuple(KINDS),
 ) -> dict[str, document.Record]:
     """Builds a model, and judges it with and without faults.
 
@@ -47,6 +48,7 @@ def looked_at(
         spots: Places of each kind of fault.
         jobs: Steps at a time.
         locate: Whether faults are located.
+        kinds: Of faults.
     """
     found: dict[str, document.Record] = {}
     for seed in SEEDS:
@@ -60,9 +62,7 @@ def looked_at(
             if seed == projects.SEED:
                 folder = work / "faults"
                 folder.mkdir()
-                judged = judging.with_faults(
-                    made, folder, list(KINDS), spots, seed, jobs, locate=locate
-                )
+                judged = judging.with_faults(made, folder, kinds, spots, seed, jobs, locate=locate)
                 for label, faults in judged.items():
                     found[projects.column(label)]["faults"] = faults
     return found

@@ -19,7 +19,7 @@ logging.disable(logging.WARNING)  # What coremltools says while it is imported.
 
 from coremltools.proto import MIL_pb2, Model_pb2  # noqa: E402
 
-from benchmarks.faults.graph import Array, Graph, Node  # noqa: E402
+from benchmarks.faults.graph import Array, Graph, Node, Setting  # noqa: E402
 
 DATA = Path("Data/com.apple.CoreML")
 MODEL, WEIGHTS = DATA / "model.mlmodel", DATA / "weights/weight.bin"
@@ -112,22 +112,21 @@ class CoreMLGraph(Graph):
         else:
             super().drop(node, place)
 
-    def epsilon(self, node: Node) -> float | None:
+    def epsilon(self, node: Node) -> Setting[float] | None:
         name = self._given(node, "epsilon")
-        return float(self.constants[name]) if name in self.constants else None
+        held = self.constants.get(name)
+        if held is None:
+            return None
+        return Setting(float(held), lambda value: self.put(name, np.full_like(held, value)))
 
-    def set_epsilon(self, node: Node, value: float) -> None:
-        name = self._given(node, "epsilon")
-        self.put(name, np.full_like(self.constants[name], value))
-
-    def pads(self, node: Node) -> list[int] | None:
+    def pads(self, node: Node) -> Setting[list[int]] | None:
         name, kind = self._given(node, "pad"), self._given(node, "pad_type")
         if name not in self.constants or self._text(kind) != "custom":
             return None
         pairs = [int(n) for n in self.constants[name]]
-        return pairs[::2] + pairs[1::2]
+        return Setting(pairs[::2] + pairs[1::2], partial(self._set_pads, node))
 
-    def set_pads(self, node: Node, pads: list[int]) -> None:
+    def _set_pads(self, node: Node, pads: list[int]) -> None:
         half = len(pads) // 2
         pairs = [pads[axis + side] for axis in range(half) for side in (0, half)]
         name = self._given(node, "pad")

@@ -21,6 +21,8 @@ LEAST_LOCATED = 0.8
 """The part of the located faults that must be within one operation."""
 WEIGHTS = "weights"
 """The bound that needs no outputs."""
+GRAPH = "graph_ratio"
+"""The bound on what is left where the original is given the artifact's weights."""
 SOUND = ("verified", "checked")
 WITHIN = (locating.AT, locating.BESIDE)
 """Where a fault was found: at its operation, at one beside it; others are `elsewhere` or `nowhere`."""
@@ -147,18 +149,19 @@ def _summary(record: Record) -> str:
         f"{count} faults in artifacts of {len(record['models'])} models. {unloaded} more were refused by "
         "their runtime when it loaded them, and count for nothing.",
         "",
-        "| artifacts | faults | caught | by outputs | by weights alone | "
+        "| artifacts | faults | caught | by outputs | by the graph apart | by weights alone | "
         + " | ".join(f"`{name}`" for name in usual.CHECKS)
         + " |",
-        "|---|---|---|---|---|" + "---|" * len(usual.CHECKS),
+        "|---|---|---|---|---|---|" + "---|" * len(usual.CHECKS),
     ]
     for precision in PRECISIONS:
         found = [f for _, c, f in rows(record) if projects.precision(c) == precision]
         if not found:
             continue
-        outputs = [f for f in found if set(f["gates"]) - {WEIGHTS}]
+        outputs = [f for f in found if set(f["gates"]) - {WEIGHTS, GRAPH}]
+        graph = [f for f in found if GRAPH in f["gates"] and f not in outputs]
         weights = [f for f in found if f["gates"] == [WEIGHTS]]
-        shown = [_of(len(part), len(found)) for part in (outputs, weights)]
+        shown = [_of(len(part), len(found)) for part in (outputs, graph, weights)]
         checks = [_of(sum(name in f["usual"] for f in found), len(found)) for name in usual.CHECKS]
         whole = f"**{_of(sum(map(caught, found)), len(found))}**"
         lines.append(
@@ -220,13 +223,16 @@ def _location(record: Record) -> str:
     lines = [
         "## Location",
         "",
-        "Of the faults that are caught, in formats that keep names: where the tensor is that the bound "
-        "`weights` names, and the operation that `verify --locate` names where an output is wrong. At it: "
+        "Of the faults that are caught, in float32: where the tensor is that the bound `weights` names; and "
+        "where it names none, where the operation is that `verify --locate` names. At it: "
         "the operation that was changed, or its own tensor. Beside it: an operation that gives it its "
-        "inputs, or takes its outputs. A stale weight file is everywhere, and is left out. Measured on "
-        f"{', '.join(_models_asked(record))}; the others were run with `--no-locate`.",
+        "inputs, or takes its outputs. A stale weight file is everywhere, and is left out. Float16 artifacts "
+        "are of the same operations: to locate all of theirs as well would take hours and tell little more.",
         "",
     ]
+    models = _models_asked(record)
+    if columns and models != list(record["models"]):
+        lines += [f"Measured on {', '.join(models)}; the others were run with `--no-locate`.", ""]
     if not columns:
         return "\n".join([*lines, "Not measured.\n"])
     lines += ["| format | by | faults | at it | beside it | elsewhere | nowhere | within one |"]

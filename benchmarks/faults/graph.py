@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+T = TypeVar("T")
 GATES = {"lstm": 4, "gru": 3}
 SHAPES = ("shape", "shapeof", "size")
 """Operations that give the sizes of what they take."""
@@ -69,6 +70,19 @@ class Spot:
 
 
 @dataclass(frozen=True)
+class Setting(Generic[T]):
+    """An option of an operation.
+
+    Attributes:
+        value: What it is.
+        change: Makes it another.
+    """
+
+    value: T
+    change: Callable[[T], None]
+
+
+@dataclass(frozen=True)
 class Use:
     """A constant in use: by which operation, and as its which input."""
 
@@ -104,21 +118,13 @@ class Graph(ABC):
     def swap(self, node: Node, first: int, second: int) -> None:
         """Swaps two inputs of an operation."""
 
-    def epsilon(self, node: Node) -> float | None:
-        """An operation's epsilon."""
+    def epsilon(self, node: Node) -> Setting[float] | None:
+        """An operation's epsilon, where it has one."""
         return None
 
-    def set_epsilon(self, node: Node, value: float) -> None:
-        """Changes it."""
-        raise NotImplementedError
-
-    def pads(self, node: Node) -> list[int] | None:
+    def pads(self, node: Node) -> Setting[list[int]] | None:
         """What is added before and after each axis in space: all that is before, then all after."""
         return None
-
-    def set_pads(self, node: Node, pads: list[int]) -> None:
-        """Changes it."""
-        raise NotImplementedError
 
     def activations(self, node: Node) -> Mapping[str, Callable[[], None]]:
         """Other activations that an operation can be made, by name."""
@@ -151,9 +157,9 @@ class Graph(ABC):
         """Operations that flatten [N, C, H, W], with what has them flatten [N, H, W, C]."""
         return iter(())
 
+    @abstractmethod
     def swap_outputs(self, first: int, second: int) -> None:
         """Gives each of two outputs under the other's name."""
-        raise NotImplementedError
 
     def gates(self, node: Node) -> int:
         """How many gates the weights of an operation hold, side by side."""

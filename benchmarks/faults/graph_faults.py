@@ -26,12 +26,12 @@ def flattened(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
 def wrong_epsilon(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
     """Another framework's default."""
     for node in graph.nodes:
-        value = graph.epsilon(node)
-        if value is None:
+        epsilon = graph.epsilon(node)
+        if epsilon is None:
             continue
-        other = 1e-5 if value < 5e-6 else 1e-3
-        text = f"epsilon {other:g} in place of {value:g}"
-        yield Spot(node.name, text, partial(graph.set_epsilon, node, other))
+        other = 1e-5 if epsilon.value < 5e-6 else 1e-3
+        text = f"epsilon {other:g} in place of {epsilon.value:g}"
+        yield Spot(node.name, text, partial(epsilon.change, other))
 
 
 def swapped_operands(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
@@ -58,8 +58,9 @@ def _about_values(graph: Graph, node: Node) -> bool:
 def wrong_pad(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
     """As much padding, one element further to the end: as strided layers of TensorFlow have it."""
     for node in graph.nodes:
-        pads = graph.pads(node)
-        if not pads:
+        found = graph.pads(node)
+        pads = found.value if found is not None else []
+        if found is None:
             continue
         half = len(pads) // 2
         places = [axis for axis in range(half) if pads[axis] > 0]
@@ -68,7 +69,7 @@ def wrong_pad(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
             moved = list(pads)
             moved[axis], moved[half + axis] = pads[axis] - 1, pads[half + axis] + 1
             text = f"padding {moved} in place of {pads} (all begins, then all ends)"
-            yield Spot(node.name, text, partial(graph.set_pads, node, moved))
+            yield Spot(node.name, text, partial(found.change, moved))
 
 
 def off_by_one(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:

@@ -136,6 +136,10 @@ def _locate(
             for fault in found
             if fault["status"] == str(Status.REJECTED) and fault["kind"] not in locating.EVERYWHERE
         ]
+        for fault in placed:
+            fault["locate"] = None
+        # A tensor that is named as altered is no guess: nobody would look further.
+        placed = [fault for fault in placed if fault["named"] is None]
         if placed:
             by = [substitutes[Path(fault["out"])] for fault in placed]
             locating.located(made.session, label, placed, by)

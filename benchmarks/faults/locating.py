@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.faults.substitution import Substitute, relocated
@@ -12,8 +12,8 @@ from buildsys.engine.events import ignore
 from buildsys.engine.session import Session
 from buildsys.planner import make_location
 
-COLUMNS = ("onnx", "coreml")
-"""Formats that keep names."""
+COLUMNS = ("onnx", "tflite", "openvino", "coreml")
+"""Where faults are located: in float32, where an output that is wrong is beyond all rounding."""
 EVERYWHERE = ("stale weights, another seed", "stale weights, an epoch ago")
 """Kinds that have no place."""
 SWAPPED, ORDER = "outputs swapped", "output-order"
@@ -26,7 +26,7 @@ Record = dict[str, Any]
 def located(
     session: Session, label: str, faults: Sequence[Record], substitutes: Sequence[Substitute]
 ) -> None:
-    """Locates faults of one deployable; adds `locate` to each, a word, or `None` where it finds none.
+    """Locates faults of one deployable; sets `locate` of each, a word, or `None` where it finds none.
 
     Args:
         session: The project's.
@@ -61,7 +61,7 @@ def named(fault: Mapping[str, Any], weights: Mapping[str, Any] | None) -> str | 
     wrong = [*(weights or {}).get("altered", ()), *(weights or {}).get("missing", ())]
     if not wrong:
         return None
-    if fault["tensor"] in {tensor["name"] for tensor in wrong}:
+    if _names([fault["tensor"]]) & {tensor["name"] for tensor in wrong}:
         return AT
     # An operation comes with its type: `Conv /body/0/Conv`.
     readers = {reader for tensor in wrong for reader in tensor["readers"]}
@@ -69,7 +69,20 @@ def named(fault: Mapping[str, Any], weights: Mapping[str, Any] | None) -> str | 
 
 
 def _seen(fault: Mapping[str, Any], names: set[str]) -> str:
-    own = {fault["node"], *fault["own"]}
-    if names & own:
+    if names & _names([fault["node"], *fault["own"]]):
         return AT
-    return BESIDE if names & set(fault["near"]) else ELSEWHERE
+    return BESIDE if names & _names(fault["near"]) else ELSEWHERE
+
+
+def _names(names: Iterable[str | None]) -> set[str]:
+    """Names as checks and probes have them.
+
+    Values of TFLite have a number before their name here, since names may repeat; a probe tells it behind
+    the name, and only of those that do, and the comparison of weights has none.
+    """
+    found = {name for name in names if name}
+    for name in list(found):
+        number, mark, rest = name.partition(":")
+        if mark and number.isdigit():
+            found |= {rest, f"{rest}#{number}"}
+    return found

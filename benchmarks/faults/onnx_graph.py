@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from benchmarks.faults.graph import Array, Graph, Node
+from benchmarks.faults.graph import Array, Graph, Node, Setting
 
 KINDS = {
     "Conv": "conv",
@@ -86,21 +86,18 @@ class OnnxGraph(Graph):
         else:
             node.native.input[place] = ""
 
-    def epsilon(self, node: Node) -> float | None:
+    def epsilon(self, node: Node) -> Setting[float] | None:
         found = _attribute(node.native, "epsilon")
+        change = partial(_set, node.native, "epsilon")
         if found is None and node.native.op_type in ("LayerNormalization", "InstanceNormalization"):
-            return 1e-5  # The operator's default.
-        return None if found is None else float(found.f)
+            return Setting(1e-5, change)  # The operator's default.
+        return None if found is None else Setting(float(found.f), change)
 
-    def set_epsilon(self, node: Node, value: float) -> None:
-        _set(node.native, "epsilon", value)
-
-    def pads(self, node: Node) -> list[int] | None:
+    def pads(self, node: Node) -> Setting[list[int]] | None:
         found = _attribute(node.native, "pads")
-        return list(found.ints) if found is not None else None
-
-    def set_pads(self, node: Node, pads: list[int]) -> None:
-        _set(node.native, "pads", pads)
+        if found is None:
+            return None
+        return Setting(list(found.ints), partial(_set, node.native, "pads"))
 
     def activations(self, node: Node) -> Mapping[str, Callable[[], None]]:
         found = {n: partial(self._become, node, n) for n in ALIKE.get(node.native.op_type, ())}

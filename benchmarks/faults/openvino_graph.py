@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.faults.graph import Array, Graph, Node
+from benchmarks.faults.graph import Array, Graph, Node, Setting
 
 XML, BIN = "model.xml", "model.bin"
 KINDS = {
@@ -101,21 +101,20 @@ class OpenVINOGraph(Graph):
         ports = node.native.findall("input/port")
         self._exchange(*((node.native.get("id"), ports[n].get("id")) for n in (first, second)))
 
-    def epsilon(self, node: Node) -> float | None:
-        key = self._epsilon(node)
-        return float(node.native.find("data").get(key)) if key else None
+    def epsilon(self, node: Node) -> Setting[float] | None:
+        key, data = self._epsilon(node), node.native.find("data")
+        if key is None:
+            return None
+        return Setting(float(data.get(key)), lambda value: data.set(key, repr(value)))
 
-    def set_epsilon(self, node: Node, value: float) -> None:
-        node.native.find("data").set(self._epsilon(node), repr(value))
-
-    def pads(self, node: Node) -> list[int] | None:
+    def pads(self, node: Node) -> Setting[list[int]] | None:
         data = node.native.find("data")
         if data is None or not data.get("pads_begin") or data.get("auto_pad") != "explicit":
             return None
         both = f"{data.get('pads_begin')},{data.get('pads_end')}"
-        return [int(n) for n in both.split(",")]
+        return Setting([int(n) for n in both.split(",")], partial(self._set_pads, node))
 
-    def set_pads(self, node: Node, pads: list[int]) -> None:
+    def _set_pads(self, node: Node, pads: list[int]) -> None:
         half, data = len(pads) // 2, node.native.find("data")
         data.set("pads_begin", ", ".join(map(str, pads[:half])))
         data.set("pads_end", ", ".join(map(str, pads[half:])))

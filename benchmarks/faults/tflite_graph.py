@@ -11,7 +11,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from benchmarks.faults.graph import Array, Graph, Node
+from benchmarks.faults.graph import Array, Graph, Node, Setting
 
 OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
 KINDS = {
@@ -85,24 +85,23 @@ class TFLiteGraph(Graph):
         given = node.native.inputs
         given[first], given[second] = given[second], given[first]
 
-    def epsilon(self, node: Node) -> float | None:
+    def epsilon(self, node: Node) -> Setting[float] | None:
         """Of a sum below a root: norms come as their parts."""
         found = self._epsilon(node)
-        return float(self.constants[found].reshape(-1)[0]) if found else None
+        if found is None:
+            return None
+        held = self.constants[found]
+        value = float(held.reshape(-1)[0])
+        return Setting(value, lambda other: self.put(found, np.full_like(held, other)))
 
-    def set_epsilon(self, node: Node, value: float) -> None:
-        name = self._epsilon(node)
-        if name is None:
-            raise ValueError("no epsilon")
-        self.put(name, np.full_like(self.constants[name], value))
-
-    def pads(self, node: Node) -> list[int] | None:
+    def pads(self, node: Node) -> Setting[list[int]] | None:
         if node.kind != "pad" or node.inputs[1] not in self.constants:
             return None
         pairs = self.constants[node.inputs[1]]
-        return [int(n) for n in (*pairs[:, 0], *pairs[:, 1])]
+        both = [int(n) for n in (*pairs[:, 0], *pairs[:, 1])]
+        return Setting(both, partial(self._set_pads, node))
 
-    def set_pads(self, node: Node, pads: list[int]) -> None:
+    def _set_pads(self, node: Node, pads: list[int]) -> None:
         half = len(pads) // 2
         old = self.constants[node.inputs[1]]
         self._replaced(node, 1, np.array([pads[:half], pads[half:]], old.dtype).T)

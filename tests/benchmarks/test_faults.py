@@ -222,6 +222,12 @@ def test_a_place_is_told_by_names() -> None:
     assert locating.named(fault, wrong) == "at"
     wrong["altered"] = [{"name": "v", "readers": ["Conv m"]}]
     assert locating.named(fault, wrong) == "beside"
+    numbered = {**fault, "node": "7:same", "own": ["7:same", "8:y"], "tensor": "12:w", "near": []}
+    assert locating.named(numbered, {"altered": [{"name": "w", "readers": []}]}) == "at"
+    for name in ("y", "same#7"):
+        operation: dict[str, Any] = {"name": name, "outputs": []}
+        told = {"found": True, "kind": "op", "operation": operation}
+        assert locating.place(numbered, told) == "at"
     assert locating.named(fault, {"altered": [], "missing": []}) is None
 
 
@@ -241,7 +247,9 @@ def test_the_table_says_what_was_found() -> None:
     record = document.updated({}, "cnn", {"onnx": {"healthy": sound, "faults": faults}})
     shown = document.document(record)
     assert "3 faults in artifacts of 1 models. 1 more were refused" in shown
-    assert "| float32 | 3 | **66.7 %** | 33.3 % | 33.3 % | 33.3 % | 0.0 % | 0.0 % |" in shown
+    assert (
+        "| float32 | 3 | **66.7 %** | 33.3 % | 0.0 % | 33.3 % | 33.3 % | 0.0 % | 0.0 % |" in shown
+    )
     assert "| flipped low bit | the lowest third of a mantissa | **1/2** | 0/2 |" in shown
     assert "| onnx | 1 | 0 | 0 | 0 | 1 |" in shown
     assert "| onnx | the first, else the second | 2 | 1 | 1 | 0 | 0 | 100.0 % |" in shown
@@ -287,10 +295,9 @@ def test_as_much_is_caught_and_located_as_must_be() -> None:
     for precision in document.PRECISIONS:
         found = [f for _, c, f in document.rows(RECORD) if projects.precision(c) == precision]
         shares[precision] = sum(map(document.caught, found)) / len(found)
-    # What is missed stands in the document by name; the tool itself asks for all of it.
-    assert shares["float32"] > 0.998
-    assert shares["float16"] > 0.965
-    assert shares["8 bits"] == 1.0
+    # What is missed stands in the document by name.
+    assert shares["float32"] == shares["8 bits"] == 1.0
+    assert shares["float16"] >= document.LEAST["float16"]
     assert all(judged["status"] in document.SOUND for _, _, judged in document.healthy(RECORD))
     places = [document.place(fault) for _, _, fault in document.rows(RECORD)]
     asked = [place for place in places if place is not None]
@@ -303,7 +310,8 @@ def test_a_build_catches_every_fault(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "store"))
     monkeypatch.setattr("benchmarks.faults.__main__.SEEDS", (projects.SEED,))
     catalog = Catalog.load(load_built_in())
-    found = looked_at("siamese", ["onnx", "coreml"], tmp_path, catalog, spots=1, jobs=2)
+    columns = ["onnx", "coreml"]
+    found = looked_at("siamese", columns, tmp_path / "a", catalog, spots=1, jobs=2, locate=False)
     record = document.updated({}, "siamese", found)
     assert set(record["models"]["siamese"]) == {"onnx", "coreml"}
     for _, column, judged in document.rows(record):
@@ -312,6 +320,12 @@ def test_a_build_catches_every_fault(tmp_path: Path, monkeypatch: pytest.MonkeyP
         kind.name for kind in KINDS.values() if kind.name not in UNFIT
     }
     assert document.missing(record) == []
+    # To locate takes longest: one kind, in what was built already.
+    kinds = ["swapped operand"]
+    one = looked_at("siamese", ["onnx"], tmp_path / "b", catalog, 1, 2, kinds=kinds)
+    (located,) = one["onnx"]["faults"]
+    assert ([located["kind"]], located["named"]) == (kinds, None)
+    assert document.place(located) in document.WITHIN
 
 
 UNFIT = ("permuted gate", "off-by-one slice", "saturated scale", "NaN from masks")

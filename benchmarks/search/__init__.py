@@ -1,0 +1,1 @@
+"""The search against trying every candidate by hand."""

@@ -6,6 +6,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,11 +72,27 @@ def test_the_folders_of_the_table_are_those_that_a_build_makes(modelbuild: Insid
     assert made <= told | {"answers"}
 
 
-def test_the_formats_are_those_that_are_declared() -> None:
-    spec = importlib.util.spec_from_file_location("formats", DOCS / "formats.py")
+def writer(name: str) -> Any:
+    """A script that writes a document."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    formats = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(formats)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_the_schemes_are_those_that_are_declared() -> None:
+    quantization = writer("quantization")
+    catalog = Catalog.load(load_built_in())
+    text = quantization.FILE.read_text()
+    assert text == quantization.document(text, catalog), "run `python docs/quantization.py`"
+    emptied = quantization.PART.sub(lambda found: found[1] + found[3], text)
+    assert emptied != text
+    assert quantization.document(emptied, catalog) == text
+
+
+def test_the_formats_are_those_that_are_declared() -> None:
+    formats = writer("formats")
     catalog = Catalog.load(load_built_in())
     assert formats.FILE.read_text() == formats.document(catalog), "run `python docs/formats.py`"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.e2e.here import Here
 from tests.e2e.project import Project
 from tests.profile import some
 
@@ -21,6 +22,12 @@ Break = Callable[[Project], object]
 def raw(tmp_path: Path) -> Project:
     """A copy of `digits` that was never built."""
     return Project.copy_of("digits", tmp_path)
+
+
+@pytest.fixture
+def here(raw: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The same, where no step is reached."""
+    return Here(raw, monkeypatch, capsys)
 
 
 def edit(before: str, after: str) -> Break:
@@ -51,7 +58,10 @@ RECIPE_ERRORS: dict[str, tuple[Break, tuple[str, ...]]] = {
     ),
     "a scheme that a format cannot take": (
         edit("quantization: fp16", "quantization: dyn"),
-        ("coreml cannot take the scheme `dynamic`", "coreml takes float16, weight-only"),
+        (
+            "coreml cannot take the scheme `dynamic`",
+            "coreml takes float16, mixed, static, weight-only",
+        ),
     ),
     "an unknown option": (
         edit("compute_units: all", "compute_unit: all"),
@@ -92,27 +102,27 @@ RECIPE_ERRORS: dict[str, tuple[Break, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", some(RECIPE_ERRORS))
-def test_a_wrong_recipe(raw: Project, name: str) -> None:
+def test_a_wrong_recipe(here: Here, name: str) -> None:
     harm, texts = RECIPE_ERRORS[name]
-    harm(raw)
-    result = raw.run("build")
+    harm(here)
+    result = here.run("build")
     assert result.code == 2, result.stdout + result.stderr
     for text in texts:
         assert text in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
-    assert not (raw.folder / "artifacts").exists()
-    assert not raw.store.exists()
+    assert not (here.folder / "artifacts").exists()
+    assert not here.store.exists()
 
 
-def test_all_errors_at_once(raw: Project) -> None:
-    raw.edit("deploy.yaml", "quantization: dyn", "quantisation: dyn")
-    raw.edit("deploy.yaml", "  edge:", "  toaster:")
-    assert "2 errors in the recipe" in raw.run("plan").stderr
+def test_all_errors_at_once(here: Here) -> None:
+    here.edit("deploy.yaml", "quantization: dyn", "quantisation: dyn")
+    here.edit("deploy.yaml", "  edge:", "  toaster:")
+    assert "2 errors in the recipe" in here.run("plan").stderr
 
 
-def test_an_unknown_selector(raw: Project) -> None:
-    result = raw.run("build", "andriod")
+def test_an_unknown_selector(here: Here) -> None:
+    result = here.run("build", "andriod")
     assert result.code == 4
     assert result.stderr == (
         "error: no deployable matches `andriod`\nhint: did you mean `android`?\n"
@@ -126,9 +136,9 @@ def test_no_recipe(tmp_path: Path) -> None:
     assert "deploy.yaml" in result.stderr
 
 
-def test_wrong_usage(raw: Project) -> None:
-    assert raw.run("build", "--jobs", "0").code == 2
-    assert raw.run("frobnicate").code == 2
+def test_wrong_usage(here: Here) -> None:
+    assert here.run("build", "--jobs", "0").code == 2
+    assert here.run("frobnicate").code == 2
 
 
 def write_safetensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -275,9 +285,9 @@ def test_an_unreachable_package_index_names_the_toolchain(raw: Project, tmp_path
     shutil.rmtree(tmp_path / "toolchains")
 
 
-def test_a_store_that_cannot_be_made_is_an_environment_error(raw: Project) -> None:
-    raw.store.write_text("a file where the store should be")
-    result = raw.run("plan")
+def test_a_store_that_cannot_be_made_is_an_environment_error(here: Here) -> None:
+    here.store.write_text("a file where the store should be")
+    result = here.run("plan")
     assert result.code == 5, result.stderr
     assert "cannot open" in result.stderr
     assert "MODELBUILD_CACHE" in result.stderr

@@ -23,6 +23,7 @@ RUNS_MODEL_CODE = {
     "torch.reference": 1,
     "torch.floor": 1,
     "torch.weights": 1,
+    "torch.rounded": 1,  # Of coreml in float16.
 }
 RUNS = {
     "onnx.run": 1,

@@ -18,7 +18,8 @@ Change = Callable[[Tree], None]
 CHECKS = "triton.check"
 """They are told of a model's inputs, and read its outputs from contracts."""
 CAPTURES = "torch.capture torch.export"
-ORIGINALS = f"{CAPTURES} torch.reference torch.floor torch.weights"
+ORIGINALS = f"{CAPTURES} torch.reference torch.floor torch.weights torch.rounded"
+TRANSFORMS = "torch.prune torch.finetune torch.distill torch.qat"
 RUNS = "onnx.run tflite.run coreml.evaluate torchscript.run service.run torchserve.run"
 PACKAGES = "service.make torchserve.make triton.make"
 CONVERSIONS = "coreml.convert mlmodel.convert onnx.export tflite.convert tflite.quantize"
@@ -29,15 +30,17 @@ DESCRIPTIONS = (
     "coreml.describe mlmodel.describe onnx.describe tflite.describe torchscript.describe "
     "service.describe torchserve.describe triton.describe"
 )
-OF_THE_MODEL = f"{ORIGINALS} {CONVERSIONS} {ADDED} {PACKAGES} {RUNS}"
+OF_THE_MODEL = f"{ORIGINALS} {CONVERSIONS} {ADDED} {PACKAGES} {RUNS} onnx.quantize"
 """All steps of `classifier` that are told of its inputs."""
+TIMED = "tflite.benchmark"
+"""Of `classifier`, by a bound on its latency; told of inputs alone."""
 OF_THE_ENCODER = (
     "torch.export torch.reference torch.floor torch.weights coreml.convert coreml.quantize "
     "coreml.evaluate tflite.convert tflite.run"
 )
 OF_TOOLCHAIN_ONNX = (
     "onnx.adopt onnx.run onnx.weights onnx_external.run onnx_external.weights onnx.describe "
-    "onnx.simplify ort.convert ort.list ort.run"
+    "onnx.simplify ort.convert ort.list ort.run onnx.quantize onnx.benchmark onnx_external.benchmark"
 )
 NOTHING = ""
 """No step has to do with it: verdicts, labels, places or the report tell."""
@@ -172,7 +175,7 @@ def _preprocess(name: str, value: Any) -> Case:
 def _port(name: str, value: Any) -> Case:
     field = f"models.{{name}}.inputs.{{name}}.{name}"
     given = name.replace("{name}", "N")
-    return _put(field, f"{IMAGE}.{given}", value, f"{OF_THE_MODEL} {CHECKS} data.sample")
+    return _put(field, f"{IMAGE}.{given}", value, f"{OF_THE_MODEL} {TIMED} {CHECKS} data.sample")
 
 
 OF_THE_PHOTO = "onnx.describe torchscript.describe ort.describe ort_config.describe"
@@ -185,6 +188,66 @@ def _described(name: str, value: Any) -> Case:
 
 def _profile(name: str, value: Any, rules: str = "tflite.quantize") -> Case:
     return _put(f"quantization.{{name}}.{name}", f"{INT8}.{name}", value, rules)
+
+
+def _ranged(name: str, value: Any) -> Case:
+    return _put(
+        f"quantization.{{name}}.{name}", f"quantization.ranged.{name}", value, "onnx.quantize"
+    )
+
+
+PRUNED = {
+    "amount": 0.4,
+    "norm": "l2",
+    "scope": "global",
+    "steps": 3,
+    "multiple": 4,
+    "keep": ["tail"],
+    "floor": 0.06,
+}
+ROUNDED = {
+    "bits": 5,
+    "per_channel": True,
+    "grid": "narrow",
+    "activations": "int8",
+    "keep_float": ["tail"],
+}
+TRAINED = (
+    ("python", "training:other", "torch.{kind}"),
+    ("dataset", "val", "data.sample"),
+    ("count", 59, "data.sample"),
+    ("seed", 9, "torch.{kind} data.sample"),
+    ("args", {"epochs": 3}, "torch.{kind}"),
+)
+"""Fields of `train` with other values, and what reads them."""
+
+
+def _transform(number: int, kind: str, name: str, value: Any, rules: str = "") -> Case:
+    field = f"models.{{name}}.transforms.[].{kind}.{name}"
+    path = f"models.slim.transforms.{number}.{kind}.{name}"
+    return _put(field, path, value, rules or f"torch.{kind}")
+
+
+ASKED = {
+    "schemes": ["dyn", "w8"],
+    "minimize": "latency",
+    "subject_to": "small",
+    "calibration.dataset": "val",
+    "calibration.count": 65,
+    "calibration.seed": 3,
+    "calibration.method": "mse",
+    "calibration.percentile": 99.6,
+}
+"""Fields of a search with other values."""
+
+
+def _asked(name: str, value: Any) -> Change:
+    def change(tree: Tree) -> None:
+        if name == "calibration.method":
+            del tree["quantization"]["asked"]["search"]["calibration"]["percentile"]
+        put(f"quantization.asked.search.{name}", value)(tree)
+
+    return change
 
 
 def move(path: str, name: str) -> Change:
@@ -229,7 +292,16 @@ TARGET_BOUNDS, WEB_BOUNDS = (
     "acceptance.everything.targets.web",
 )
 
+OF_BENCHMARKS = (
+    "exported.benchmark executorch.benchmark onnx.benchmark onnx_external.benchmark "
+    "torch_tensorrt.benchmark"
+)
 EXPORTED = "exported.run exported.describe torch.export"
+
+
+def _benchmark(name: str, value: int) -> Case:
+    field = f"models.{{name}}.benchmark.{name}"
+    return _put(field, f"models.program.benchmark.{name}", value, OF_BENCHMARKS)
 
 
 def _entry(name: str, path: str, value: Any, rules: str, case: str = "") -> Case:
@@ -260,6 +332,7 @@ CASES = (
     _put("datasets.{name}.inputs", "datasets.coded.inputs.ids", "x2", "data.sample", "coded"),
     _put("datasets.{name}.inputs", "datasets.photos.inputs.image", "x2", "data.sample", "folder"),
     _put("datasets.{name}.labels", "datasets.val.labels", "y2", "data.sample"),
+    _put("datasets.{name}.labels", "datasets.coded.labels", ["y", "y2"], "data.sample", "several"),
     _put("datasets.{name}.limit", "datasets.val.limit", 511, "data.sample"),
     _put("datasets.{name}.limit", "datasets.val.limit", None, "data.sample", "dropped"),
     _put("datasets.{name}.limit", "datasets.train.limit", 255, "data.sample", "calibration"),
@@ -310,7 +383,7 @@ CASES = (
     Case(
         "models.{name}.inputs.{name}",
         rename(IMAGE, "picture", "datasets.val.inputs.image", "datasets.train.inputs.image"),
-        f"{OF_THE_MODEL} {CHECKS} data.sample",
+        f"{OF_THE_MODEL} {TIMED} {CHECKS} data.sample",
     ),
     Case(
         "models.{name}.inputs.{name}",
@@ -326,7 +399,7 @@ CASES = (
             put(f"{IMAGE}.shape", ["M", 1, 8, 8])(tree),
             rename(f"{IMAGE}.dims.N", "M")(tree),
         )[0],
-        f"{OF_THE_MODEL} {CHECKS} data.sample",
+        f"{OF_THE_MODEL} {TIMED} {CHECKS} data.sample",
     ),
     _port("dims.{name}.min", 2),
     _port("dims.{name}.max", 65),
@@ -416,6 +489,17 @@ CASES = (
         "verify.measure",
     ),
     _put(
+        "models.{name}.evaluate.resamples",
+        "models.encoder.evaluate.resamples",
+        51,
+        "data.metric",
+    ),
+    _benchmark("threads", 1),
+    _benchmark("warmup", 6),
+    _benchmark("runs", 101),
+    _benchmark("batch", 3),
+    _benchmark("starts", 5),
+    _put(
         "models.{name}.evaluate.python",
         "models.encoder.evaluate.python",
         "metrics:other",
@@ -424,7 +508,7 @@ CASES = (
     _put("models.{name}.capture", "models.classifier.capture", "script", "torch.capture"),
     # Quantization
     Case("quantization.{name}", rename(INT8, "eight"), NOTHING),
-    _profile("scheme", "dynamic"),
+    _put("quantization.{name}.scheme", "quantization.dyn.scheme", "weight-only", "tflite.quantize"),
     _profile("per_channel", False),
     _profile("symmetric", True),
     _put("quantization.{name}.symmetric", f"{INT8}.symmetric", None, "tflite.quantize", "dropped"),
@@ -433,6 +517,22 @@ CASES = (
     _put("quantization.{name}.palette", "quantization.pal.palette", None, ADDED, "dropped"),
     _put("quantization.{name}.block_size", "quantization.pal.block_size", 32, ADDED),
     _put("quantization.{name}.sparsity", "quantization.pal.sparsity", 0.5, ADDED),
+    _ranged("activations", "int8"),
+    _ranged("calibration.percentile", 99.9),
+    _put(
+        "quantization.{name}.calibration.method",
+        "quantization.searched.calibration.method",
+        "entropy",
+        "onnx.quantize",
+    ),
+    _put("quantization.{name}.default", "quantization.layered.default", "dyn", SOMETHING),
+    _put("quantization.{name}.layers", "quantization.layered.layers", {"*": "w8"}, "onnx.quantize"),
+    Case(
+        "quantization.{name}.layers",
+        swap("quantization.layered.layers"),
+        "onnx.quantize",
+        "order",
+    ),
     _profile("keep_float", ["body.*"]),
     _put(
         "quantization.{name}.keep_float",
@@ -451,6 +551,17 @@ CASES = (
     _profile("calibration.dataset", "val", "data.sample"),
     _profile("calibration.count", 129, "data.sample"),
     _profile("calibration.seed", 8, "data.sample"),
+    # Transforms
+    _put("models.{name}.source.model", "models.slim.source.model", "twin", SOMETHING),
+    *(_transform(0, "prune", name, value) for name, value in PRUNED.items()),
+    _transform(1, "prune", "method", "structured"),
+    _transform(3, "distill", "teacher", "twin"),
+    *(_transform(4, "qat", name, value) for name, value in ROUNDED.items()),
+    *(
+        _transform(number, kind, f"train.{name}", value, rules.format(kind=kind))
+        for number, kind in ((0, "prune"), (2, "finetune"), (3, "distill"), (4, "qat"))
+        for name, value, rules in TRAINED
+    ),
     # Acceptance
     Case("acceptance.{name}", rename("acceptance.everything", "all"), NOTHING),
     *(_bound(name, value) for name, value in {**OF_OUTPUTS, **OF_ARTIFACTS}.items()),
@@ -491,8 +602,9 @@ CASES = (
     Case("targets.{name}", rename("targets.ios", "edge"), NOTHING),
     _entry("format", "targets.server.1.format", "exported", EXPORTED),
     _entry("quantization", "targets.android.3.quantization", "w8", "tflite.quantize"),
-    _entry("quantization", "targets.android.3.quantization", None, NOTHING, "dropped"),
-    _entry("accept", "targets.ios.2.accept", "everything", NOTHING),
+    _entry("quantization", "targets.android.1.quantization", None, NOTHING, "dropped"),
+    # It bounds the latency.
+    _entry("accept", "targets.ios.2.accept", "everything", "onnx.benchmark"),
     _entry("accept", "targets.ios.2.accept", None, NOTHING, "dropped"),
     _entry("options", f"{ENTRY}.options", None, "coreml.convert", "dropped"),
     _entry("route", "targets.android.2.route", "onnx", "onnx.export tflite.convert"),
@@ -502,7 +614,7 @@ CASES = (
         "models",
         "targets.server.0.models",
         None,
-        "onnx.export onnx.run verify.measure",
+        "onnx.export onnx.run verify.measure torch.capture torch.floor torch.reference torch.weights",
         "dropped",
     ),
     _entry("name", "targets.android.2.name", "simple", NOTHING),
@@ -510,7 +622,7 @@ CASES = (
     Case(
         "toolchains.{name}",
         rename("toolchains.onnx", "tflite"),
-        f"{OF_TOOLCHAIN_ONNX} tflite.quantize tflite.run tflite.weights tflite.describe",
+        f"{OF_TOOLCHAIN_ONNX} tflite.quantize tflite.run tflite.weights tflite.describe {TIMED}",
     ),
     _put("toolchains.{name}.lock", "toolchains.onnx.lock", "locks/older.txt", OF_TOOLCHAIN_ONNX),
 )
@@ -523,6 +635,10 @@ ONE_VALUE = {
 MEANS_NOTHING = {
     "datasets.{name}": "a dataset's name is for the recipe to refer to it: only its rows count",
     **{
+        f"quantization.{{name}}.search.{name}": "no step is told of a search: its answer stands in the lock"
+        for name in ASKED
+    },
+    **{
         f"{place}.{name}": "`report --against` judges by it, and a build has nothing to judge it by"
         for place in ("acceptance.{name}", TARGET_BOUNDS)
         for name in AGAINST_EARLIER
@@ -531,6 +647,7 @@ MEANS_NOTHING = {
 """Fields that may be changed and rightly change nothing."""
 NEUTRAL_CHANGES: dict[str, Change] = {
     "datasets.{name}": rename("datasets.train", "rows"),
+    **{f"quantization.{{name}}.search.{name}": _asked(name, v) for name, v in ASKED.items()},
     **{
         f"acceptance.{{name}}.{name}": put(f"acceptance.everything.{name}", value)
         for name, value in AGAINST_EARLIER.items()
@@ -554,6 +671,17 @@ WORDS = {
     "models.{name}.inputs.{name}.preprocess.layout": (f"{PHOTO}.layout", NONE),
     "models.{name}.samples.random": ("models.encoder.samples.random", NONE),
     "quantization.{name}.palette": ("quantization.pal.palette", NONE),
+    "quantization.{name}.activations": ("quantization.ranged.activations", NONE),
+    "quantization.{name}.calibration.method": ("quantization.searched.calibration.method", NONE),
+    "models.{name}.transforms.[].prune.method": ("models.slim.transforms.1.prune.method", NONE),
+    "models.{name}.transforms.[].prune.norm": ("models.slim.transforms.0.prune.norm", NONE),
+    "models.{name}.transforms.[].prune.scope": ("models.slim.transforms.0.prune.scope", NONE),
+    "models.{name}.transforms.[].qat.bits": ("models.slim.transforms.4.qat.bits", NONE),
+    "models.{name}.transforms.[].qat.grid": ("models.slim.transforms.4.qat.grid", NONE),
+    "models.{name}.transforms.[].qat.activations": (
+        "models.slim.transforms.4.qat.activations",
+        NONE,
+    ),
     "models.{name}.environment": ("models.classifier.environment", NONE),
     "models.{name}.evaluate.metric": ("models.classifier.evaluate.metric", NONE),
     "models.{name}.capture": ("models.encoder.capture", NONE),

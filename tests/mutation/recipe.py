@@ -18,6 +18,7 @@ include: [common/bounds.yaml]
 datasets:
   train: {source: data/train.npz, inputs: {image: x}, limit: 256}
   val: {source: data/val.npz, inputs: {image: x}, labels: y, limit: 512}
+  thin: {source: data/thin.npz, inputs: {image: x}, labels: y}
   coded:
     source: {python: "loading:load"}
     inputs: {ids: ids, mask: mask}
@@ -65,7 +66,7 @@ models:
       mask: {shape: [B, 12], range: [0, 1]}
     outputs: {hidden: {}}
     samples: {random: uniform, count: 6, seed: 3}
-    evaluate: {dataset: coded, python: "metrics:score"}
+    evaluate: {dataset: coded, python: "metrics:score", resamples: 50}
     environment: {requirements: requirements.txt}
     capture: export
   scripted:
@@ -78,6 +79,7 @@ models:
     inputs: {image: {shape: [N, 1, 8, 8]}}
     outputs: {logits: {}}
     samples: {random: normal, count: 9, seed: 0}
+    benchmark: {threads: 2, warmup: 5, runs: 100, batch: 2, starts: 4}
   graph:
     source: {onnx: files/graph.onnx}
     inputs: {image: {shape: [N, 1, 8, 8]}}
@@ -102,6 +104,45 @@ models:
     outputs: {logits: {}}
     environment: host
 
+  base:
+    source: {factory: "wide:build"}
+    inputs: {image: {shape: [N, 1, 8, 8]}}
+    outputs: {logits: {}}
+    samples: {random: normal, count: 7, seed: 0}
+    evaluate: {dataset: thin, metric: top1}
+  twin:
+    source: {factory: "wide:twin"}
+    inputs: {image: {shape: [N, 1, 8, 8]}}
+    outputs: {logits: {}}
+    samples: {random: normal, count: 7, seed: 0}
+    evaluate: {dataset: thin, metric: top1}
+  slim:
+    source: {model: base}
+    transforms:
+      - prune:
+          method: structured
+          amount: 0.3
+          norm: l1
+          scope: layer
+          steps: 2
+          multiple: 2
+          keep: [head]
+          floor: 0.05
+          train: {python: "training:tune", dataset: thin, count: 60, seed: 3, args: {epochs: 2}}
+      - prune: {method: unstructured, amount: 0.5}
+      - finetune:
+          train: {python: "training:tune", dataset: thin, count: 61, seed: 4, args: {epochs: 2}}
+      - distill:
+          teacher: base
+          train: {python: "training:teach", dataset: thin, count: 62, seed: 5, args: {epochs: 2}}
+      - qat:
+          bits: 4
+          per_channel: false
+          grid: full
+          activations: uint8
+          keep_float: [head]
+          train: {python: "training:tune", dataset: thin, count: 63, seed: 6, args: {epochs: 2}}
+
 quantization:
   fp16: {scheme: float16}
   half: {scheme: float16, keep_float: ["tail.*"]}
@@ -115,6 +156,19 @@ quantization:
     symmetric: false
     keep_float: ["head.*"]
     calibration: {dataset: train, count: 128, seed: 7}
+  ranged:
+    scheme: static
+    activations: uint8
+    symmetric: false
+    calibration: {dataset: train, count: 64, method: percentile, percentile: 99.5}
+  searched: {scheme: static, calibration: {dataset: train, count: 64, method: mse}}
+  asked:
+    search:
+      schemes: [w8, dyn]
+      minimize: size
+      subject_to: close
+      calibration: {dataset: train, count: 64, seed: 2, method: percentile, percentile: 99.5}
+  layered: {scheme: mixed, default: searched, layers: {"head.*": float, "type:MatMul": w8}}
 
 acceptance:
   everything:
@@ -193,8 +247,11 @@ targets:
     - {format: torchserve, models: [classifier], options: {workers: 1}}
     - {format: triton, models: [classifier], options: {dynamic_batching: true}}
     - {format: openvino, quantization: w8, models: [graph]}
+    - {format: onnx, quantization: ranged, models: [classifier]}
+    - {format: onnx, quantization: layered, models: [classifier]}
     - {format: tensorrt, models: [graph], options: {builder_optimization_level: 4}}
     - {format: torch_tensorrt, models: [program], options: {workspace_mib: 512}}
+    - {format: exported, models: [slim]}
   web:
     - {format: tflite, quantization: int8, accept: everything, route: onnx, models: [classifier]}
     - {format: onnx, name: fused, models: [hosted], options: {simplify: true, optimize: bert}}
@@ -226,6 +283,8 @@ FILES = {
     "text/words.txt": "one two",
     "loading.py": "from layers import Layer\n",
     "metrics.py": "def score(): ...\n",
+    "wide.py": "WIDE = 1\n",
+    "training.py": "def tune(model, data, run): ...\n",
     "requirements.txt": "-r more.txt\ntorch==2.9.0\n",
     "more.txt": "transformers==5.0.0\n",
     "others.txt": "torch==2.8.0\n",
@@ -236,6 +295,7 @@ FILES = {
     "data/train.npz": "rows to train",
     "data/val.npz": "rows to judge",
     "data/more.npz": "more rows",
+    "data/thin.npz": "few rows",
     "data/photos/cat/1.png": "a cat",
     "data/photos/dog/2.png": "a dog",
     "data/pictures/cat/1.png": "another cat",

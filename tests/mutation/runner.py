@@ -23,6 +23,8 @@ READS = {
         *("text/__init__.py", "text/encoder.py", "text/words.py", "text/words.txt"),
         *("./*.py", "text/*.py", "text/"),
     ),
+    "wide": ("wide.py", "./*.py"),
+    "training": ("training.py", "./*.py"),
     "loading": ("loading.py", "layers.py", "./*.py"),
     "metrics": ("metrics.py", "./*.py"),
 }
@@ -100,8 +102,10 @@ def _reads(job: Job) -> tuple[str, ...]:
     if not job.action.user_code:
         return ()
     options = job.action.options
-    entry = options["python"] if "python" in options else options["source"]["factory"]
-    return READS[entry.partition(":")[0]]
+    entries = [options["python"] if "python" in options else options["source"]["factory"]]
+    if (options.get("settings") or {}).get("train"):
+        entries.append(options["settings"]["train"]["python"])
+    return tuple(dict.fromkeys(n for entry in entries for n in READS[entry.partition(":")[0]]))
 
 
 def _text(job: Job, name: str, said: str) -> str:
@@ -116,6 +120,11 @@ def _text(job: Job, name: str, said: str) -> str:
         if "floor" in job.inputs:
             costs = {output: {"signal_error": 1e-5} for output in options["outputs"]}
             record["floor"] = {"float32": costs, "float16": costs}
+    elif name == "ranges":
+        record |= {"method": "min-max", "runs": 1, "tried": None, "tensors": []}
+    elif name == "benchmark":
+        beside = {"ratio": 1.0, "low": 0.9, "high": 1.1, "rounds": 200}
+        record["against_float"] = beside if "float_artifact" in job.inputs else None
     elif name == "check":
         record["reason"] = "looked into, not run"
     elif name == "io":

@@ -23,7 +23,7 @@ from tests.mutation.cases import NAMED
 
 Text = Callable[[str], str]
 Edit = Callable[[Path], None]
-ORDERED = ("inputs", "outputs")
+ORDERED = ("inputs", "outputs", "layers")
 """Mappings whose order is that of a model's arguments and results."""
 
 

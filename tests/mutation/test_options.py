@@ -64,7 +64,7 @@ OTHERS: dict[str, tuple[object, ...]] = {
 STEPS = {
     "coreml": "coreml.convert",
     # Sizes that stay open are run at their ends, which is no news to the steps of another model.
-    "coreml.flexible": "coreml.convert coreml.evaluate",
+    "coreml.flexible": "coreml.convert coreml.evaluate verify.measure",
     "coreml.flexible-targets.ios.1": "coreml.convert coreml.evaluate verify.measure",
     "service": "service.make",
     "torchserve": "torchserve.make",

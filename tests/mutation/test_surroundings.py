@@ -16,16 +16,18 @@ from buildsys.planner import Catalog
 from buildsys.planner.catalog import BUILT_IN
 from tests.mutation import recipe
 from tests.mutation.bench import Bench, catalog
-from tests.mutation.cases import DESCRIPTIONS, OF_TOOLCHAIN_ONNX, ORIGINALS
+from tests.mutation.cases import DESCRIPTIONS, OF_TOOLCHAIN_ONNX, ORIGINALS, TRANSFORMS
 from tests.mutation.check import PACKAGE, edit
 from tests.mutation.environments import HOST, REQUIREMENTS
 from tests.profile import some
 
-OF_THE_CODE = f"{ORIGINALS} data.load"
+OF_THE_MODULE = ORIGINALS.replace(" torch.rounded", "")
+"""Not what takes an artifact's weights: while these are to be made again it may run, and is not sure to."""
+OF_THE_CODE = f"{OF_THE_MODULE} data.load"
 OF_THE_ENCODER_S_CODE = "torch.export torch.reference torch.floor torch.weights"
 FILES = {
     "common/bounds.yaml": "",
-    "model.py": ORIGINALS,
+    "model.py": OF_THE_MODULE,
     "layers.py": OF_THE_CODE,
     "text/__init__.py": OF_THE_ENCODER_S_CODE,
     "text/encoder.py": OF_THE_ENCODER_S_CODE,
@@ -33,12 +35,16 @@ FILES = {
     "text/words.txt": OF_THE_ENCODER_S_CODE,
     "loading.py": "data.load",
     "metrics.py": "data.metric",
+    # Those after the first may run, and are not sure to: it may give what it gave before.
+    "wide.py": "torch.prune",
+    "training.py": "torch.prune",
     "requirements.txt": f"{OF_THE_ENCODER_S_CODE} data.load data.metric",
     "more.txt": f"{OF_THE_ENCODER_S_CODE} data.load data.metric",
     "locks/onnx.txt": OF_TOOLCHAIN_ONNX,
     "weights.safetensors": ORIGINALS,
     "data/train.npz": "data.sample",
     "data/val.npz": "data.sample",
+    "data/thin.npz": "data.sample",
     "data/photos/cat/1.png": "data.images",
     "data/photos/dog/2.png": "data.images",
     "files/scripted.pt": "torch.adopt torch.weights",
@@ -137,9 +143,9 @@ def _drop_module(folder: Path) -> None:
         (_add_picture, "data.images"),
         (_drop_picture, "data.images"),
         (_rename_picture, "data.images"),
-        (_shadow, OF_THE_CODE),
-        (_shadow_by_package, OF_THE_CODE),
-        (_drop_module, OF_THE_CODE),
+        (_shadow, f"{OF_THE_CODE} torch.prune"),
+        (_shadow_by_package, f"{OF_THE_CODE} torch.prune"),
+        (_drop_module, f"{OF_THE_CODE} torch.prune"),
         (_list_more, OF_THE_ENCODER_S_CODE),
     ],
     ids=lambda value: value.__name__.strip("_") if callable(value) else "seen",
@@ -212,19 +218,26 @@ def sources() -> dict[str, str]:
 
 COORDINATOR = "data.sample verify.measure verify.original verify.weights"
 IN_WORKERS = {
-    "torch": f"{ORIGINALS} torch.adopt torch.lite torchscript.run exported.run ptl.run torchscript.describe",
+    "torch": (
+        f"{ORIGINALS} {TRANSFORMS} torch.adopt torch.lite torchscript.run exported.run ptl.run "
+        "torchscript.describe exported.benchmark"
+    ),
     "onnx": (
         "onnx.export onnx.adopt onnx.simplify onnx.optimize onnx.describe onnx.run "
-        "onnx_external.export onnx_external.run onnx.weights onnx_external.weights"
+        "onnx_external.export onnx_external.run onnx.weights onnx_external.weights onnx.quantize "
+        "onnx.benchmark onnx_external.benchmark"
     ),
     "ort": "ort.convert ort.list ort.run",
-    "tflite": "tflite.convert tflite.quantize tflite.describe tflite.run tflite.weights",
+    "tflite": "tflite.convert tflite.quantize tflite.describe tflite.run tflite.weights tflite.benchmark",
     "coreml": (
         "coreml.convert coreml.quantize coreml.describe coreml.evaluate coreml.weights "
         "mlmodel.convert mlmodel.describe"
     ),
-    "executorch": "executorch.convert executorch.run",
-    "tensorrt": "tensorrt.build tensorrt.run torch_tensorrt.compile torch_tensorrt.run",
+    "executorch": "executorch.convert executorch.run executorch.benchmark",
+    "tensorrt": (
+        "tensorrt.build tensorrt.run torch_tensorrt.compile torch_tensorrt.run "
+        "torch_tensorrt.benchmark"
+    ),
     "data": "data.load data.images data.metric",
     "service": "service.make service.describe service.run",
     "torchserve": "torchserve.make torchserve.describe torchserve.run",

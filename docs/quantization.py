@@ -1,0 +1,91 @@
+"""Writes the tables of `docs/quantization.md` from what the backends declare.
+
+python docs/quantization.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from buildsys.backends.base import Format, Scheme
+from buildsys.planner.catalog import Catalog, load_built_in
+
+FILE = Path(__file__).parent / "quantization.md"
+PART = re.compile(r"(<!-- (schemes|choices): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+ORDER = ("float16", "bfloat16", "weight-only", "dynamic", "static", "mixed")
+
+
+def main() -> None:
+    """Writes the file."""
+    text = FILE.read_text(encoding="utf-8")
+    FILE.write_text(document(text, Catalog.load(load_built_in())), encoding="utf-8")
+
+
+def document(text: str, catalog: Catalog) -> str:
+    """The document with its tables as the backends are now; all else stays."""
+    formats = [catalog.formats[name] for name in catalog.deployable_formats()]
+    formats = [each for each in formats if each.schemes]
+    tables = {"schemes": _table(formats), "choices": _choices(formats)}
+    return PART.sub(lambda found: found[1] + tables[found[2]] + found[3], text)
+
+
+def _table(formats: list[Format]) -> str:
+    lines = [
+        "| format | scheme | library | what becomes of weights and arithmetic |",
+        "|---|---|---|---|",
+    ]
+    for declared, scheme in _each(formats):
+        library = scheme.library or "the converter itself"
+        lines.append(
+            f"| [`{declared.name}`](formats.md#{declared.name}) | `{scheme.name}` | {library} "
+            f"| {scheme.exact_types or '–'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _choices(formats: list[Format]) -> str:
+    titles = (
+        "format",
+        "scheme",
+        "bits",
+        "per_channel",
+        "symmetric",
+        "activations",
+        "method",
+        "reads, mixes",
+    )
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    for declared, scheme in _each(formats):
+        integers = bool(scheme.bits)
+        bits = _words(scheme.bits)
+        if scheme.palettes:
+            bits += f"; palettes {_words(scheme.palettes)}"
+        more = ", ".join(f"`{name}`" for name in (*scheme.reads, *scheme.mixes)) or "–"
+        cells = (
+            f"`{declared.name}`",
+            f"`{scheme.name}`",
+            bits,
+            _words(scheme.per_channel) if integers else "–",
+            _words(scheme.symmetric),
+            _words(scheme.activations),
+            _words(scheme.methods),
+            more,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _each(formats: list[Format]) -> Iterator[tuple[Format, Scheme]]:
+    for declared in formats:
+        for scheme in sorted(declared.schemes, key=lambda each: ORDER.index(each.name)):
+            yield declared, scheme
+
+
+def _words(values: tuple[object, ...]) -> str:
+    return ", ".join(str(v).lower() for v in values) or "–"
+
+
+if __name__ == "__main__":
+    main()

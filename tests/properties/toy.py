@@ -323,7 +323,7 @@ class Toy:
             measurement=figures,
             unverified=None if figures else "nothing runs it",
             baseline=None,
-            baseline_run=None,
+            benchmark=None,
             acceptance="default",
             bounds={"max_abs": self.limit} if figures else {},
             actions=tuple(graph.below_all([artifact, io, figures])),

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
+from buildsys.cli.common import (
+    console,
+    open_file,
+    out_option,
+    output_options,
+    print_json,
+    recipe_option,
+)
 from buildsys.cli.options import user_settings
 
 
@@ -35,12 +42,7 @@ def command() -> None:
     metavar="DIR",
     help="Where to write it; default: here.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="The artifacts' folder, as for `build`.",
-)
+@out_option
 def create_command(
     target: str,
     file: Path | None,

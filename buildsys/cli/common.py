@@ -30,6 +30,16 @@ def recipe_option(function: Command) -> Command:
     )(function)
 
 
+def out_option(function: Command) -> Command:
+    """`--out`, of commands that look at what `build` has placed."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="The artifacts' folder, as for `build`.",
+    )(function)
+
+
 def output_options(function: Command) -> Command:
     """`--json`, `--color`, `-q`, `-v`."""
     for option in (

@@ -10,6 +10,7 @@ import click
 from buildsys.cli.common import (
     console,
     open_file,
+    out_option,
     output_options,
     print_json,
     recipe_option,
@@ -45,12 +46,7 @@ if TYPE_CHECKING:
     metavar="LABEL",
     help="Quantize each layer of a deployable alone, and show what that costs; builds what it needs.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="The artifacts' folder, as for `build`.",
-)
+@out_option
 def command(
     selectors: tuple[str, ...],
     file: Path | None,

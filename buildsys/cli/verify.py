@@ -11,6 +11,7 @@ import click
 from buildsys.cli.common import (
     console,
     open_file,
+    out_option,
     output_options,
     recipe_option,
     selector_argument,
@@ -49,12 +50,7 @@ class Answer:
 @click.option("--fix", is_flag=True, help="With `--locate`: write the cure into the recipe.")
 @click.option("--suggest", is_flag=True, help="Measure on more samples and propose bounds.")
 @click.option("--rebuild", is_flag=True, help="Make each step anew and compare the bytes.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="The artifacts' folder, as for `build`.",
-)
+@out_option
 def command(
     selectors: tuple[str, ...],
     file: Path | None,

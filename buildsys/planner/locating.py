@@ -9,6 +9,7 @@ from buildsys.planner import data
 from buildsys.planner.builder import GraphBuilder, host_worker, kit_worker, rule_worker
 from buildsys.planner.conversion import ARTIFACT, IO, Artifact, Goal, follow
 from buildsys.planner.graph import Deployable, Input, OutputRef
+from buildsys.planner.impossible import Impossible
 from buildsys.planner.measuring import EDGES, runner
 from buildsys.planner.routes import cheapest
 from buildsys.planner.source import ModelSource
@@ -17,17 +18,8 @@ from buildsys.recipe import Recipe
 RECORDING = (base.Output("steps", "steps.json"), base.Output("tensors", "tensors.npz"))
 
 
-class NoProbe(Exception):
-    """Nothing shows what lies within artifacts of a format.
-
-    Attributes:
-        message: What is wrong.
-        hint: The way out.
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
+class NoProbe(Impossible):
+    """Nothing shows what lies within artifacts of a format."""
 
 
 def locate(

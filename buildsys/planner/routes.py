@@ -13,6 +13,7 @@ from typing import Any
 
 from buildsys.backends.base import Backend, Rule
 from buildsys.planner.catalog import Catalog
+from buildsys.planner.impossible import Impossible
 
 State = tuple[str, str | None]
 
@@ -27,13 +28,8 @@ class Step:
     taken: str
 
 
-class NoRoute(Exception):
+class NoRoute(Impossible):
     """There is no way, with what would be needed in words."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 def edges(catalog: Catalog, method: str) -> Iterator[tuple[State, State, Step]]:

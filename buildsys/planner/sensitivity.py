@@ -9,6 +9,7 @@ from buildsys.backends import base
 from buildsys.planner import data
 from buildsys.planner.builder import GraphBuilder, kit_worker
 from buildsys.planner.graph import Action, Deployable, OutputRef
+from buildsys.planner.impossible import Impossible
 from buildsys.planner.measuring import runner
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
@@ -16,17 +17,8 @@ from buildsys.recipe import Recipe
 ARTIFACT = "artifact"
 
 
-class NoSensitivity(Exception):
-    """Layers of an artifact cannot be quantized one by one.
-
-    Attributes:
-        message: What is wrong.
-        hint: The way out.
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
+class NoSensitivity(Impossible):
+    """Layers of an artifact cannot be quantized one by one."""
 
 
 def sensitivity(

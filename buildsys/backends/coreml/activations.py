@@ -28,8 +28,6 @@ from .evaluator.steps import Step
 from .layers import Assigned
 from .quiet import ct, torch
 
-METHODS = ("min-max", "moving-average", *clipping.METHODS)
-"""Ways to take ranges. None is always the best, so all are measured where none is asked for."""
 BITS = 8
 FOLLOWING = ("leaky_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "relu", "relu6")
 """Operations that coremltools takes as one with what they follow."""
@@ -104,16 +102,13 @@ def quantized(
     used, judged, data = held_out.split(feeds)
     expected = [program.run(feed) for feed in judged]
     seen = _Seen(program, needed, used)
-    tried = {way: seen.ranges(way, percent, symmetric) for way in METHODS}
+    tried = {way: seen.ranges(way, percent, symmetric) for way in clipping.ALL_METHODS}
     made = {way: make(found) for way, found in tried.items()}
     errors = {
         way: held_out.signal_error(_arrays(expected), _arrays(_outputs(request, model, judged)))
         for way, model in made.items()
     }
-    best = held_out.least(errors)
-    request.note(
-        f"ranges of activations by {best}: signal error on {data}: {held_out.told(errors)}"
-    )
+    best = held_out.chosen(request, errors, data)
     _write(request, best, len(used), tried[best], errors)
     return made[best]
 

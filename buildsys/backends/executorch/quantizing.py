@@ -27,7 +27,6 @@ from .layers import layers, masked
 from .observer import Observer
 
 FIELD = "quantization"
-METHODS = ("min-max", "moving-average", *clipping.METHODS)
 LEAST_SCALE = 2.0**-12
 """The least scale of XNNPACK's own configuration."""
 _HINT = "leave the quantization out for this model"
@@ -201,7 +200,7 @@ def _decide(request: Request, prepared: Any, feeds: Sequence[Feed], settings: Se
     for observer in watched.values():
         observer.histogram = Histogram(*observer.extremes)
     expected = [_named(outputs) for outputs in _run(prepared, [*used, *judged])[len(used) :]]
-    methods = (method,) if method else METHODS
+    methods = (method,) if method else clipping.ALL_METHODS
     symmetric = bool(settings.get("symmetric"))
     found = {
         name: {
@@ -219,11 +218,7 @@ def _decide(request: Request, prepared: Any, feeds: Sequence[Feed], settings: Se
                 observer.chosen, observer.rounding = found[name][node], True
             rounded = [_named(outputs) for outputs in _run(prepared, judged)]
             errors[name] = held_out.signal_error(expected, rounded)
-        best = held_out.least(errors)  # Equal errors leave the first, which clips nothing.
-        request.note(
-            f"ranges of activations by {best}: signal error of their rounding alone on {data}: "
-            f"{held_out.told(errors)}"
-        )
+        best = held_out.chosen(request, errors, data, "signal error of their rounding alone")
     for node, observer in watched.items():
         observer.chosen, observer.rounding = found[best][node], False
     tensors = {node: [each] for node, each in found[best].items()}

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 METHODS = ("percentile", "entropy", "mse")
+ALL_METHODS = ("min-max", "moving-average", *METHODS)
+"""All of the recipe's words, that which clips nothing first. None is always the best."""
 PERCENT = 99.99
 """The part of the values that `percentile` keeps where the recipe does not say."""
 HALF = 2048

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .request import Request
+
 Feed = TypeVar("Feed")
 Outputs = Mapping[Any, NDArray[Any]]
 """What one run gave, by whatever names its outputs."""
@@ -32,9 +34,21 @@ def least(errors: Mapping[str, float]) -> str:
     return min(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
 
 
-def told(errors: Mapping[str, float]) -> str:
-    """All errors, for a note."""
-    return ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
+def chosen(
+    request: Request, errors: Mapping[str, float], data: str, what: str = "signal error"
+) -> str:
+    """The way to take ranges that errs least; a note names it, and tells what all of them err.
+
+    Args:
+        request: Gets the note.
+        errors: By way. Equal errors leave the first: that which clips nothing is to stand there.
+        data: What they were judged on, as `split` calls it.
+        what: What is told of each.
+    """
+    best = least(errors)
+    told = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
+    request.note(f"ranges of activations by {best}: {what} on {data}: {told}")
+    return best
 
 
 def signal_error(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:

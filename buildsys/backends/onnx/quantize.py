@@ -141,10 +141,7 @@ def _static(model: Any, group: Mapping[str, Settings], contract: Contract, reque
         for way in TRIED:
             path = _written(attempt(way)[0], request, way)
             tried[way] = held_out.signal_error(expected, observing.outputs(path, judged))
-        best = held_out.least(tried)
-        request.note(
-            f"ranges of activations by {best}: signal error on {data}: {held_out.told(tried)}"
-        )
+        best = held_out.chosen(request, tried, data)
     made, found = attempt(best)
     if not static.clipped(made, found):
         request.note("calibration decides nothing: no layer that computes is left to `static`")

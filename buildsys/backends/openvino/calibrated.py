@@ -68,8 +68,7 @@ def calibrate(
     corrected = f"{better} with biases corrected"
     models[corrected] = _nncf(source, wanted, used, kept, better, corrected=True)
     errors[corrected] = held_out.signal_error(expected, _outputs(models[corrected], judged))
-    best, shown = held_out.least(errors), held_out.told(errors)
-    request.note(f"ranges of activations by {best}: signal error on {data}: {shown}")
+    best = held_out.chosen(request, errors, data)
     ranges.write(request.outputs["ranges"], best, len(used), extremes(models[best]), errors)
     return models[best]
 

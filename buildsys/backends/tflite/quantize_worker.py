@@ -26,9 +26,6 @@ warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*
 PRELOAD = {"quantize": ("encodings.cp437", "multiprocessing.synchronize")}
 """What each step imports late; see `toolchains/worker_forks.py`."""
 
-METHODS = ("min-max", "moving-average", *clipping.METHODS)
-"""Ways to take ranges of activations. None is always the best, so all are measured by default."""
-
 _NONE = "matches no operator of the TFLite file, which are named after what they give"
 _HINT = "converters do not keep PyTorch's module names; match these instead"
 
@@ -152,7 +149,7 @@ def _with_ranges(
     method = way.get("method")
     used, judged, data = (feeds, feeds, "") if method else held_out.split(feeds)
     extremes = observing.Extremes(configurations.tool(model, assigned), model, used).ranges
-    methods = (method,) if method else METHODS
+    methods = (method,) if method else clipping.ALL_METHODS
     found = {name: extremes[name] for name in methods if name in extremes}
     if any(name not in extremes for name in methods):
         seen = observing.histograms(model, used, extremes["min-max"])
@@ -168,9 +165,7 @@ def _with_ranges(
             name: held_out.signal_error(expected, _outputs(small, judged))
             for name, small in made.items()
         }
-        best = held_out.least(errors)  # Equal errors leave the first, which clips nothing.
-        told = held_out.told(errors)
-        request.note(f"ranges of activations by {best}: signal error on {data}: {told}")
+        best = held_out.chosen(request, errors, data)
     tensors = {name: [each] for name, each in found[best].items()}
     ranges.write(request.outputs["ranges"], best, len(used), tensors, errors)
     return made[best]

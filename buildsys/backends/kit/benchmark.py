@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import arrays, batches, fresh
 from .contract import Contract
-from .measure import ROUND_SECONDS, Session, feeds_of, machine, median_interval
+from .measure import Session, feeds_of, machine, median_interval, run_round, times
 from .request import Request, StepError
 
 SECONDS = 120.0
@@ -119,41 +119,15 @@ def _in_turns(
         medians = [0.0] * len(sessions)
         # Who comes second finds the caches as the other left them: each does as often.
         for index in order if number % 2 == 0 else reversed(order):
-            medians[index] = _round(sessions[index], feeds[index], seconds[index])
+            medians[index] = run_round(sessions[index], feeds[index], seconds[index])
         rounds.append(medians)
         request.progress(number + 1, settings["runs"])
     return seconds, np.array(rounds)
 
 
-def _round(session: Session, feed: Mapping[str, NDArray[Any]], seconds: list[float]) -> float:
-    """Runs once, and a fast artifact until `ROUND_SECONDS` are over; gives the median."""
-    first, began = len(seconds), time.perf_counter()
-    ended = began
-    while len(seconds) == first or ended - began < ROUND_SECONDS:
-        before = time.perf_counter()
-        session.run(feed)
-        ended = time.perf_counter()
-        seconds.append(ended - before)
-    return float(np.median(seconds[first:]))
-
-
 def latency(seconds: Sequence[float], rounds: NDArray[np.float64]) -> dict[str, float | int]:
-    """Percentiles of all runs in milliseconds, and between which times their median lies.
-
-    Args:
-        seconds: Of every run.
-        rounds: The medians of the rounds, [rounds], in seconds; see `measure.median_interval`.
-    """
-    p50, p95, p99 = np.percentile(np.array(seconds) * 1000, [50, 95, 99])
-    low, high = median_interval(rounds * 1000)
-    return {
-        "p50": round(float(p50), 6),
-        "p95": round(float(p95), 6),
-        "p99": round(float(p99), 6),
-        "low": round(min(low, float(p50)), 6),
-        "high": round(max(high, float(p50)), 6),
-        "runs": len(seconds),
-    }
+    """The times of one artifact, as `measure.times` tells them."""
+    return times(seconds, rounds, (50, 95, 99))
 
 
 def _against(
@@ -185,11 +159,11 @@ def _started(
         fresh.start(runtime, artifact, io, path, settings["threads"], request.scratch)
         for _ in range(settings["starts"])
     ]
-    times = {key: [each[f"{key}_ms"] for each in found] for key in ("load", "first_run")}
-    totals = [sum(pair) for pair in zip(*times.values(), strict=True)]
+    taken = {key: [each[f"{key}_ms"] for each in found] for key in ("load", "first_run")}
+    totals = [sum(pair) for pair in zip(*taken.values(), strict=True)]
     return {
         "cold_start_ms": {
-            **{key: round(float(np.median(values)), 3) for key, values in times.items()},
+            **{key: round(float(np.median(values)), 3) for key, values in taken.items()},
             "total": round(float(np.median(totals)), 3),
             "most": round(max(totals), 3),
             "starts": len(found),

@@ -10,7 +10,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -220,23 +220,49 @@ def measure_latency(
     for number in range(max(1, runs)):
         if number >= FEWEST_RUNS and time.perf_counter() - started > LATENCY_SECONDS:
             break
-        first, began = len(seconds), time.perf_counter()
-        ended = began
-        while len(seconds) == first or ended - began < ROUND_SECONDS:
-            before = time.perf_counter()
-            session.run(feed)
-            ended = time.perf_counter()
-            seconds.append(ended - before)
         # Runs of one moment are alike: each round counts once.
-        rounds.append(float(np.median(seconds[first:])))
-    p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    low, high = median_interval(np.array(rounds) * 1000)
+        rounds.append(run_round(session, feed, seconds))
+    return times(seconds, np.array(rounds), (50, 95))
+
+
+def run_round(session: Session, feed: Mapping[str, NDArray[Any]], seconds: list[float]) -> float:
+    """Runs once, and a fast artifact until `ROUND_SECONDS` are over.
+
+    Args:
+        session: What to run.
+        feed: What to run it on.
+        seconds: Gets the time of each run.
+
+    Returns:
+        The median of the round, in seconds.
+    """
+    first, began = len(seconds), time.perf_counter()
+    ended = began
+    while len(seconds) == first or ended - began < ROUND_SECONDS:
+        before = time.perf_counter()
+        session.run(feed)
+        ended = time.perf_counter()
+        seconds.append(ended - before)
+    return float(np.median(seconds[first:]))
+
+
+def times(
+    seconds: Sequence[float], rounds: NDArray[np.float64], percents: Sequence[int]
+) -> dict[str, float | int]:
+    """Percentiles of all runs in milliseconds, and between which times their median lies.
+
+    Args:
+        seconds: Of every run.
+        rounds: The medians of the rounds, [rounds], in seconds; see `median_interval`.
+        percents: Which percentiles, 50 first.
+    """
+    found = [float(value) for value in np.percentile(np.array(seconds) * 1000, percents)]
+    low, high = median_interval(rounds * 1000)
     return {
-        "p50": round(float(p50), 6),
-        "p95": round(float(p95), 6),
+        **{f"p{percent}": round(value, 6) for percent, value in zip(percents, found, strict=True)},
+        "low": round(min(low, found[0]), 6),
+        "high": round(max(high, found[0]), 6),
         "runs": len(seconds),
-        "low": round(min(low, float(p50)), 6),
-        "high": round(max(high, float(p50)), 6),
     }
 
 

@@ -109,22 +109,22 @@ class Engine:
         self.index.close()
 
     def _open(self) -> None:
-        try:
-            self.index = Index(self.root)
-            self.memo = Memo(self.index)
-        except DamagedIndex:  # It has been set aside: what it knew is found out again.
-            self.index = Index(self.root)
-            self.memo = Memo(self.index)
+        self.index = Index(self.root)
+        self.memo = Memo(self.index)
 
     def mended(self, do: Callable[[], Result], on_damage: Callable[[str], None]) -> Result:
         """Does something with the index; once more where it turns out to be damaged.
 
         What a damaged index knew is found out again, so it has been set aside by then.
         """
+        said = "the store's index was damaged and is made anew"
         try:
+            if self.index.damage is not None:
+                on_damage(f"{said} ({self.index.damage})")
+                self.index.damage = None
             return do()
         except DamagedIndex as error:
-            on_damage(f"the store's index was damaged and is made anew ({error})")
+            on_damage(f"{said} ({error})")
             self._open()
             return do()
 

@@ -1,7 +1,9 @@
 """The SQLite index: what each action key gave, what models' code reads, and digests by stat.
 
 Only the coordinator of a build opens it; workers return results. Losing it costs rebuilds, nothing
-else, so a file that is not a database is set aside and made anew.
+else, so a file that is not what was written is set aside and made anew. SQLite alone does not see that:
+it reads what is missing of a last page as zeros, and puts new rows over rows that it cannot see any more,
+so that one action's row may hold the outputs of another. What results hang on has a sum in each row.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,13 +23,13 @@ from typing import Any
 
 from buildsys.store.content import Stored, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TABLES = ("trace", "discovery", "history", "memo", "build", "lease", "pin")
 SCHEMA = """
 create table trace (
   key text primary key, shape text not null, rule text not null, manifest text not null,
   outputs text not null, notes text not null, seconds real not null, peak_rss integer not null,
-  created real not null, used real not null
+  created real not null, used real not null, sum integer not null
 ) without rowid;
 create index trace_shape on trace (shape);
 create table discovery (
@@ -36,7 +39,8 @@ create table history (
   slot text primary key, key text not null, previous text
 ) without rowid;
 create table memo (
-  path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text
+  path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text,
+  sum integer
 ) without rowid;
 create table build (name text primary key, started integer not null) without rowid;
 create table lease (
@@ -114,7 +118,8 @@ class DamagedIndex(Exception):
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """SQLite's codes for a file whose content is not what it wrote."""
-LACKING = ("no such table", "no such column", "could not decode")
+CUT_OFF = "the file ends"
+LACKING = ("no such table", "no such column", "could not decode", CUT_OFF)
 """Begin or hold messages that say the same with another code."""
 
 
@@ -127,10 +132,16 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 class Index:
-    """The index file `index.sqlite` below `root`."""
+    """The index file `index.sqlite` below `root`.
+
+    Attributes:
+        damage: What was wrong with the file that was found, when it had to be made anew.
+        statements: How many were executed, for tests.
+    """
 
     def __init__(self, root: Path) -> None:
         self._path = root / "index.sqlite"
+        self.damage: str | None = None
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._connection = self._open()
@@ -148,6 +159,7 @@ class Index:
             if not is_damage(error):
                 raise
             # Not a database any more. The index is derived: what it knew is found out again.
+            self.damage = str(error)
             self._discard()
             return self._connect()
 
@@ -158,6 +170,10 @@ class Index:
             connection.execute("pragma busy_timeout = 30000")
             found = connection.execute("pragma user_version").fetchone()[0]
             connection.execute("select count(*) from sqlite_master").fetchone()
+            connection.execute("pragma cell_size_check = on")
+            page = connection.execute("pragma page_size").fetchone()[0]
+            if os.stat(self._path).st_size % page:
+                raise sqlite3.DatabaseError(f"{CUT_OFF} within a page")
             if found > SCHEMA_VERSION:
                 raise StoreError(
                     f"{self._path} was written by a newer modelbuild (schema {found})",
@@ -212,9 +228,13 @@ class Index:
                 f"cannot use {self._path}: {error}",
                 "free some disk space, or point MODELBUILD_CACHE at a folder that can be written",
             )
+        return self._damaged(str(error))
+
+    def _damaged(self, why: str) -> DamagedIndex:
+        """Sets the file aside."""
         self._connection.close()
         self._discard()
-        return DamagedIndex(str(error))
+        return DamagedIndex(why)
 
     def _discard(self) -> None:
         """Removes the file, unless somebody else has done so and made it anew."""
@@ -255,7 +275,7 @@ class Index:
     def trace(self, key: str) -> Trace | None:
         """What the action with this key gave, if it was ever run."""
         rows = self._rows(f"select {COLUMNS} from trace where key = ?", (key,))  # noqa: S608 - no value of anybody's is in it
-        return _trace(rows[0]) if rows else None
+        return self._trace(rows[0]) if rows else None
 
     def known(self, project: str) -> Known:
         """All that was last built for a project, in one statement."""
@@ -268,10 +288,7 @@ class Index:
         for slot, previous, *columns in rows:
             key = columns[0]
             if key not in known.traces:
-                trace = _trace(columns)
-                if trace is None:
-                    continue
-                known.traces[key] = trace
+                known.traces[key] = self._trace(columns)
             known.keys[slot] = (key, previous)
         return known
 
@@ -289,20 +306,23 @@ class Index:
     ) -> None:
         """Writes a finished action: its trace, where it stands in history, what it discovered."""
         now = time.time()
+        outputs = json.dumps({n: [s.digest, s.size] for n, s in trace.outputs.items()})
+        notes = json.dumps(trace.notes)
         with self.transaction():
             self._write(
-                "insert or replace into trace values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into trace values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     trace.key,
                     shape,
                     trace.manifest["rule"],
                     trace.record,
-                    json.dumps({n: [s.digest, s.size] for n, s in trace.outputs.items()}),
-                    json.dumps(trace.notes),
+                    outputs,
+                    notes,
                     trace.seconds,
                     trace.peak_rss,
                     now,
                     now,
+                    sum_of(trace.key, trace.record, outputs, notes),
                 ),
             )
             if static is not None and found is not None:
@@ -324,12 +344,12 @@ class Index:
             "union select previous from history where previous is not null)",
             (since,),
         )
-        return [trace for row in rows if (trace := _trace(row)) is not None]
+        return [self._trace(row) for row in rows]
 
     def places(self) -> dict[str, list[str]]:
         """Where in projects' graphs traces stand: key to places."""
         found: dict[str, list[str]] = {}
-        for slot, key in self._rows("select slot, key from history order by slot"):
+        for slot, key in self._whole("select slot, key from history order by slot"):
             found.setdefault(key, []).append(slot)
         return found
 
@@ -344,7 +364,7 @@ class Index:
     def all_traces(self) -> list[Trace]:
         """Every trace, the latest used first."""
         rows = self._rows(f"select {COLUMNS} from trace order by used desc, created desc, key")  # noqa: S608 - no value of anybody's is in it
-        return [trace for row in rows if (trace := _trace(row)) is not None]
+        return [self._trace(row) for row in rows]
 
     # What models' code reads
 
@@ -409,16 +429,16 @@ class Index:
 
     def builds(self) -> dict[str, int]:
         """Builds that did not end yet, or were killed: name to start in POSIX nanoseconds."""
-        return dict(self._rows("select name, started from build"))
+        return dict(self._whole("select name, started from build"))
 
     def leased(self) -> set[str]:
         """Every digest that some build has leased."""
-        return {d for (d,) in self._rows("select digest from lease")}
+        return {d for (d,) in self._whole("select digest from lease")}
 
     def pins(self) -> dict[str, set[str]]:
         """What lies in artifacts' folders and bundles of this machine: place to digests."""
         found: dict[str, set[str]] = {}
-        for place, digest in self._rows("select place, digest from pin"):
+        for place, digest in self._whole("select place, digest from pin"):
             found.setdefault(place, set()).add(digest)
         return found
 
@@ -461,17 +481,17 @@ class Index:
             rows = self._rows(
                 "select * from memo where path >= ? and path < ?", (f"{folder}/", f"{folder}0")
             )
-            found.update({row[0]: row[1:] for row in rows})
+            found.update({row[0]: self._memo(row) for row in rows})
         return found
 
     def memo_of(self, path: str) -> tuple[int, int, int, int, str] | None:
         """What is known of one file."""
         rows = self._rows("select * from memo where path = ?", (path,))
-        return rows[0][1:] if rows else None
+        return self._memo(rows[0]) if rows else None
 
     def memo_forget(self, is_gone: Callable[[str], bool]) -> None:
         """Forgets files that are not there any more."""
-        gone = [(path,) for (path,) in self._rows("select path from memo") if is_gone(path)]
+        gone = [(path,) for (path,) in self._whole("select path from memo") if is_gone(path)]
         if gone:
             with self.transaction():
                 self._write_all("delete from memo where path = ?", gone)
@@ -479,16 +499,25 @@ class Index:
     def memo_write(self, rows: Iterable[tuple[str, int, int, int, int, str]]) -> None:
         """Adds or replaces rows of the memo."""
         with self.transaction():
-            self._write_all("insert or replace into memo values (?, ?, ?, ?, ?, ?)", rows)
+            self._write_all(
+                "insert or replace into memo values (?, ?, ?, ?, ?, ?, ?)",
+                [(*row, sum_of(*row)) for row in rows],
+            )
 
+    # Rows, as far as they are what was written
 
-COLUMNS = "key, manifest, outputs, notes, seconds, peak_rss, used"
+    def _whole(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows in which nothing is missing: what was zeroed is read as null."""
+        rows = self._rows(sql)
+        if any(None in row for row in rows):
+            raise self._damaged("parts of it are gone")
+        return rows
 
-
-def _trace(row: Sequence[Any]) -> Trace | None:
-    """A trace from its columns; `None` where they are not what was written."""
-    key, manifest, outputs, notes, seconds, peak_rss, used = row
-    try:
+    def _trace(self, row: Sequence[Any]) -> Trace:
+        """A trace from its columns."""
+        key, manifest, outputs, notes, seconds, peak_rss, used, written = row
+        if written != sum_of(key, manifest, outputs, notes):
+            raise self._damaged("what an action gave is not as it was written")
         return Trace(
             key,
             manifest,
@@ -498,5 +527,18 @@ def _trace(row: Sequence[Any]) -> Trace | None:
             peak_rss,
             used,
         )
-    except (ValueError, TypeError):
-        return None
+
+    def _memo(self, row: Sequence[Any]) -> tuple[int, int, int, int, str]:
+        """What is known of a file, from its columns."""
+        path, size, mtime, ctime, inode, digest, written = row
+        if written != sum_of(path, size, mtime, ctime, inode, digest):
+            raise self._damaged("what is known of a file is not as it was written")
+        return size, mtime, ctime, inode, digest
+
+
+COLUMNS = "key, manifest, outputs, notes, seconds, peak_rss, used, sum"
+
+
+def sum_of(*columns: Any) -> int:
+    """What tells a row that is as it was written: a CRC-32, since nobody forges one's own cache."""
+    return zlib.crc32("\0".join(map(str, columns)).encode())

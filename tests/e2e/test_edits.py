@@ -14,6 +14,7 @@ import pytest
 
 from buildsys.backends import onnx
 from buildsys.store import Store
+from buildsys.store.index import sum_of
 from tests.e2e.project import Project
 
 pytestmark = pytest.mark.toolchain
@@ -193,8 +194,8 @@ def test_a_wrong_weight_in_a_converted_artifact_is_rejected(digits: Project) -> 
     clean = digits.deployables()
     store = Store(digits.store)
     with sqlite3.connect(digits.store / "index.sqlite") as connection:
-        ((key, outputs),) = connection.execute(
-            "select key, outputs from trace where rule = 'tflite.convert'"
+        ((key, manifest, outputs, notes),) = connection.execute(
+            "select key, manifest, outputs, notes from trace where rule = 'tflite.convert'"
         )
         record = json.loads(outputs)
         artifact = bytearray(store.read(record["artifact"][0]))
@@ -203,7 +204,11 @@ def test_a_wrong_weight_in_a_converted_artifact_is_rejected(digits: Project) -> 
         (digits.store / "wrong").write_bytes(artifact)
         stored = store.put(digits.store / "wrong")
         record["artifact"] = [stored.digest, stored.size]
-        connection.execute("update trace set outputs = ? where key = ?", (json.dumps(record), key))
+        put = json.dumps(record)
+        connection.execute(
+            "update trace set outputs = ?, sum = ? where key = ?",
+            (put, sum_of(key, manifest, put, notes), key),
+        )
     connection.close()
     result = digits.build(*TARGETS)
     assert result.code == 3, result.stdout + result.stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -84,9 +87,73 @@ def test_every_truncation_of_the_file_opens_and_is_empty_or_whole(tmp_path: Path
     for length in [*range(0, 120), *range(120, len(whole), 997)]:
         path.write_bytes(whole[:length])
         opened = Index(tmp_path)
+        assert (opened.damage is None) == (length == 0)
         opened.record(TRACE, "shape", ["slot"], None, None)
         assert as_written(opened.trace("k")) == TRACE
         opened.close()
+
+
+def damaged_files(whole: bytes) -> Iterator[bytes]:
+    """A file that was cut off, that has lost a sector when the power went, that has rotten bits."""
+    for length in range(0, len(whole), 1021):
+        yield whole[:length]
+    for start in range(0, len(whole), 1024):
+        yield whole[:start] + bytes(512) + whole[start + 512 :]
+    random = Random(7)
+    for _ in range(100):
+        rotten = bytearray(whole)
+        for _ in range(8):
+            rotten[random.randrange(len(rotten))] ^= 1 << random.randrange(8)
+        yield bytes(rotten)
+
+
+def number_of(trace: Trace) -> str:
+    return f"{trace.key} {trace.record} {trace.outputs} {trace.notes}"
+
+
+def test_a_damaged_file_never_gives_what_was_not_written(tmp_path: Path) -> None:
+    """SQLite puts new rows over those that it does not see any more: one gave another's outputs."""
+    traces = [
+        Trace(
+            f"{n:064}",
+            json.dumps({"rule": "r", "n": n}),
+            {"o": Stored(f"sha256:{n:064}", n)},
+            (),
+            1.0,
+            0,
+        )
+        for n in range(48)
+    ]
+    rows = [(f"/p/{n}", n, n, n, n, f"sha256:{n:064}") for n in range(48)]
+    written = {number_of(trace) for trace in traces}
+    index = Index(tmp_path)
+    for number in range(0, 48, 2):
+        index.record(traces[number], "shape", [f"toy:{number}"], None, None)
+    index.memo_write(rows[::2])
+    index.close()
+    path = tmp_path / "index.sqlite"
+    seen = 0
+    for data in damaged_files(path.read_bytes()):
+        path.write_bytes(data)
+        index = Index(tmp_path)
+        seen += index.damage is not None
+        for begin in (0, 1):
+            try:
+                for number in range(begin, 48, 2):
+                    index.record(traces[number], "shape", [f"toy:{number}"], None, None)
+                index.memo_write(rows[begin::2])
+                read = [*index.all_traces(), *index.known("toy").traces.values()]
+                memo = index.memo_below(["/p"])
+            except DamagedIndex:
+                seen += 1
+                index = Index(tmp_path)
+                continue
+            assert {number_of(trace) for trace in read} <= written
+            assert {(name, *row) for name, row in memo.items()} <= set(rows)
+        index.close()
+        for other in tmp_path.glob("index.sqlite-*"):
+            other.unlink()
+    assert seen > 100
 
 
 def test_a_newer_schema_is_refused_with_a_hint(tmp_path: Path) -> None:

@@ -16,8 +16,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     # The first that computes with 8-bit activations and has 4-bit weights.
     "coreml": {"minimum_deployment_target": "iOS18"},
 }
-SLOW = ("executorch",)
-"""What unrolls an LSTM, and takes a minute for each profile of one."""
 BLOCK = {"coreml": 16}
 """Weights in a block: a divisor of the input channels that there are; 32 where nothing is said."""
 LOST = {"openvino": ["type:LSTMSequence"]}
@@ -25,12 +23,11 @@ LOST = {"openvino": ["type:LSTMSequence"]}
 Profile = dict[str, Any]
 
 
-def formats(*, slow: bool = True) -> list[Format]:
+def formats() -> list[Format]:
     """The formats that take a profile and can be looked into on any machine."""
     catalog = Catalog.load(load_built_in())
     found = [catalog.formats[name] for name in catalog.deployable_formats()]
-    left_out = NOT_HERE if slow else (*NOT_HERE, *SLOW)
-    return [each for each in found if each.schemes and each.name not in left_out]
+    return [each for each in found if each.schemes and each.name not in NOT_HERE]
 
 
 def profiles(declared: Format, scheme: Scheme, dataset: str, *, all_values: bool) -> list[Profile]:
@@ -77,7 +74,7 @@ def _possible(profile: Profile) -> Profile:
 
 def asked(dataset: str, *, all_values: bool) -> Iterator[tuple[str, str, Profile]]:
     """Format, name and profile of all that a recipe asks for; what `mixed` mixes in comes before."""
-    for declared in formats(slow=all_values):
+    for declared in formats():
         for scheme in declared.schemes:
             if scheme.name == "mixed":
                 continue
@@ -103,13 +100,13 @@ def recipe(text: str, dataset: str, *, all_values: bool) -> dict[str, Any]:
         "four": {"signal_error": 0.7, "metric_drop": 0.1},
     }
     entries: list[dict[str, Any]] = []
-    for declared in formats(slow=all_values):
+    for declared in formats():
         entries.append({"format": declared.name, "accept": "eight"})
     for name, label, profile in asked(dataset, all_values=all_values):
         tree["quantization"][label] = profile
         bound = "four" if profile.get("bits") == 4 else "eight"
         entries.append({"format": name, "quantization": label, "accept": bound})
-    for declared in formats(slow=all_values):
+    for declared in formats():
         for scheme in declared.schemes:
             if scheme.name == "mixed":
                 label = f"mixed-{declared.name}"

@@ -11,7 +11,7 @@ from buildsys.diagnosis.contracts import Change
 from buildsys.diagnosis.earlier import Earlier
 from buildsys.diagnosis.latencies import Latency
 from buildsys.engine.verdicts import Status
-from buildsys.verify.gates import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 
 VERSION = 1
 REFUSED = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 from buildsys.diagnosis.latencies import Latency
 from buildsys.verify.direction import better
-from buildsys.verify.gates import Gate
+from buildsys.verify.gate import Gate
 
 ROUNDING = 1e-6
 """A signal error that is below this is float32's own rounding: a multiple of it says nothing."""

@@ -20,14 +20,8 @@ from buildsys.planner import ActionGraph, Deployable, make_measurements
 from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe
 from buildsys.verify.defaults import FLOORS
-from buildsys.verify.gates import (
-    ARTIFACT_CEILINGS,
-    LEAST_FLOORS,
-    OUTPUT_CEILINGS,
-    OUTPUT_FLOORS,
-    Floors,
-    tightest_limit,
-)
+from buildsys.verify.floors import LEAST_FLOORS, Floors
+from buildsys.verify.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, tightest_limit
 
 ROWS = 256
 DRAWN = 64

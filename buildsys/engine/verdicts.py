@@ -19,7 +19,10 @@ from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
 from buildsys.verify.defaults import FLOORS, GRAPH_ABOVE_FLOOR, raised
 from buildsys.verify.direction import SHARES
-from buildsys.verify.gates import UNFIT, Floors, Gate, Limits, Ratio, judge, without_graph
+from buildsys.verify.floors import Floors
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import UNFIT, Ratio, judge, without_graph
+from buildsys.verify.limits import Limits
 from buildsys.verify.wording import chance
 
 

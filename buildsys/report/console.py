@@ -21,7 +21,7 @@ from buildsys.report.front import print_searches
 from buildsys.report.histogram import bars
 from buildsys.report.record import deployable
 from buildsys.report.units import size
-from buildsys.verify.gates import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.wording import summary
 
 STYLES = {

@@ -8,36 +8,17 @@ number, fails and says why.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import ROUND_CEILING, Decimal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.backends.kit.edge_cases import WORDS
 from buildsys.verify.direction import SHARES, better
+from buildsys.verify.floors import Floors
+from buildsys.verify.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.limits import Limits
 from buildsys.verify.wording import drop, wrong_weight
 
-OUTPUT_CEILINGS = ("signal_error", "floor_ratio", "max_abs", "max_rel", "mean_abs", "rmse")
-"""Upper bounds, judged output by output."""
-
-OUTPUT_FLOORS = ("cosine", "sqnr_db", "top1_agreement")
-"""Lower bounds, judged output by output."""
-
-LEAST_FLOORS: Mapping[str, float] = {"float32": 2.0**-22, "float16": 2.0**-11}
-"""A model's floor is taken to be no less: 2.4e-7 and 4.9e-4.
-
-Of a model that hardly rounds (a few operations, a table that is looked up) torch's own error is nearly
-nothing, and any other order of a sum would be many times that. Two units in the last place of float32, one of
-float16: in the zoo the least floors are 1.0e-7 and 3.4e-4.
-"""
-
-UNMEASURED = "only models in PyTorch are run in other precisions than their own"
-
-GRAPH = "graph_ratio"
-"""The error that is left where the original is given the artifact's own rounded weights, in multiples of what
-float32 costs the model: what its graph alone is off. It goes with the default bounds."""
-UNEXCUSED = ("finite", "shape", "dtype", "weights", GRAPH)
-"""Bounds that no recipe sets."""
 OTHER_GRAPH = "the original gives something else with the artifact's own weights: the graph differs"
 
 WHOLE = "float32"
@@ -57,96 +38,6 @@ UNFIT = ("finite", "shape")
 
 SHOWN_WEIGHTS = 3
 """Altered tensors that a reason names."""
-
-ARTIFACT_CEILINGS = ("metric_drop", "size_ratio", "latency_ratio")
-"""Upper bounds on the artifact as a whole."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One bound, judged.
-
-    Attributes:
-        bound: The recipe's word; or `finite`, `shape`, `dtype`, `weights`, which hold without being
-            asked for.
-        output: The output's name, or `None` where the bound is on the artifact.
-        limit: The tolerance.
-        value: The figure, or `None` where there is none. For `finite`, `shape`, `dtype` and
-            `weights`: how many elements, or things, are wrong.
-        passed: Whether it holds.
-        reason: Why there is no value, what the value counts, or how sure it is.
-        at: The sizes of dynamic dims that gave the value, where it is worse than the samples'.
-        case: The inputs that gave the value, in words, where these are no samples; see `kit.edges`.
-        worst: The sample whose error is greatest, counted from 0, where the value is the samples'.
-    """
-
-    bound: str
-    output: str | None
-    limit: float
-    value: float | None
-    passed: bool
-    reason: str | None = None
-    at: Mapping[str, int] | None = None
-    worst: int | None = None
-    case: str | None = None
-
-    @property
-    def least(self) -> float | None:
-        """The tightest round limit that the value keeps; of what no limit excuses, `None`."""
-        if self.value is None or self.bound in UNEXCUSED:
-            return None
-        return tightest_limit(self.bound, self.value)
-
-    def to_json(self) -> dict[str, Any]:
-        """The gate as `report.json` has it."""
-        record: dict[str, Any] = {
-            "bound": self.bound,
-            "output": self.output,
-            "limit": self.limit,
-            "value": self.value,
-            "pass": self.passed,
-        }
-        if self.reason is not None:
-            record["reason"] = self.reason
-        if self.at is not None:
-            record["at"] = dict(self.at)
-        if self.case is not None:
-            record["case"] = self.case
-        if not self.passed and self.least is not None:
-            record["least"] = self.least
-        if self.worst is not None:
-            record["worst_sample"] = self.worst
-        return record
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Gate:
-        """A gate of a `report.json`."""
-        return cls(
-            record["bound"],
-            record["output"],
-            record["limit"],
-            record["value"],
-            record["pass"],
-            record.get("reason"),
-            record.get("at"),
-            record.get("worst_sample"),
-            record.get("case"),
-        )
-
-
-def tightest_limit(bound: str, value: float) -> float:
-    """The tightest limit of two digits that a value keeps: 0.0371 gives 0.038, of a floor 0.037."""
-    # In decimal, as the number is shown: binary steps add up to 0.038000000000000006.
-    exact = Decimal(repr(value))
-    if bound in ("cosine", "top1_agreement"):
-        return float(1 - _rounded_up(1 - exact))
-    return float(-_rounded_up(-exact) if bound in OUTPUT_FLOORS else _rounded_up(exact))
-
-
-def _rounded_up(value: Decimal) -> Decimal:
-    """The next number of two digits: 0.0371 gives 0.038."""
-    step = Decimal(1).scaleb(value.adjusted() - 1)
-    return (value / step).to_integral_value(ROUND_CEILING) * step if value else value
 
 
 @dataclass(frozen=True)
@@ -172,40 +63,6 @@ class Ratio:
         if not found:
             return None
         return cls(found["ratio"], found["low"], found["high"], found["rounds"])
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits that an artifact is held to.
-
-    Attributes:
-        general: By bound, for every output and for the artifact.
-        outputs: By output and bound, before the general ones.
-        precision: Whose cost is the floor: `float32`, `float16`, or `None` where there is none.
-        raised: `signal_error` may be this multiple of the floor where that is more than its limit;
-            `None` keeps the limit.
-        floor_needed: Whether `floor_ratio` fails where a model has no floor; else it is left out.
-        relative: Whether `metric_drop` is a part of the original's metric, where that is no share and
-            its differences have no scale of their own. Where it is 0 there is then no such bound.
-        graph: The limit of `graph_ratio`, where it is known; `None` asks for none.
-    """
-
-    general: Mapping[str, float]
-    outputs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    precision: str | None = "float32"
-    raised: float | None = None
-    floor_needed: bool = True
-    relative: bool = False
-    graph: float | None = None
-
-    def of(self, output: str, bound: str) -> float | None:
-        """The limit of a bound on an output, or `None` where it has none."""
-        return self.outputs.get(output, {}).get(bound, self.general.get(bound))
-
-    def bounds(self) -> Iterable[str]:
-        """All bounds, the general ones first."""
-        every = [*self.general, *(b for each in self.outputs.values() for b in each)]
-        return dict.fromkeys(every)
 
 
 def judge(
@@ -435,36 +292,6 @@ def _output_gates(
         reason = "no output has scores of two classes or more"
         return [_bounded(bound, None, limits.general[bound], None, reason)]
     return gates
-
-
-@dataclass(frozen=True)
-class Floors:
-    """What the model's own precision costs it, by output; see `backends/torch/floor.py`.
-
-    Attributes:
-        values: `signal_error` by output, no less than `LEAST_FLOORS`.
-        missing: Why an output has none.
-    """
-
-    values: Mapping[str, float]
-    missing: Mapping[str, str]
-
-    @classmethod
-    def of(cls, measurement: Mapping[str, Any] | None, precision: str | None) -> Floors:
-        """Reads them from a measurement."""
-        names = measurement["outputs"] if measurement else {}
-        told: Mapping[str, Any] = (measurement or {}).get("floor") or {}
-        values, missing = {}, {}
-        for name in names:
-            if precision is None:
-                missing[name] = "float32 and float16 have a floor, and this scheme has none"
-                continue
-            found = told.get(precision, {}).get(name, {})
-            if found.get("signal_error") is None:
-                missing[name] = found.get("reason") or UNMEASURED
-            else:
-                values[name] = max(found["signal_error"], LEAST_FLOORS[precision])
-        return cls(values, missing)
 
 
 def _floor_gate(

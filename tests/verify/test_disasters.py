@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from buildsys.verify.defaults import default_bounds
 from buildsys.verify.fault import VerifyError
-from buildsys.verify.gates import Gate, judge
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import judge
 from buildsys.verify.metrics import compare
 from buildsys.verify.spread import spread
 

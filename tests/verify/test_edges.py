@@ -14,7 +14,9 @@ from buildsys.backends.kit import arrays, batches, edges
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.engine.verdicts import describe
 from buildsys.verify.edges import edges as compared
-from buildsys.verify.gates import Gate, Limits, judge
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import judge
+from buildsys.verify.limits import Limits
 from buildsys.verify.metrics import compare
 from tests.space import Space, statuses
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.evaluation import evaluation
-from buildsys.verify.gates import Gate, Limits, judge
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import judge
+from buildsys.verify.limits import Limits
 from buildsys.verify.wording import chance, drop
 
 ROWS = 400

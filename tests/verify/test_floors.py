@@ -10,7 +10,10 @@ import pytest
 from buildsys.backends.kit.signals import signal_error
 from buildsys.recipe.acceptance import Acceptance
 from buildsys.verify.defaults import default_bounds, raised
-from buildsys.verify.gates import LEAST_FLOORS, Gate, Limits, judge
+from buildsys.verify.floors import LEAST_FLOORS
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import judge
+from buildsys.verify.limits import Limits
 from buildsys.verify.metrics import compare
 from tests.verify.test_gates import REFERENCE
 

@@ -15,14 +15,8 @@ from buildsys.engine.verdicts import describe, rejection
 from buildsys.recipe.acceptance import REGRESSION_BOUNDS, Acceptance
 from buildsys.recipe.quantization import SchemeName
 from buildsys.verify.defaults import default_bounds
-from buildsys.verify.gates import (
-    ARTIFACT_CEILINGS,
-    OUTPUT_CEILINGS,
-    OUTPUT_FLOORS,
-    Gate,
-    Ratio,
-    judge,
-)
+from buildsys.verify.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.gates import Ratio, judge
 from buildsys.verify.metrics import compare
 
 unhurried = settings(deadline=None)

@@ -17,8 +17,10 @@ from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, save
 from buildsys.verify.defaults import GRAPH_ABOVE_FLOOR, default_bounds
 from buildsys.verify.explainer import Explainer
 from buildsys.verify.explanation import UNEXPLAINED
-from buildsys.verify.gates import Gate, Limits, judge, without_graph
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import judge, without_graph
 from buildsys.verify.held import held, rounded_numbers
+from buildsys.verify.limits import Limits
 from buildsys.verify.weights import compare_weights
 
 Array = NDArray[Any]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from buildsys.engine.verdicts import describe
 from buildsys.report.histogram import bars
-from buildsys.verify.gates import OUTPUT_FLOORS, Gate, judge
+from buildsys.verify.gate import OUTPUT_FLOORS, Gate
+from buildsys.verify.gates import judge
 from buildsys.verify.metrics import compare, row_errors
 from buildsys.verify.spread import MOST_BINS, spread
 

@@ -1,0 +1,40 @@
+"""The limits that an artifact is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits that an artifact is held to.
+
+    Attributes:
+        general: By bound, for every output and for the artifact.
+        outputs: By output and bound, before the general ones.
+        precision: Whose cost is the floor: `float32`, `float16`, or `None` where there is none.
+        raised: `signal_error` may be this multiple of the floor where that is more than its limit;
+            `None` keeps the limit.
+        floor_needed: Whether `floor_ratio` fails where a model has no floor; else it is left out.
+        relative: Whether `metric_drop` is a part of the original's metric, where that is no share and
+            its differences have no scale of their own. Where it is 0 there is then no such bound.
+        graph: The limit of `graph_ratio`, where it is known; `None` asks for none.
+    """
+
+    general: Mapping[str, float]
+    outputs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    precision: str | None = "float32"
+    raised: float | None = None
+    floor_needed: bool = True
+    relative: bool = False
+    graph: float | None = None
+
+    def of(self, output: str, bound: str) -> float | None:
+        """The limit of a bound on an output, or `None` where it has none."""
+        return self.outputs.get(output, {}).get(bound, self.general.get(bound))
+
+    def bounds(self) -> Iterable[str]:
+        """All bounds, the general ones first."""
+        every = [*self.general, *(b for each in self.outputs.values() for b in each)]
+        return dict.fromkeys(every)

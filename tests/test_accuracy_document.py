@@ -6,12 +6,12 @@ import ast
 import re
 from pathlib import Path
 
+from buildsys.backends.kit.direction import DIRECTIONS
 from buildsys.planner import Catalog, check, make_graph
 from buildsys.recipe import load
 from buildsys.recipe.benchmark import Benchmark
 from buildsys.recipe.model import Evaluate
 from buildsys.verify.defaults import default_bounds
-from buildsys.verify.direction import DIRECTIONS
 from buildsys.verify.evaluation import RESAMPLES, record
 from buildsys.verify.wording import drop
 

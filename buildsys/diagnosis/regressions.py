@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from buildsys.backends.kit.direction import better
 from buildsys.diagnosis.latencies import Latency
-from buildsys.verify.direction import better
 from buildsys.verify.gate import Gate
 
 ROUNDING = 1e-6

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from buildsys.backends.kit.direction import SHARES
 from buildsys.engine.build import Run
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
@@ -18,7 +19,6 @@ from buildsys.recipe import Position, Recipe
 from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
 from buildsys.verify.defaults import FLOORS, GRAPH_ABOVE_FLOOR, raised
-from buildsys.verify.direction import SHARES
 from buildsys.verify.floors import Floors
 from buildsys.verify.gate import Gate
 from buildsys.verify.gates import UNFIT, Ratio, judge, without_graph

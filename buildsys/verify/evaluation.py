@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit import arrays, paired
 from buildsys.backends.kit.arrays import Arrays
+from buildsys.backends.kit.direction import better
 from buildsys.backends.kit.request import Request, StepError
-from buildsys.verify.direction import better
-from buildsys.verify.tasks import METRICS, Metric, Parts
+from buildsys.backends.kit.tasks import METRICS, Metric, Parts, labels_for
 
 OWN_METRIC = "python"
 """The name of a metric that the project computes itself."""
@@ -42,7 +42,7 @@ def evaluation(request: Request, names: Sequence[str]) -> dict[str, Any] | None:
 
     Raises:
         StepError: Labels or an output are missing.
-        VerifyError: Labels do not fit.
+        StepError: Labels do not fit.
     """
     name: str | None = request.options["metric"]
     if "metric" in request.inputs:
@@ -53,19 +53,9 @@ def evaluation(request: Request, names: Sequence[str]) -> dict[str, Any] | None:
         return found | {n: own[n] for n in ("transformed",) if n in own}
     if name is None:
         return None
-    labels = arrays.labels_of(arrays.mapped(request.inputs["evaluation"]))
-    if labels is None:
-        raise StepError(
-            f"`{name}` needs labels, the dataset names none",
-            "give the dataset `labels: ARRAY`",
-            "evaluate.dataset",
-        )
-    if isinstance(labels, dict):
-        raise StepError(
-            f"`{name}` takes one array of labels, the dataset has {len(labels)}",
-            "return one from the function that loads the data, or compute the metric by `python:`",
-            "evaluate.dataset",
-        )
+    labels = labels_for(
+        name, arrays.labels_of(arrays.mapped(request.inputs["evaluation"])), "evaluate.dataset"
+    )
     metric = METRICS[name]
     got, reference = (
         metric.parts(_first(request, role, names), labels)

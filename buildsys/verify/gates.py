@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from buildsys.backends.kit.direction import SHARES, better
 from buildsys.backends.kit.edge_cases import WORDS
-from buildsys.verify.direction import SHARES, better
 from buildsys.verify.floors import Floors
 from buildsys.verify.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.limits import Limits

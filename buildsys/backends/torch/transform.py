@@ -128,8 +128,9 @@ def prune(request: Request) -> None:
                 training.train(module, data, run, request)
         row: dict[str, Any] = {"step": step, "parameters": _count(module)}
         if lowest is not None:
-            row["metric"] = abs(scores.score(_eager(module, request), request))
-            if scores.score(_eager(module, request), request) < lowest - 1e-12:
+            reached = scores.score(_eager(module, request), request)
+            row["metric"] = abs(reached)
+            if reached < lowest - 1e-12:
                 _stop_at(request, row, step, settings["floor"], abs(began), history)
                 kept.back()
                 break

@@ -207,7 +207,7 @@ def cases(project: Path) -> dict[str, Any]:
                 "args": more.get("args", {"width": 8}),
             },
             "settings": settings,
-            "metric": {"name": "top1", "python": None},
+            "metric": {"name": more.get("metric", "top1"), "python": None},
         }  # fmt: skip
         if kind == "distill":
             options["teacher"] = dict(options, source=dict(options["source"], args={"width": 12}))
@@ -354,7 +354,8 @@ def cases(project: Path) -> dict[str, Any]:
         }
 
     def stops() -> Any:
-        return summary(run("prune", prune(steps=3, floor=0.1, train=train("worse", **{"from": 2}))))
+        worse = train("worse", **{"from": 2})
+        return summary(run("prune", prune(steps=3, floor=0.1, train=worse), metric="f1"))
 
     data = {"train": train()}
     return {

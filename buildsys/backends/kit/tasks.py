@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.verify.fault import VerifyError
+from .request import StepError
 
 Array = NDArray[Any]
 
@@ -92,7 +92,7 @@ class Metric:
             labels: [n, ...].
 
         Raises:
-            VerifyError: Shapes or labels do not fit.
+            StepError: Shapes or labels do not fit.
         """
         rows = max(1, PIECE // max(1, output[:1].size))
         if len(output) != len(labels) or len(output) <= rows:
@@ -109,7 +109,7 @@ class Metric:
         """The metric of outputs [n, ...] and their labels.
 
         Raises:
-            VerifyError: Shapes or labels do not fit.
+            StepError: Shapes or labels do not fit.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             return self.of(self.parts(output, labels))
@@ -146,7 +146,7 @@ def top1(output: Array, labels: Array) -> Parts:
         labels: Whole numbers [n, ...], from 0.
 
     Raises:
-        VerifyError: Shapes or labels do not fit.
+        StepError: Shapes or labels do not fit.
     """
     return _top(output, labels, 1)
 
@@ -159,7 +159,7 @@ def top5(output: Array, labels: Array) -> Parts:
         labels: Whole numbers [n, ...], from 0.
 
     Raises:
-        VerifyError: Shapes or labels do not fit; or there are so few classes that it is always 1.
+        StepError: Shapes or labels do not fit; or there are so few classes that it is always 1.
     """
     return _top(output, labels, 5)
 
@@ -174,7 +174,7 @@ def f1(output: Array, labels: Array) -> Parts:
         labels: Whole numbers [n, ...], from 0.
 
     Raises:
-        VerifyError: Shapes or labels do not fit.
+        StepError: Shapes or labels do not fit.
     """
     scores = output.astype(np.float64)
     wanted = _class_labels(scores, labels, "f1")
@@ -189,7 +189,7 @@ def iou(output: Array, labels: Array) -> Parts:
         labels: Whole numbers [n, ...], from 0; `VOID` where a place does not count.
 
     Raises:
-        VerifyError: Shapes or labels do not fit.
+        StepError: Shapes or labels do not fit.
     """
     scores = output.astype(np.float64)
     if labels.ndim == scores.ndim and labels.ndim > 1 and labels.shape[1] == 1:
@@ -212,7 +212,7 @@ def mse(output: Array, labels: Array) -> Parts:
         labels: The same shape, but for axes of size 1.
 
     Raises:
-        VerifyError: The shapes do not fit.
+        StepError: The shapes do not fit.
     """
     return _of_rows(np.square(_residuals(output, labels)))
 
@@ -225,9 +225,35 @@ def mae(output: Array, labels: Array) -> Parts:
         labels: The same shape, but for axes of size 1.
 
     Raises:
-        VerifyError: The shapes do not fit.
+        StepError: The shapes do not fit.
     """
     return _of_rows(np.abs(_residuals(output, labels)))
+
+
+def labels_for(name: str, labels: Array | Mapping[str, Array] | None, field: str) -> Array:
+    """The one array of labels that a metric which is built in takes.
+
+    Args:
+        name: The metric's.
+        labels: The dataset's.
+        field: Of the recipe, that asks for the metric.
+
+    Raises:
+        StepError: There is none, or there are several.
+    """
+    if labels is None:
+        raise StepError(
+            f"`{name}` needs labels, the dataset names none",
+            "give the dataset `labels: ARRAY`",
+            field,
+        )
+    if isinstance(labels, Mapping):
+        raise StepError(
+            f"`{name}` takes one array of labels, the dataset has {len(labels)}",
+            "return one from the function that loads the data, or compute the metric by `python:`",
+            field,
+        )
+    return labels
 
 
 METRICS: Mapping[str, Metric] = {
@@ -300,7 +326,7 @@ def _class_labels(
 ) -> NDArray[np.intp]:
     """The labels as indices into the last axis of the scores."""
     if scores.ndim < 2 or scores.shape[-1] <= more_than or not scores.size:
-        raise VerifyError(
+        raise StepError(
             f"`{metric}` needs scores of more than {more_than} class"
             f"{'es' if more_than > 1 else ''} on the last axis, "
             f"the output has the shape {list(scores.shape)}",
@@ -311,7 +337,7 @@ def _class_labels(
     if wanted.ndim == scores.ndim and wanted.shape[-1] == 1:
         wanted = wanted[..., 0]
     if wanted.shape != scores.shape[:-1]:
-        raise VerifyError(
+        raise StepError(
             f"labels of shape {list(labels.shape)} do not fit scores of shape {list(scores.shape)}",
             f"`{metric}` needs one label a row: shape {list(scores.shape[:-1])}",
             "evaluate.dataset",
@@ -319,14 +345,14 @@ def _class_labels(
     with np.errstate(invalid="ignore"):  # NaN has no index; it is no class either.
         indices = wanted.astype(np.intp) if wanted.dtype.kind in "biuf" else None
     if indices is None or not np.array_equal(indices, wanted):
-        raise VerifyError(
+        raise StepError(
             f"labels of the type {wanted.dtype} are no classes",
             "number the classes from 0",
             "evaluate.dataset",
         )
     low, high, classes = int(indices.min()), int(indices.max()), scores.shape[-1]
     if low < 0 or high >= classes:
-        raise VerifyError(
+        raise StepError(
             f"the labels go from {low} to {high}, the output has {classes} classes",
             f"number the classes from 0 to {classes - 1}",
             "evaluate.dataset",
@@ -338,14 +364,14 @@ def _residuals(output: Array, labels: Array) -> NDArray[np.float64]:
     """`output - labels`, never broadcast: [n, 1] minus [n] would compare all with all."""
     sizes = [[size for size in array.shape[1:] if size != 1] for array in (output, labels)]
     if not output.size or output.shape[:1] != labels.shape[:1] or sizes[0] != sizes[1]:
-        raise VerifyError(
+        raise StepError(
             f"labels of shape {list(labels.shape)} do not fit an output of shape "
             f"{list(output.shape)}",
             "give labels of the output's shape",
             "evaluate.dataset",
         )
     if labels.dtype.kind not in "biuf":
-        raise VerifyError(
+        raise StepError(
             f"labels of the type {labels.dtype} are no numbers",
             "store them as numbers",
             "evaluate.dataset",

@@ -1,19 +1,21 @@
-"""Writes the tables of `docs/quantization.md` from what the backends declare.
+"""Writes the tables of `docs/quantization.md`: what the backends declare, and what was measured.
 
 python docs/quantization.py
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.quantization import document as measured
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.catalog import Catalog, load_built_in
 
 FILE = Path(__file__).parent / "quantization.md"
-PART = re.compile(r"(<!-- (schemes|choices): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+PART = re.compile(r"(<!-- (schemes|choices|compared): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
 ORDER = ("float16", "bfloat16", "weight-only", "dynamic", "static", "mixed")
 
 
@@ -27,7 +29,12 @@ def document(text: str, catalog: Catalog) -> str:
     """The document with its tables as the backends are now; all else stays."""
     formats = [catalog.formats[name] for name in catalog.deployable_formats()]
     formats = [each for each in formats if each.schemes]
-    tables = {"schemes": _table(formats), "choices": _choices(formats)}
+    record = json.loads(measured.RESULTS.read_text(encoding="utf-8"))
+    tables = {
+        "schemes": _table(formats),
+        "choices": _choices(formats),
+        "compared": f"{measured.table(record)}\n{measured.notes(record)}",
+    }
     return PART.sub(lambda found: found[1] + tables[found[2]] + found[3], text)
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.quantization.by_hand FORMAT < GIVEN
 
 GIVEN is `{"float": PATH, "train": PATH, "val": PATH, "target": FOLDER, "ours": {CASE: PATH}}`; what is
-printed is `{CASE: {"ours": {"bytes", "top1"}, "by_hand": {"bytes", "top1"}}}`.
+printed is `{CASE: {"ours": {"bytes", "top1", "signal_error"}, "by_hand": the same of the other}}`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quantization.cases import COUNT
+from buildsys.backends.kit.held_out import signal_error
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,26 @@ def main() -> None:
     given = Given(Path(asked["float"]), train["x"][:COUNT], val["x"], val["y"])
     found = {}
     with contextlib.redirect_stdout(sys.stderr):  # Libraries print.
+        exact = module.logits(given.source, given.pictures)
         for case, ours in asked["ours"].items():
             target = Path(asked["target"]) / f"{sys.argv[1]}-{case}"
             module.make(case, given, target)
             found[case] = {
-                "ours": _judged(module, Path(ours), given),
-                "by_hand": _judged(module, target, given),
+                "ours": _judged(module, Path(ours), given, exact),
+                "by_hand": _judged(module, target, given, exact),
             }
     json.dump(found, sys.stdout)
 
 
-def _judged(module: Any, path: Path, given: Given) -> dict[str, Any]:
-    right = int((module.digits(path, given.pictures) == given.labels).sum())
-    return {"bytes": _size(path), "top1": right / len(given.labels)}
+def _judged(module: Any, path: Path, given: Given, exact: NDArray[Any]) -> dict[str, Any]:
+    logits = module.logits(path, given.pictures)
+    right = int((logits.argmax(1) == given.labels).sum())
+    expected, found = ([{"logits": each} for each in runs] for runs in (exact, logits))
+    return {
+        "bytes": _size(path),
+        "top1": right / len(given.labels),
+        "signal_error": round(signal_error(expected, found), 6),
+    }
 
 
 def _size(path: Path) -> int:

@@ -14,28 +14,42 @@ from benchmarks.quantization.by_hand import Given
 from buildsys.backends.coreml.evaluator.program import Program
 from buildsys.backends.coreml.quiet import ct
 
-MODES = {"weight-only-8": "linear_symmetric", "weight-only-8-zero-points": "linear"}
 THRESHOLD = 512
 """From how many numbers on a weight is compressed, as the project has it."""
+OPTIMIZE = ct.optimize.coreml
+LINEAR = {
+    "weight-only-8": {"mode": "linear_symmetric"},
+    "weight-only-8-tensor": {"mode": "linear_symmetric", "granularity": "per_tensor"},
+    "weight-only-8-zero-points": {"mode": "linear"},
+}
 
 
 def make(case: str, given: Given, target: Path) -> None:
-    """Writes one quantized package."""
-    optimize = ct.optimize.coreml
+    """Writes one compressed package."""
     model = ct.models.MLModel(str(given.source), skip_model_load=True)
-    config = optimize.OpLinearQuantizerConfig(
-        mode=MODES[case], dtype="int8", weight_threshold=THRESHOLD
-    )
-    whole = optimize.OptimizationConfig(global_config=config)
-    small = optimize.linear_quantize_weights(model, whole)
     # coremltools writes nothing without this suffix.
-    small.save(str(target.with_suffix(".mlpackage")))
-    target.with_suffix(".mlpackage").rename(target)
+    written = target.with_suffix(".mlpackage")
+    if case in LINEAR:
+        config = OPTIMIZE.OpLinearQuantizerConfig(
+            dtype="int8", weight_threshold=THRESHOLD, **LINEAR[case]
+        )
+        OPTIMIZE.linear_quantize_weights(model, _all(config)).save(str(written))
+    elif case == "palette-4-uniform":
+        config = OPTIMIZE.OpPalettizerConfig(mode="uniform", nbits=4, weight_threshold=THRESHOLD)
+        OPTIMIZE.palettize_weights(model, _all(config)).save(str(written))
+    else:
+        config = OPTIMIZE.OpMagnitudePrunerConfig(target_sparsity=0.5, weight_threshold=THRESHOLD)
+        OPTIMIZE.prune_weights(model, _all(config)).save(str(written))
+    written.rename(target)
 
 
-def digits(path: Path, pictures: NDArray[Any]) -> NDArray[Any]:
-    """What a package takes each picture for."""
+def _all(config: Any) -> Any:
+    return OPTIMIZE.OptimizationConfig(global_config=config)
+
+
+def logits(path: Path, pictures: NDArray[Any]) -> NDArray[Any]:
+    """What a package gives for each picture."""
     program = Program.open(path)
     found = [program.run({"image": picture[None]})["logits"][0] for picture in pictures]
-    taken: NDArray[Any] = np.stack(found).argmax(1)
-    return taken
+    values: NDArray[Any] = np.stack(found)
+    return values

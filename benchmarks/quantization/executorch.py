@@ -46,11 +46,16 @@ def make(case: str, given: Given, target: Path) -> None:
     target.write_bytes(lowered.to_executorch().buffer)
 
 
-def digits(path: Path, pictures: NDArray[Any]) -> NDArray[Any]:
-    """What a file takes each picture for."""
+def logits(path: Path, pictures: NDArray[Any]) -> NDArray[Any]:
+    """What a file gives for each picture."""
+    if path.suffix == ".pt2":  # The float program that both start from.
+        exported = torch.export.load(io.BytesIO(path.read_bytes())).module()
+        with torch.no_grad():
+            run = [exported(torch.from_numpy(picture[None])).numpy() for picture in pictures]
+        return np.concatenate(run)
     data = path.read_bytes()  # Neither the program nor its method keeps what it was loaded from.
     program = Runtime.get().load_program(data)
     method = program.load_method("forward")
     found = [method.execute([torch.from_numpy(picture[None])])[0].numpy() for picture in pictures]
-    taken: NDArray[Any] = np.concatenate([each.copy() for each in found]).argmax(1)
-    return taken
+    values: NDArray[Any] = np.concatenate([each.copy() for each in found])
+    return values

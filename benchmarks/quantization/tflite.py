@@ -41,10 +41,10 @@ def make(case: str, given: Given, target: Path) -> None:
     target.write_bytes(tool.quantize(ranges).quantized_model)
 
 
-def digits(path: Path, pictures: NDArray[Any]) -> NDArray[Any]:
-    """What a file takes each picture for."""
+def logits(path: Path, pictures: NDArray[Any]) -> NDArray[Any]:
+    """What a file gives for each picture."""
     interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
     runner = interpreter.get_signature_runner(SIGNATURE)
     found = [next(iter(runner(image=picture[None]).values())) for picture in pictures]
-    taken: NDArray[Any] = np.concatenate(found).argmax(1)
-    return taken
+    values: NDArray[Any] = np.concatenate(found)
+    return values

@@ -15,13 +15,14 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi._pybind_state import quantize_qdq_matmul_4bits
 
 sys.path.insert(0, sys.argv[1])
 
 from backends.kit import arrays  # type: ignore[import-not-found]
 from backends.kit.contract import Contract, Port  # type: ignore[import-not-found]
 from backends.kit.request import Request, StepError  # type: ignore[import-not-found]
-from backends.onnx import quantize, stored_weights  # type: ignore[import-not-found]
+from backends.onnx import quantize, stored_weights, weights  # type: ignore[import-not-found]
 
 PORTS = [
     {
@@ -139,10 +140,37 @@ def like(values: Any, decoded: Any) -> Any:
     return values if values.shape == decoded.shape else values.T
 
 
+def beside_the_library(symmetric: bool, block: int = 16) -> dict[str, float]:
+    """How far a matrix in blocks of 4 bits is from what MatMulNBitsQuantizer computes, in its own kernel."""
+    rows, columns = 64, 24
+    matrix = np.random.default_rng(7).normal(size=(rows, columns)).astype(np.float32)
+    packed = np.zeros(rows * columns // 2, np.uint8)
+    scales = np.zeros((rows // block, columns), np.float32)
+    zeros = np.zeros(scales.size // 2, np.uint8)
+    quantize_qdq_matmul_4bits(packed, matrix, scales, zeros, block, columns, rows, symmetric)
+    settings = {"bits": 4, "symmetric": symmetric, "block_size": block}
+    ours = weights.quantized(matrix, weights.Place(1, 0), settings)
+    found = {
+        "integers": ours.values.astype(int) - halves(packed, symmetric).reshape(matrix.shape),
+        "scales": ours.scale / scales - 1,
+    }
+    if not symmetric:
+        found["zeros"] = ours.zero.astype(int) - halves(zeros, False).reshape(scales.shape)
+    return {name: float(np.abs(difference).max()) for name, difference in found.items()}
+
+
+def halves(packed: Any, signed: bool) -> Any:
+    """The integers of 4 bits that lie in bytes, the lower half first."""
+    values = np.stack([packed & 15, packed >> 4], 1).ravel().astype(int)
+    return np.where(values > 7, values - 16, values) if signed else values
+
+
 INPUTS = {"artifact": "float.onnx", "io": "io.json", "calibration": "data.npz"}
 FOLDER = Path(sys.argv[2])
 onnx.save(model(), FOLDER / "float.onnx")
 CONTRACT.write(FOLDER / "io.json")
 DRAW = np.random.default_rng(5)
 arrays.save(FOLDER / "data.npz", {"image": DRAW.normal(size=(64, 3, 8, 8)).astype(np.float32)})
-print(json.dumps({n: one(FOLDER, n, s) for n, s in json.loads(sys.argv[3]).items()}))
+FOUND: dict[str, Any] = {n: one(FOLDER, n, s) for n, s in json.loads(sys.argv[3]).items()}
+FOUND["library"] = [beside_the_library(symmetric) for symmetric in (True, False)]
+print(json.dumps(FOUND))

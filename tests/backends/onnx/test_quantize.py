@@ -107,6 +107,13 @@ def test_every_weight_is_read_back_within_half_a_step(made: dict[str, Any], name
     assert all(steps[weight] <= limit for weight in MODEL_WEIGHTS), steps
 
 
+def test_matrices_of_4_bits_are_those_of_the_library(made: dict[str, Any]) -> None:
+    symmetric, shifted = made["library"]
+    # A scale may be rounded another way in its last bit.
+    assert symmetric == {"integers": 0, "scales": pytest.approx(0, abs=2e-7)}
+    assert shifted == {"integers": 0, "scales": pytest.approx(0, abs=2e-7), "zeros": 0}
+
+
 def test_types_and_scales(made: dict[str, Any]) -> None:
     assert {made["w8"]["storage"][name] for name in MODEL_WEIGHTS} == {"int8"}
     assert {made["w8_tensor"]["storage"][name] for name in MODEL_WEIGHTS} == {"uint8"}

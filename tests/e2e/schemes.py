@@ -18,8 +18,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 BLOCK = {"coreml": 16}
 """Weights in a block: a divisor of the input channels that there are; 32 where nothing is said."""
-LOST = {"openvino": ["type:LSTMSequence"]}
-"""Layers of `activity` whose integers lose the task, so that the build rejects them."""
 Profile = dict[str, Any]
 
 
@@ -57,8 +55,6 @@ def profiles(declared: Format, scheme: Scheme, dataset: str, *, all_values: bool
                 calibration["method"] = profile.pop("method")
             profile.pop("method", None)
             profile["calibration"] = calibration
-        if scheme.name == "static" and not all_values and declared.name in LOST:
-            profile["keep_float"] = LOST[declared.name]
         found.append(_possible(profile))
     if all_values and "block_size" in scheme.reads and fields:
         found.append({"scheme": scheme.name, "bits": 4, "block_size": BLOCK.get(declared.name, 32)})

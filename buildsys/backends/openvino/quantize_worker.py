@@ -12,7 +12,7 @@ from ..kit import calibration, ranges
 from ..kit.contract import Contract
 from ..kit.mixing import Settings
 from ..kit.request import Request, StepError
-from . import calibrated, compressed_weights, float16, ir, layers, reclipped, runtime
+from . import calibrated, compressed_weights, float16, ir, layers, reclipped, recurrent, runtime
 from .census import NAMES, Census, census
 from .refusals import FIELD
 
@@ -91,13 +91,18 @@ def _applied(
         feeds = calibration.feeds(
             request.inputs["calibration"], contract, request.options["ports"], dynamic=True
         )
-        small = calibrated.calibrate(request, profile, feeds, assigned.keys() - mine)
+        kept = (assigned.keys() - mine) | recurrent.names(model)
+        small = calibrated.calibrate(request, profile, feeds, kept)
+        if not any(reclipped.sites(small)):
+            request.note("calibration decides nothing: no activation becomes integers")
     elif profile["scheme"] == "weight-only":
         small = compressed_weights.compress(model, profile, assigned.keys() - mine)
     else:
         # What stands between quantized weights and their layers is no layer's.
         float16.compress(model, set(ir.names(model)) - mine, request)
         small = model
+    if profile["scheme"] in ("static", "weight-only"):
+        recurrent.compress(small, profile, mine, request)
     mixed = request.options["quantization"]["scheme"] == "mixed"
     by = f" by the `{profile['scheme']}` of {len(mine)} layers" if mixed else ""
     _audit(_types(profile), before, census(small), by)
@@ -142,7 +147,7 @@ def _tell(
     eight = sum(after.weights[kind] - before.weights[kind] for kind in EIGHT)
     if FOUR in kinds and EIGHT not in kinds and eight:
         request.note(
-            f"{eight:,} weights have 8 bits, not 4: OpenVINO has convolutions of 4 bits nowhere"
+            f"{eight:,} weights have 8 bits, not 4: OpenVINO has no convolutions or recurrent layers of 4"
         )
 
 

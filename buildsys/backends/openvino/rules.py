@@ -36,7 +36,8 @@ backend = Backend(
                     "static",
                     bits=(8,),
                     calibrated=True,
-                    exact_types="weights and activations in int8; inputs and outputs stay float32",
+                    exact_types="weights and activations in int8; inputs and outputs stay float32, and so "
+                    "does what recurrent layers compute",
                     reads=("keep_float",),
                     per_channel=(True, False),
                     symmetric=(True, False),

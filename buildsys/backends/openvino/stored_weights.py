@@ -56,7 +56,7 @@ def _graphs(model: Any) -> Iterator[Any]:
 
 
 class _Chain:
-    """A constant, and the operations that make floats of it: Convert, Subtract, Multiply, Reshape.
+    """A constant, and the operations that make floats of it: Convert, Subtract, Multiply or Divide, Reshape.
 
     Attributes:
         constant: Where it begins.
@@ -66,8 +66,8 @@ class _Chain:
     def __init__(self, constant: Any) -> None:
         self.constant = constant
         self.parts: list[str] = []
-        self._scale: Any = None
-        self._zero: Any = None
+        self._scale: Array | None = None
+        self._zero: Array | None = None
         self._end = constant
         output = constant.output(0)
         self._kind = output.get_element_type().get_type_name()
@@ -78,7 +78,7 @@ class _Chain:
                 self._scaled()
 
     def _scaled(self) -> None:
-        for kind, part in (("Subtract", "_zero"), ("Multiply", "_scale")):
+        for kind in ("Subtract", "Multiply", "Divide"):
             users = _users(self._end)
             if len(users) != 1 or users[0][0].get_type_name() != kind:
                 continue
@@ -86,7 +86,11 @@ class _Chain:
             other = _constant(node.input_value(1 - users[0][1]).get_node())
             if other is None:
                 continue
-            setattr(self, part, other)
+            values = np.array(other.data)
+            if kind == "Subtract":
+                self._zero = values
+            else:
+                self._scale = 1 / values if kind == "Divide" else values
             self.parts.append(other.get_friendly_name())
             self._end = node
         after = _users(self._end)
@@ -128,8 +132,8 @@ class _Chain:
             name,
             values.reshape(shape),
             INTEGERS[self._kind],
-            scale=np.array(self._scale.data),
-            zero_point=None if self._zero is None else np.array(self._zero.data),
+            scale=self._scale,
+            zero_point=self._zero,
             readers=readers,
             orientation=orientation,
         )

@@ -102,6 +102,23 @@ def lone() -> Any:
     return nodes, [value("window:0", FLOAT, [6, 4])], outputs, [start]
 
 
+def memory() -> Any:
+    """Two recurrent layers, as PyTorch's come: [steps, batch, features], and a matrix."""
+    nodes = [
+        node("Transpose", "window", "steps", "/Transpose", perm=[1, 0, 2]),
+        node("LSTM", "steps lw lr lb", "ls", "/first/LSTM", hidden_size=8),
+        node("Squeeze", "ls one", "l", "/first/Squeeze"),
+        node("GRU", "l gw gr gb", "gs", "/second/GRU", hidden_size=6, linear_before_reset=1),
+        node("ReduceMean", "gs", "pooled", "/Mean", axes=[0, 1], keepdims=0),
+        node("MatMul", "pooled head", "scores", "/head/MatMul"),
+    ]
+    weights = [weight("lw", 1, 32, 4), weight("lr", 1, 32, 8), weight("lb", 1, 64)]
+    weights += [weight("gw", 1, 18, 8), weight("gr", 1, 18, 6), weight("gb", 1, 36)]
+    weights += [weight("head", 6, 5), numpy_helper.from_array(np.array([1]), "one")]
+    outputs = [value("scores", FLOAT, ["N", 5])]
+    return nodes, [value("window", FLOAT, ["N", 6, 4])], outputs, weights
+
+
 def unknown() -> Any:
     nodes = [
         node("Relu", "x", "r", "/block/0/Relu"),
@@ -126,6 +143,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "cnn": cnn,
     "text": text,
     "lone": lone,
+    "memory": memory,
     "unknown": unknown,
     "bare": bare,
 }

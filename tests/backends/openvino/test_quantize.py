@@ -133,6 +133,40 @@ def test_static_with_integer_inputs_and_several_outputs(models: Path) -> None:
     assert error(models, "text", run(models, "text", done).arrays()) < 0.1
 
 
+@pytest.fixture(scope="module")
+def memory(models: Path) -> Result:
+    return convert(models, "memory")
+
+
+def test_recurrent_layers_compute_in_float_with_weights_of_integers(
+    models: Path, memory: Result
+) -> None:
+    done = quantize(models, "memory", memory, "static")
+    assert error(models, "memory", run(models, "memory", done).arrays()) < 0.05
+    (said,) = [note for note in done.notes if "arithmetic in float" in note]
+    assert said.startswith(
+        "1 GRUSequence, 1 LSTMSequence: weights as integers, arithmetic in float"
+    )
+    assert "666 int8" in done.notes[-1]  # All but biases and scales.
+    assert census(done.artifact)["FakeQuantize"] == 1  # Before the matrix.
+    kept = quantize(
+        models, "memory", memory, "static", keep_float=["type:GRUSequence"], per_channel=False
+    )
+    assert "1 LSTMSequence: weights as integers, arithmetic in float" in kept.notes[1]
+    assert "414 int8" in kept.notes[-1]
+    alone = quantize(models, "memory", memory, "static", keep_float=["type:MatMul"])
+    assert "calibration decides nothing: no activation becomes integers" in alone.notes
+
+
+def test_recurrent_layers_of_weight_only(models: Path, memory: Result) -> None:
+    done = quantize(models, "memory", memory, "weight-only", symmetric=False)
+    assert error(models, "memory", run(models, "memory", done).arrays()) < 0.05
+    assert done.notes[0] == (
+        "1 GRUSequence, 1 LSTMSequence: the weights' integers lie around zero, without zero points"
+    )
+    assert "636 int8" in done.notes[-1]
+
+
 def test_equal_inputs_give_equal_bytes(models: Path, cnn: Result, static: Result) -> None:
     again = quantize(models, "cnn", cnn, "static", threads=1, hash_seed="9")
     assert digest(again.artifact) == digest(static.artifact)

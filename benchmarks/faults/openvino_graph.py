@@ -1,8 +1,9 @@
-"""OpenVINO's IR as graphs that faults can be put into: XML and bytes, with no library of its own."""
+"""OpenVINO's IR as graphs that faults can be put into: XML and bytes, written out in full by OpenVINO."""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 
 from benchmarks.faults.graph import Array, Graph, Node, Setting
 
@@ -55,11 +57,15 @@ class OpenVINOGraph(Graph):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._tree = ElementTree.parse(path / XML)  # noqa: S314 - a file of our own
+        # A shipped text has no sizes and no defaults.
+        with tempfile.TemporaryDirectory() as folder:
+            xml, data = Path(folder) / XML, Path(folder) / BIN
+            ov.serialize(ov.Core().read_model(path / XML), xml, data)
+            self._tree = ElementTree.parse(xml)  # noqa: S314 - a file of our own
+            self._bytes = bytearray(data.read_bytes())
         root: Any = self._tree.getroot()
         self._layers = root.find("layers")
         self._edges = root.find("edges")
-        self._bytes = bytearray((path / BIN).read_bytes())
         self._natives: dict[str, Any] = {}
         given = {
             (e.get("to-layer"), e.get("to-port")): f"{e.get('from-layer')}:{e.get('from-port')}"
@@ -181,9 +187,13 @@ class OpenVINOGraph(Graph):
                 yield node.name, node.outputs[0], partial(self._narrow, node)
 
     def _narrow(self, node: Node, factor: float) -> None:
-        # Limits of input and output are often one constant.
+        # Limits of input and output are often one constant, and other quantizers' too.
         for name in dict.fromkeys(node.inputs[1:]):
-            self.put(name, (self.constants[name] * factor).astype(self.constants[name].dtype))
+            before = self.constants[name]
+            layer = self._constant((before * factor).astype(before.dtype), self._element(name))
+            for place, given in enumerate(node.inputs):
+                if given == name:
+                    self._feed(node, place, layer)
 
     def _loaded(self, data: Any) -> Array | None:
         dtype = TYPES.get(data.get("element_type"))
@@ -229,7 +239,7 @@ class OpenVINOGraph(Graph):
         return layer
 
     def _constant(self, array: Array, element: str) -> Any:
-        layer = self._added("Const", "opset1", list(array.shape), element.upper())
+        layer = self._added("Const", "opset1", list(array.shape), element)
         start = len(self._bytes)
         data = np.ascontiguousarray(array).tobytes()
         self._bytes += data + bytes(-len(data) % 64)
@@ -246,13 +256,18 @@ class OpenVINOGraph(Graph):
     def _replaced(self, given: Mapping[str, Array], node: Node) -> None:
         """Inputs of constants of their own: others may share the old ones."""
         for name, array in given.items():
-            element = self._natives[name].find("data").get("element_type")
-            layer = self._constant(array, element)
-            place = node.inputs.index(name)
-            port = node.native.findall("input/port")[place].get("id")
-            edge = self._edge(node.native.get("id"), port)
-            edge.set("from-layer", layer.get("id"))
-            edge.set("from-port", "0")
+            layer = self._constant(array, self._element(name))
+            self._feed(node, node.inputs.index(name), layer)
+
+    def _element(self, name: str) -> str:
+        kind: str = self._natives[name].find("data").get("element_type")
+        return kind
+
+    def _feed(self, node: Node, place: int, constant: Any) -> None:
+        port = node.native.findall("input/port")[place].get("id")
+        edge = self._edge(node.native.get("id"), port)
+        edge.set("from-layer", constant.get("id"))
+        edge.set("from-port", "0")
 
     def _edge(self, layer: str, port: str) -> Any:
         return next(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,10 @@ import openvino as ov
 
 from ..kit.contract import Contract, Port
 from ..kit.request import Request, StepError
+from . import text
 
 XML, BIN = "model.xml", "model.bin"
 NAME = "model"
-
-_LAYER = re.compile(r'(<layer id="\d+" name=")([^"]*)(" type=")([^"]*)')
-# OpenVINO names what it makes after its type and a counter of the process: `Reshape_17`.
-_COUNTED = re.compile(r"(?:^|(?<=/))[A-Z]\w*_\d+(?=$|/|_compressed)")
-_BETWEEN = re.compile(r">\s+<")
 
 
 def read(folder: Path) -> Any:
@@ -43,38 +38,7 @@ def write(model: Any, folder: Path, known: Collection[str]) -> None:
     folder.mkdir()
     xml = folder / XML
     ov.save_model(model, xml, compress_to_fp16=False)
-    text = _numbered(xml.read_text(), frozenset(known))
-    # Indentation is a sixth of the text, which outweighs the weights of a small model in int8.
-    xml.write_text(_BETWEEN.sub("><", text).strip() + "\n")
-
-
-def _numbered(text: str, known: frozenset[str]) -> str:
-    """Gives layers that a counter named a name that follows from their place."""
-
-    def counted(name: str) -> bool:
-        return not any(each in known for each in _prefixes(name)) and bool(_COUNTED.search(name))
-
-    taken = {found[2] for found in _LAYER.finditer(text) if not counted(found[2])}
-    counts: dict[str, int] = {}
-
-    def named(found: re.Match[str]) -> str:
-        head, name, between, kind = found.groups()
-        if counted(name):
-            while True:
-                counts[kind] = counts.get(kind, 0) + 1
-                name = f"{kind}.{counts[kind]}"
-                if name not in taken:
-                    break
-        return f"{head}{name}{between}{kind}"
-
-    return _LAYER.sub(named, text)
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    """`a`, `a/b` and `a/b/c` of `a/b/c`: what OpenVINO adds to a name stands behind a stroke."""
-    yield name
-    for found in re.finditer("/", name):
-        yield name[: found.start()]
+    xml.write_text(text.shortened(xml.read_text("utf-8"), frozenset(known)), "utf-8")
 
 
 def fit(model: Any, contract: Contract, request: Request) -> None:

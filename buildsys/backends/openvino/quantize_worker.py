@@ -12,7 +12,17 @@ from ..kit import calibration, ranges
 from ..kit.contract import Contract
 from ..kit.mixing import Settings
 from ..kit.request import Request, StepError
-from . import calibrated, compressed_weights, float16, ir, layers, reclipped, recurrent, runtime
+from . import (
+    calibrated,
+    compressed_weights,
+    float16,
+    ir,
+    layers,
+    merged,
+    reclipped,
+    recurrent,
+    runtime,
+)
 from .census import NAMES, Census, census
 from .refusals import FIELD
 
@@ -49,7 +59,7 @@ def quantize(request: Request) -> None:
     for profile in profiles:
         model = _applied(request, contract, model, assigned, profile)
     _tell(request, [_types(profile) for profile in profiles], before, census(model))
-    reclipped.share(model)
+    merged.merge(model)
     _settle(model, any(profile["scheme"] == "weight-only" for profile in profiles))
     ir.fit(model, contract, request)
     ir.write(model, request.outputs["artifact"], known)

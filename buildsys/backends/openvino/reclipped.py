@@ -173,15 +173,3 @@ def _set(group: Sequence[Site], low: Array, high: Array, around: bool) -> None:
             array = np.asarray(getattr(parameters, part).data, np.float32).reshape(shape)
             new = ops.constant(array, name=old.get_friendly_name())
             site.node.input(index).replace_source_output(new.output(0))
-
-
-def share(model: Any) -> None:
-    """Has quantizers take and give one pair of numbers, which NNCF writes down twice."""
-    for site in sites(model):
-        for taken, given in ((1, 3), (2, 4)):
-            one, other = (site.node.input_value(index) for index in (taken, given))
-            nodes = one.get_node(), other.get_node()
-            if all(node.get_type_name() == "Constant" for node in nodes) and np.array_equal(
-                nodes[0].data, nodes[1].data
-            ):
-                site.node.input(given).replace_source_output(one)

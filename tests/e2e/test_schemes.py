@@ -13,12 +13,7 @@ from tests.e2e.project import Project
 pytestmark = pytest.mark.toolchain
 
 DATA = {"digits": "train", "activity": "val"}
-SMALL = (
-    "onnx",
-    "tflite",
-    # The weights are a fourth; the XML of so small a model is as large as they are: 0.41.
-    pytest.param("openvino", marks=pytest.mark.xfail(strict=False, reason="0.41: the XML")),
-)
+SMALL = ("onnx", "tflite", "openvino")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ RANGE = range(1, 5)
 """A quantizer's inputs: the ends of what it takes, and of what it gives."""
 TAKEN = {"Add": np.subtract, "Subtract": np.add, "Multiply": np.divide, "Divide": np.multiply}
 """Operations with a constant, and how the ends of a range before one follow from those after it."""
-SIGNED = ("Multiply", "Divide")
-"""Those that turn a range around where the constant is negative."""
 ROUNDING = 1e-6
 """What float32 may move an end of a range by, as part of the range."""
 
@@ -69,10 +67,11 @@ def _take_standardisation(quantizer: Any) -> None:
         other = node.input_value(0 if left else 1).get_node()
         if other.get_type_name() != "Constant" or (left and kind in ("Subtract", "Divide")):
             return
-        number = np.asarray(other.data, np.float64)
-        if len(value.get_target_inputs()) > 1 or (kind in SIGNED and number.min() <= 0):
+        if len(value.get_target_inputs()) > 1:
             return
-        low, high = TAKEN[kind](low, number), TAKEN[kind](high, number)
+        number = np.asarray(other.data, np.float64)
+        with np.errstate(all="ignore"):
+            low, high = TAKEN[kind](low, number), TAKEN[kind](high, number)
         value = node.input_value(1 if left else 0)
     if (
         value.get_node().get_type_name() != "Parameter"
@@ -81,10 +80,12 @@ def _take_standardisation(quantizer: Any) -> None:
         or value.get_element_type() != ov.Type.f32
     ):
         return
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         short = [end.astype(np.float32) for end in (low, high)]
-    moved = max(float(np.abs(s - e).max()) for s, e in zip(short, (low, high), strict=True))
-    if not moved <= ROUNDING * float((high - low).min()):
+        moved = max(float(np.abs(s - e).max()) for s, e in zip(short, (low, high), strict=True))
+        width = float((high - low).min())
+    # Negative where a range is turned around, and no number where it has no end.
+    if not moved <= ROUNDING * width:
         return
     for place, end in enumerate(short, 1):
         constant = ops.constant(end.reshape(()) if end.size == 1 else end)

@@ -114,13 +114,11 @@ def _attributes(layer: Any) -> None:
     for name, value in list(data.attrib.items()):
         if _NUMBERS.fullmatch(value):
             data.set(name, value.replace(", ", ","))
-    explicit = data.get(EXPLICIT[0], EXPLICIT[1]) == EXPLICIT[1]
     defaults = DEFAULTS | DEFAULTS_OF.get(kind, {})
     if kind in EVEN_OF:
         defaults = defaults | dict([EXPLICIT])
         for name in EVEN_OF[kind]:
-            value = data.get(name, "")
-            if explicit and set(value.split(",")) == {EVEN[name]}:
+            if set(data.get(name, "").split(",")) == {EVEN[name]}:
                 del data.attrib[name]
     for name, value in defaults.items():
         if data.get(name) == value:

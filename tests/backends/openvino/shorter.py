@@ -141,6 +141,7 @@ def quantizers() -> Iterator[tuple[str, Any]]:
     yield "divided", quantizer(ops.divide(ops.subtract(image, mean), scale), -3, 3)
     one = ops.constant(np.float32(1))
     yield "turned", quantizer(ops.multiply(image, ops.constant(np.float32(-2))), -3, 3)
+    yield "nothing", quantizer(ops.multiply(image, ops.constant(np.float32(0))), -3, 3)
     yield "left", quantizer(ops.subtract(one, image), -3, 3)
     yield "far", quantizer(ops.subtract(image, ops.constant(np.float32(1e6))), -3.01, 3.01)
     shifted = ops.add(image, one)
@@ -150,7 +151,7 @@ def quantizers() -> Iterator[tuple[str, Any]]:
     yield "relu", quantizer(ops.relu(ops.sin(image)), 0, 1)
     yield "relu below", quantizer(ops.relu(ops.sin(image)), -1, 1)
     relu = ops.relu(ops.sin(image))
-    yield "relu elsewhere", ops.add(quantizer(relu, 0, 1), relu)
+    yield "relu elsewhere", ops.add(quantizer(relu, 0, 1), ops.add(relu, one))
     relu = ops.relu(ops.sin(image))
     yield "relu of two", ops.add(quantizer(relu, 0, 1), quantizer(relu, 0, 2))
 

@@ -18,6 +18,7 @@ TAKEN = {
     "standardised": {"Multiply": 1, "Add": 1},
     "divided": {"Subtract": 1, "Divide": 1},
     "turned": {},  # By a negative number.
+    "nothing": {},  # By zero.
     "left": {},
     "far": {},  # Its ends are lost in float32.
     "read twice": {},

@@ -36,7 +36,11 @@ def print_usage(console: Console, usage: Usage, root: Path, limit: int | None) -
     hint = "`modelbuild cache gc` removes them" if usage.unreferenced.files else ""
     _row(table, "  unreferenced", usage.unreferenced, hint)
     _row(table, "logs", usage.logs, "kept 30 days")
-    _row(table, "failed steps", usage.leftovers, "kept 7 days")
+    saved = usage.interrupted
+    failed = Group(usage.leftovers.files - saved.files, usage.leftovers.bytes - saved.bytes)
+    _row(table, "failed steps", failed, "kept 7 days")
+    note = "kept 7 days: the next build goes on from there" if saved.files else ""
+    _row(table, "interrupted steps", saved, note)
     _row(table, "index", Group(1 if usage.index else 0, usage.index), "")
     total = Group(
         sum(group.files for group in usage.toolchains.values()),

@@ -30,6 +30,7 @@ class Usage:
         unreferenced: Files that nothing names.
         logs: Logs of steps.
         leftovers: Folders of failed steps, and what killed and interrupted ones left.
+        interrupted: Of these, what interrupted steps are taken up from.
         toolchains: By folder name.
         index: Bytes of the index, and of what is kept to answer quickly.
         traces: How many actions' results are known.
@@ -42,6 +43,7 @@ class Usage:
     unreferenced: Group
     logs: Group
     leftovers: Group
+    interrupted: Group
     toolchains: dict[str, Group]
     index: int
     traces: int
@@ -85,6 +87,7 @@ def usage(root: Path, store: Store, index: Index, toolchains: Path) -> Usage:
             for pattern in ("work/*", f"{RESUME}/*", f"files/{TEMPORARY}*")
             for path in root.glob(pattern)
         ),
+        interrupted=_weight(root.glob(f"{RESUME}/*")),
         toolchains=_environments(toolchains),
         index=_weight([*root.glob("index.sqlite*"), *root.glob("answers")]).bytes,
         traces=len(traces),

@@ -30,6 +30,18 @@ def test_status_says_what_holds_what(modelbuild: Inside) -> None:
     assert modelbuild("cache", "status", "-q").out == ""
 
 
+def test_status_shows_what_an_interrupted_step_saved(modelbuild: Inside) -> None:
+    folder = modelbuild.space.store / "resume" / "key"
+    folder.mkdir(parents=True)
+    (folder / "steps.safetensors").write_bytes(b"x" * 70_000)
+    said = modelbuild("cache", "status").out.splitlines()
+    (failed,) = (line.split() for line in said if line.startswith("failed steps"))
+    (saved,) = (line.split() for line in said if line.startswith("interrupted steps"))
+    assert failed[2:6] == ["0", "B", "0", "files"]
+    assert saved[3:6] == ["KiB", "1", "file"]
+    assert modelbuild("cache", "status", "--json").json()["interrupted"]["files"] == 1
+
+
 def test_gc_keeps_what_artifacts_need_and_says_what_went(modelbuild: Inside) -> None:
     modelbuild("build")
     before = files(modelbuild)

@@ -353,6 +353,21 @@ def test_status_counts_every_file_once(cache: Cache) -> None:
     assert usage.index > 0
 
 
+def test_status_tells_what_interrupted_steps_saved_from_what_failed_ones_left(
+    cache: Cache,
+) -> None:
+    for part, count in {"work": 3, "resume": 2}.items():
+        folder = cache.root / part / "key"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            (folder / f"{number}").write_bytes(b"x" * 50_000)
+    usage = cache.collector.status()
+    assert (usage.leftovers.files, usage.interrupted.files) == (5, 2)
+    assert usage.interrupted.bytes >= 100_000
+    assert usage.leftovers.bytes - usage.interrupted.bytes >= 150_000
+    assert usage.stored.files == 0
+
+
 def test_verify_names_what_is_damaged_and_whose_it_is(cache: Cache) -> None:
     good, bad = cache.put("good"), cache.put("bad")
     tree = cache.put_tree(a="aa", b="bb")

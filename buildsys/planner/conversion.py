@@ -30,11 +30,13 @@ class Artifact:
         artifact: The artifact.
         io: Its contract.
         taken: What the last step was given, where that was an artifact.
+        quantized: What it was quantized from: the artifact of its own format that the last step was given.
     """
 
     artifact: OutputRef
     io: OutputRef
     taken: Artifact | None = None
+    quantized: Artifact | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def follow(
         if not last:
             builder.begun[begun] = action
         inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
-    return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO), taken)
+    quantized = taken if steps[-1].rule.quantizes else None
+    return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO), taken, quantized)
 
 
 @cache

@@ -14,6 +14,7 @@ from buildsys.planner.graph import Input, OutputRef
 from buildsys.planner.routes import cheapest
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
+from buildsys.recipe.quantization import FLOAT_SCHEMES
 
 LATENCY = {"warmup": 5, "runs": 50}
 COST = ("latency_ms", "peak_rss_bytes")
@@ -143,7 +144,8 @@ def measure(
         metric = source.metric
         if source.metric_function is not None:
             inputs["metric"] = data.metric(builder, source, inputs, label)
-    weights = _weights(builder, recipe, source, format_name, made, label, held=isolates)
+    floats = None if scheme in FLOAT_SCHEMES else made.quantized
+    weights = _weights(builder, recipe, source, format_name, made, floats, label, held=isolates)
     if weights is not None:
         inputs["weights"] = weights
         if isolates:
@@ -171,25 +173,30 @@ def _weights(
     source: ModelSource,
     format_name: str,
     made: Artifact,
+    floats: Artifact | None,
     label: str,
     *,
     held: bool,
 ) -> OutputRef | None:
-    """Adds the comparison of an artifact's weights with the model's; `None` where none are read."""
+    """Adds the comparison of an artifact's weights with the model's; `None` where none are read.
+
+    Those of integers are compared with the artifact that they were quantized from as well: what a
+    converter folded into them is in both.
+    """
     if builder.catalog.formats[format_name].weights is None:
         return None
     stored = _stored(builder, source, format_name, made, label)
-    original = _original_weights(builder, recipe, source)
+    read = {"stored": stored, "original": _original_weights(builder, recipe, source)}
+    if floats is not None:
+        read["floats"] = _stored(builder, source, format_name, floats, source.name)
+    inputs: dict[str, Input] = {}
+    for name, step in read.items():
+        inputs |= {name: OutputRef(step, "weights"), f"{name}_names": OutputRef(step, "names")}
     action = builder.add(
         "verify.weights",
         host_worker("buildsys.verify.weights:compare_weights"),
         environment=None,
-        inputs={
-            "stored": OutputRef(stored, "weights"),
-            "stored_names": OutputRef(stored, "names"),
-            "original": OutputRef(original, "weights"),
-            "original_names": OutputRef(original, "names"),
-        },
+        inputs=inputs,
         options={},
         outputs=(base.Output("weights", "weights.json"), *((HELD,) if held else ())),
         slot=label,

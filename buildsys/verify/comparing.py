@@ -303,7 +303,7 @@ class Comparison:
             of = (*candidate.of, *near.of)
             return Explanation(ALTERED, of, count=stored.values.size, why=why)
         if np.abs(factors - 1).max() >= NEAR_ONE:
-            return Explanation(FOLDED, candidate.of)
+            return Explanation(FOLDED, candidate.of, sure=False)
         if (factors == 1).all():
             return None
         why = f"all of it is {median:.6g} times the weight"

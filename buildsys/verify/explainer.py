@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from buildsys.backends.kit.stored_weights import Stored, Weights
 from buildsys.verify import folding
 from buildsys.verify.agreement import FLOATS
 from buildsys.verify.comparing import Comparison
-from buildsys.verify.explanation import ALTERED, REARRANGED, UNEXPLAINED, Explanation
+from buildsys.verify.explanation import (
+    ALTERED,
+    FOLDED,
+    QUANTIZED,
+    REARRANGED,
+    UNEXPLAINED,
+    Explanation,
+)
 from buildsys.verify.lookup import Lookup
+from buildsys.verify.scales import Scales
 
 
 class Explainer:
@@ -22,17 +31,41 @@ class Explainer:
         model: The model's weights.
         corrected: Whether biases may have been moved a little on purpose, as a quantizer does to make
             up for the errors of weights.
+        floats: The weights of the artifact that a quantized one was made of, where there is one.
     """
 
-    def __init__(self, model: Weights, *, corrected: bool = False) -> None:
+    def __init__(
+        self, model: Weights, *, corrected: bool = False, floats: Weights | None = None
+    ) -> None:
         weights = {tensor.name: tensor.decoded for tensor in model.tensors}
         sums = dict(folding.sums(weights))
         self._lookup = Lookup(model, weights | sums)
         self._comparison = Comparison(model, weights, sums)
         self._corrected = corrected
+        self._scales = Scales(weights, exact=False)
+        self._floats = {} if floats is None else {each.name: each for each in floats.tensors}
+        self._exact_scales = Scales(
+            {name: each.decoded for name, each in self._floats.items()}, exact=True
+        )
 
     def explain(self, stored: Stored) -> Explanation:
         """Finds what a constant is."""
+        found = self._found(stored)
+        return found if stored.scale is None else self._with_scales(stored, found)
+
+    def _with_scales(self, stored: Stored, found: Explanation) -> Explanation:
+        """The same, but where scales are not those of its integers."""
+        settled = found.sure and found.kind in (QUANTIZED, FOLDED)
+        if settled and found.kind == FOLDED:
+            return found  # By a norm, which a quantizer may have folded itself.
+        scales = self._exact_scales
+        wrong = scales.exchanged(stored) if settled else scales.changed(stored)
+        if wrong is not None:
+            made_of = self._found(self._floats[wrong.of[0]]).of
+            return replace(wrong, of=made_of or found.of or wrong.of)
+        return found if settled else self._scales.changed(stored) or found
+
+    def _found(self, stored: Stored) -> Explanation:
         if stored.storage in FLOATS:
             found = self._lookup.found(stored)
             if found is not None and not self._by_chance(found, stored):

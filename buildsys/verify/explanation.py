@@ -40,6 +40,8 @@ class Explanation:
         expected: The numbers that belong there.
         count: How many are altered, of which `places` may hold some only.
         why: What is wrong, in words.
+        sure: Whether every number is what is known to belong there; False where a quantizer's rule or a
+            constant that was multiplied in had to be supposed.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Explanation:
     expected: Sequence[float] = ()
     count: int = 0
     why: str = ""
+    sure: bool = True
 
 
 def altered(of: tuple[str, ...], wrong: Array, expected: Array) -> Explanation:
@@ -80,7 +83,7 @@ def outcome(
     if _confined(wrong, stored.values.shape):
         return altered(of, wrong, expected[wrong])
     # Errors all over it: the quantizer chose its integers by another rule.
-    return Explanation(QUANTIZED, of)
+    return Explanation(QUANTIZED, of, sure=False)
 
 
 def _confined(wrong: Array, shape: tuple[int, ...]) -> bool:

@@ -49,14 +49,20 @@ def compare_weights(request: Request) -> None:
     """Compares an artifact's weights with the model's.
 
     Inputs: `stored`, `stored_names` (the artifact's) and `original`, `original_names` (the model's); see
-    `kit.stored_weights`. Writes `weights` (`weights.json`), as `judged` gives it; where it is asked for
+    `kit.stored_weights`; and maybe `floats`, `floats_names`, those of the artifact that a quantized one was
+    made of. Writes `weights` (`weights.json`), as `judged` gives it; where it is asked for
     also `held` (`.npz`): the weights that the artifact holds other than the model does, by the model's
     names. The record then has `held`: their `count`, the `reason` where they are not known, and the
     `numbers` in float16 beside them that are no weights.
     """
     artifact = load(request.inputs["stored"], request.inputs["stored_names"])
     model = load(request.inputs["original"], request.inputs["original_names"])
-    found = _explained(artifact, model)
+    floats = (
+        load(request.inputs["floats"], request.inputs["floats_names"])
+        if "floats" in request.inputs
+        else None
+    )
+    found = _explained(artifact, model, floats)
     record = _record(found, model)
     if "held" in request.outputs:
         made, reason = held([(one.stored, one.explanation) for one in found], model)
@@ -75,8 +81,14 @@ class _Judged:
     explanation: Explanation
 
 
-def judged(artifact: Weights, model: Weights) -> dict[str, Any]:
+def judged(artifact: Weights, model: Weights, floats: Weights | None = None) -> dict[str, Any]:
     """Explains every constant of an artifact.
+
+    Args:
+        artifact: Its constants.
+        model: The model's weights.
+        floats: Those of the artifact that a quantized one was made of, where they are known: nothing but
+            quantizing lies between the two, so that scales are compared one by one.
 
     Returns:
         `compared` tensors, of them `exact`, `rounded`, `quantized`, `rearranged`, `folded`; `altered`:
@@ -85,12 +97,12 @@ def judged(artifact: Weights, model: Weights) -> dict[str, Any]:
         other numbers have taken; `unexplained`: tensors by name, shape and bytes;
         `bytes` of all, and `share_of_bytes`, the part of them that is explained.
     """
-    return _record(_explained(artifact, model), model)
+    return _record(_explained(artifact, model, floats), model)
 
 
-def _explained(artifact: Weights, model: Weights) -> list[_Judged]:
+def _explained(artifact: Weights, model: Weights, floats: Weights | None) -> list[_Judged]:
     quantized = any(stored.scale is not None for stored in artifact.tensors)
-    explainer = Explainer(model, corrected=quantized)
+    explainer = Explainer(model, corrected=quantized, floats=floats)
     found = [
         _Judged(stored, explainer.explain(stored)) for stored in artifact.tensors if _counts(stored)
     ]

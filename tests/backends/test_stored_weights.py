@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from buildsys.backends.coreml.rules import CoremlOptions
 from buildsys.backends.kit.stored_weights import Weights, load
+from buildsys.verify.groups import Groups
 from buildsys.verify.weights import judged
 from tests.backends import torch_zoo
 from tests.backends.harness import Result, factory, port, run_worker
+from tests.scales import exchanged
 
 pytestmark = pytest.mark.toolchain
 
@@ -28,7 +30,8 @@ class Net(nn.Module):
         self.conv = nn.Conv2d(3, 8, 3)
         self.norm = nn.BatchNorm2d(8, eps=1e-3)
         self.lstm = nn.LSTM(80, 12, batch_first=True)
-        self.head = nn.Linear(12, 5)
+        self.wide = nn.Linear(12, 64)
+        self.head = nn.Linear(64, 48)
         torch.manual_seed(3)
         for tensor in (self.norm.weight, self.norm.running_var):
             tensor.data.uniform_(0.5, 1.5)
@@ -37,7 +40,7 @@ class Net(nn.Module):
     def forward(self, image):
         x = torch.relu(self.norm(self.conv(image)))
         y, _ = self.lstm(x.permute(0, 2, 1, 3).flatten(2))
-        return self.head(y[:, -1])
+        return self.head(torch.relu(self.wide(y[:, -1])))
 def build():
     return Net()
 """
@@ -45,10 +48,19 @@ def build():
 
 @dataclass(frozen=True)
 class Made:
-    """The model's own weights, and its artifact by format."""
+    """The model's own weights, its artifact by format, and what was read out of these."""
 
     original: Weights
     artifacts: dict[str, Result]
+    read: dict[str, Weights] = field(default_factory=dict)
+
+    def stored(self, kind: str) -> Weights:
+        """The weights of an artifact."""
+        if kind not in self.read:
+            artifact = self.artifacts[kind]
+            backend = kind.partition("-")[0]
+            self.read[kind] = stored(backend, artifact.artifact, artifact.outputs["io"])
+        return self.read[kind]
 
 
 def own(project: Path | None, **more: Any) -> Result:
@@ -114,16 +126,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 CALIBRATION = {"method": "min-max"}
 
 
+WORKERS = {"openvino": "quantize_worker", "tflite": "quantize_worker", "onnx": "quantize"}
+IN_BLOCKS = {"bits": 4, "block_size": 32}
+HEAD = 48 * 64
+
+
 @pytest.mark.parametrize(
     ("kind", "profile"),
     [
+        ("onnx", {"scheme": "weight-only", **IN_BLOCKS}),
+        ("tflite", {"scheme": "dynamic", **IN_BLOCKS}),
         ("openvino", {"scheme": "static", "bits": 8, "calibration": CALIBRATION}),
-        ("openvino", {"scheme": "weight-only", "bits": 4}),
+        ("openvino", {"scheme": "weight-only", "symmetric": False, **IN_BLOCKS}),
         ("coreml-new", {"scheme": "static", "bits": 8, "calibration": CALIBRATION}),
-        ("coreml-new", {"scheme": "weight-only", "bits": 8, "symmetric": False}),
+        ("coreml-new", {"scheme": "weight-only", "symmetric": False, **IN_BLOCKS}),
     ],
 )
-def test_all_of_quantized_ones_is_explained(
+def test_all_of_quantized_ones_is_explained_and_wrong_scales_are_found(
     made: Made, kind: str, profile: dict[str, Any], tmp_path: Path
 ) -> None:
     source = made.artifacts[kind]
@@ -135,15 +154,53 @@ def test_all_of_quantized_ones_is_explained(
     done = run_worker(
         backend,
         backend,
-        "quantize_worker:quantize" if backend == "openvino" else "worker:quantize",
+        f"{WORKERS.get(backend, 'worker')}:quantize",
         inputs={"artifact": source.artifact, "io": source.outputs["io"], **data},
         outputs={"artifact": "model.mlpackage", "io": "io.json"}
         | ({"ranges": "ranges.json"} if data else {}),
         options=options | {"quantization": {"per_channel": True, **profile}},
     )
-    found = judged(stored(backend, done.artifact, done.outputs["io"]), made.original)
+    healthy, floats = stored(backend, done.artifact, done.outputs["io"]), made.stored(kind)
+    found = judged(healthy, made.original, floats)
     assert (found["altered"], found["missing"], found["unexplained"]) == ([], [], [])
     assert found["compared"] >= 5
+    head = next(
+        each
+        for each in healthy.tensors
+        if each.scale is not None
+        and judged(Weights([each]), made.original)["quantized"]
+        and each.values.size == HEAD
+    )
+    groups = Groups.of(head)
+    assert groups.count == (96 if "block_size" in profile else 48)
+    one, other = int(groups.scale.argmin()), int(groups.scale.argmax())
+    faults = {
+        "all": replace(head, scale=head.scale * head.scale.dtype.type(1.25)),  # type: ignore[union-attr]
+        "two": exchanged(head, "scale", one, other),
+    }
+    if len(np.unique(groups.zero)) > 1:
+        one, other = int(groups.zero.argmin()), int(groups.zero.argmax())
+        faults["zero points"] = exchanged(head, "zero_point", one, other)
+    for fault, wrong in faults.items():
+        tensors = [wrong if each is head else each for each in healthy.tensors]
+        (altered,) = judged(Weights(tensors), made.original, floats)["altered"]
+        assert (altered["name"], altered["of"]) == (head.name, ["head.weight"]), fault
+        count = groups.count if fault == "all" else 2
+        assert f"{count} of its {groups.count} " in altered["why"], fault
+
+    if "block_size" in profile:
+        one, other = int(groups.scale.argmin()), int(groups.scale.argmax())
+        copy = copied(done.artifact, tmp_path)
+        rewritten(copy, groups.scale.tobytes(), exchanged_numbers(groups.scale, one, other))
+        again = stored(backend, copy, done.outputs["io"])
+        (read,) = (each for each in again.tensors if each.name == head.name)
+        assert np.array_equal(read.decoded, faults["two"].decoded)
+
+
+def exchanged_numbers(numbers: NDArray[Any], one: int, other: int) -> bytes:
+    made = numbers.copy()
+    made[[one, other]] = made[[other, one]]
+    return made.tobytes()
 
 
 def weights(result: Result) -> Weights:
@@ -167,16 +224,26 @@ def tensor(of: Weights, name: str) -> NDArray[Any]:
     return next(t.values for t in of.tensors if t.name == name)
 
 
-def flipped(artifact: Path, number: NDArray[Any], folder: Path) -> Path:
-    """A copy with the lowest bit of the one place where the number lies turned."""
+def copied(artifact: Path, folder: Path) -> Path:
     copy = folder / artifact.name
     (shutil.copytree if artifact.is_dir() else shutil.copyfile)(artifact, copy)
-    files = [copy] if copy.is_file() else [p for p in copy.rglob("*") if p.is_file()]
-    (file,) = (p for p in files if number.tobytes() in p.read_bytes())
-    data = bytearray(file.read_bytes())
-    assert data.count(number.tobytes()) == 1
-    data[data.index(number.tobytes())] ^= 1
-    file.write_bytes(data)
+    return copy
+
+
+def rewritten(artifact: Path, old: bytes, new: bytes) -> None:
+    """Puts bytes in the one place where an artifact has these."""
+    files = [artifact] if artifact.is_file() else [p for p in artifact.rglob("*") if p.is_file()]
+    (file,) = (p for p in files if old in p.read_bytes())
+    data = file.read_bytes()
+    assert data.count(old) == 1
+    file.write_bytes(data.replace(old, new))
+
+
+def flipped(artifact: Path, number: NDArray[Any], folder: Path) -> Path:
+    """A copy with the lowest bit of the one place where the number lies turned."""
+    copy = copied(artifact, folder)
+    old = number.tobytes()
+    rewritten(copy, old, bytes([old[0] ^ 1]) + old[1:])
     return copy
 
 
@@ -190,7 +257,7 @@ def test_the_models_own_weights(made: Made) -> None:
     }
     (norm,) = original.norms
     assert (norm.module, norm.mean, norm.eps) == ("norm", "norm.running_mean", (1e-3,))
-    assert original.linear == {"head.weight"}
+    assert original.linear == {"wide.weight", "head.weight"}
     assert original.plain >= {"conv.weight", "lstm.bias_ih_l0"}
 
 
@@ -209,8 +276,7 @@ def test_all_is_explained_and_one_flipped_bit_is_found(
 ) -> None:
     artifact = made.artifacts[kind]
     backend = kind.partition("-")[0]
-    healthy = stored(backend, artifact.artifact, artifact.outputs["io"])
-    found = judged(healthy, made.original)
+    found = judged(made.stored(kind), made.original)
     assert (found["altered"], found["missing"], found["unexplained"]) == ([], [], [])
     assert found["compared"] >= 6
     # The batch norm's four vectors and the convolution's two come as two.

@@ -96,8 +96,36 @@ def test_the_weights_of_an_onnx_source_are_its_own(tmp_path: Path) -> None:
     assert own.inputs["artifact"].action == adopted.id  # type: ignore[union-attr]
 
 
-def _graph(folder: Path, source: str, scripted: str) -> ActionGraph:
-    text = RECIPE.format(source=source, scripted=scripted)
+def test_integers_are_compared_with_what_they_were_quantized_from(tmp_path: Path) -> None:
+    """Rounded floats are not, and what is a deployable itself is read once."""
+    (tmp_path / "model.py").write_text("")
+    text = RECIPE.replace(
+        "targets:",
+        "quantization: {{w8: {{scheme: weight-only, bits: 8}}, half: {{scheme: float16}}}}\ntargets:",
+    ).replace(
+        "[{{format: onnx}}, {{format: openvino}},",
+        "[{{format: onnx, quantization: w8}}, {{format: openvino, quantization: half}}, "
+        "{{format: tflite}}, {{format: tflite, quantization: w8}},",
+    )
+    actions = _graph(tmp_path, '{factory: "model:build"}', "m", text).actions
+    told = {
+        a.slots[0].partition(":")[2].removesuffix("#verify.weights"): a.inputs.get("floats")
+        for a in actions.values()
+        if a.rule == "verify.weights"
+    }
+    with_floats = {label: actions[i.action] for label, i in told.items() if i}  # type: ignore[union-attr]
+    assert set(told) - set(with_floats) == {"server/m.openvino-half", "server/m.tflite"}
+    made = {
+        label: actions[step.inputs["artifact"].action].rule  # type: ignore[union-attr]
+        for label, step in with_floats.items()
+    }
+    assert made == {"server/m.onnx-w8": "onnx.export", "server/m.tflite-w8": "tflite.convert"}
+    rules = [a.rule for a in actions.values()]
+    assert [rules.count(f"{f}.weights") for f in ("onnx", "tflite", "openvino")] == [2, 2, 1]
+
+
+def _graph(folder: Path, source: str, scripted: str, recipe: str = RECIPE) -> ActionGraph:
+    text = recipe.format(source=source, scripted=scripted)
     if not scripted:
         text = text.replace(", {format: torchscript, models: []}", "")
     (folder / "deploy.yaml").write_text(text)

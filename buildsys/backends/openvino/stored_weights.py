@@ -26,6 +26,8 @@ BIASED = frozenset(
 """Operations that have their bias added by an operation of its own."""
 MATRIX = 1
 """Where a matrix product has its second factor."""
+SUBTRAHEND = 1
+"""Where a subtraction has what it takes away."""
 
 
 def read(path: Path, contract: Contract) -> Iterator[Stored]:
@@ -82,14 +84,15 @@ class _Chain:
             users = _users(self._end)
             if len(users) != 1 or users[0][0].get_type_name() != kind:
                 continue
-            node = users[0][0]
-            other = _constant(node.input_value(1 - users[0][1]).get_node())
-            if other is None:
+            node, place = users[0]
+            other = _constant(node.input_value(1 - place).get_node())
+            # What is subtracted is a zero point, and no weight that has one.
+            if other is None or (kind == "Subtract" and place == SUBTRAHEND):
                 continue
-            values = np.array(other.data)
             if kind == "Subtract":
-                self._zero = values
+                self._zero = _integers(other)
             else:
+                values = np.array(other.data)
                 self._scale = 1 / values if kind == "Divide" else values
             self.parts.append(other.get_friendly_name())
             self._end = node
@@ -126,11 +129,9 @@ class _Chain:
             )
         if self._kind not in INTEGERS or self._scale is None:
             return None
-        if self._kind in ("i4", "u4"):
-            values = _nibbles(values, int(np.prod(shape, dtype=np.int64)), self._kind == "i4")
         return Stored(
             name,
-            values.reshape(shape),
+            _integers(self.constant),
             INTEGERS[self._kind],
             scale=self._scale,
             zero_point=self._zero,
@@ -179,6 +180,16 @@ def _of_user(node: Any, place: int) -> str | None:
     if node.get_type_name() != "MatMul" or place != MATRIX:
         return None
     return ROWS if node.get_attributes()["transpose_b"] else COLUMNS
+
+
+def _integers(constant: Any) -> Array:
+    """A constant's integers, in its shape."""
+    output = constant.output(0)
+    kind, shape = output.get_element_type().get_type_name(), tuple(output.get_shape())
+    values = np.array(constant.data)
+    if kind in ("i4", "u4"):
+        values = _nibbles(values, int(np.prod(shape, dtype=np.int64)), kind == "i4")
+    return values.reshape(shape)
 
 
 def _nibbles(held: Array, count: int, signed: bool) -> Array:

@@ -142,9 +142,25 @@ def converted(source: Made, toolchain: str, backend: str, worker: str, **more: A
     )
 
 
-def test_faults_in_an_onnx_file_are_located(tmp_path: Path) -> None:
-    net = made(tmp_path, "net")
-    exported = converted(net, "onnx-export", "onnx", "worker:export", format={"opset": None})
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return made(tmp_path_factory.mktemp("net"), "net")
+
+
+@pytest.fixture(scope="module")
+def exported(net: Made) -> Result:
+    return converted(net, "onnx-export", "onnx", "worker:export", format={"opset": None})
+
+
+def onnx_faults(kind: str, artifact: Path, folder: Path) -> dict[str, str]:
+    """Writes files with faults; gives the operation at which each of them is."""
+    path = Path(__file__).with_name("onnx_faults.py")
+    return dict(
+        line.split() for line in script("onnx", path, kind, str(artifact), str(folder)).splitlines()
+    )
+
+
+def test_faults_in_an_onnx_file_are_located(net: Made, exported: Result, tmp_path: Path) -> None:
     io = exported.outputs["io"]
     # The original knows its modules, its lines, and the weights of each operator.
     (first, *_) = [s for s in net.original.steps if s.operation == "aten::convolution"]
@@ -157,10 +173,7 @@ def test_faults_in_an_onnx_file_are_located(tmp_path: Path) -> None:
     healthy = net.located(net.probed("onnx", exported.artifact, io, runtime=True))
     assert (healthy["kind"], healthy["operation"]) == ("healthy", None)
     assert all(row["reference_op"] for row in healthy["table"])
-    told = script(
-        "onnx", Path(__file__).with_name("onnx_faults.py"), str(exported.artifact), str(tmp_path)
-    )
-    faults = dict(line.split() for line in told.splitlines())
+    faults = onnx_faults("float", exported.artifact, tmp_path)
     places = {
         "dropped_bias": "body.second",
         "wrong_activation": "",
@@ -177,6 +190,43 @@ def test_faults_in_an_onnx_file_are_located(tmp_path: Path) -> None:
         assert abs(apart) <= 1, (fault, name, found["operation"])
         assert found["module"] in (places[fault], ""), fault
         assert found["source"]["file"] == "model.py", fault
+
+
+def test_faults_among_integers_of_an_onnx_file_are_located(
+    net: Made, exported: Result, tmp_path: Path
+) -> None:
+    """What stands between `QuantizeLinear` and `DequantizeLinear` is compared as what it stands for."""
+    calibration = tmp_path / "calibration.npz"
+    drawn = np.random.default_rng(0).standard_normal((64, 2, 7, 5)).astype(np.float32)
+    arrays.save(calibration, {"image": drawn})
+    profile = {"scheme": "static", "bits": 8, "calibration": {"method": "min-max"}}
+    done = run_worker(
+        "onnx",
+        "onnx",
+        "quantize:quantize",
+        inputs={
+            "artifact": exported.artifact,
+            "io": exported.outputs["io"],
+            "calibration": calibration,
+        },
+        outputs={"artifact": "model.onnx", "io": "io.json", "ranges": "ranges.json"},
+        options=net.options | {"format": {}, "scheme": "static", "quantization": profile},
+    )
+    io = done.outputs["io"]
+    healthy = net.located(net.probed("onnx", done.artifact, io, runtime=True), "static")
+    assert (healthy["kind"], healthy["operation"]) == ("healthy", None)
+    assert [r for r in healthy["table"] if not r["explained"]] == []
+    assert max(row["error"] for row in healthy["table"]) < 0.02
+    assert "QuantizeLinear" in {row["artifact_op"] for row in healthy["table"]}
+    faults = onnx_faults("int8", done.artifact, tmp_path)
+    assert len(faults) == 4
+    for fault, name in faults.items():
+        seen = net.probed("onnx", tmp_path / f"{fault}.onnx", io, runtime=False)
+        found = net.located(seen, "static")
+        names = [row["name"] for row in found["table"]]
+        assert found["kind"] == "op", fault
+        apart = names.index(found["operation"]["name"]) - names.index(name)
+        assert abs(apart) <= 1, (fault, name, found["operation"])
 
 
 def test_an_overflow_in_a_float16_package_is_located_with_its_range(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from ..kit.contract import Contract
 from ..kit.ports import to_artifact, to_model
 from ..kit.probing import Seen, Step
 from ..kit.request import StepError
+from . import meant
 from .files import DATA, MODEL, model_file
 from .runtime import ERRORS_ONLY
 
@@ -25,7 +27,8 @@ SHOWN = "shown"
 class Probe:
     """A loaded file; see `kit.probing.Probe`.
 
-    Subgraphs (`If`, `Loop`, `Scan`) are one step each: what is inside is not shown.
+    Subgraphs (`If`, `Loop`, `Scan`) are one step each: what is inside is not shown. Integers that stand
+    for floats are shown as these.
     """
 
     def __init__(self, path: Path, contract: Contract, threads: int) -> None:
@@ -33,9 +36,26 @@ class Probe:
         graph = model.graph
         constants = {tensor.name for tensor in graph.initializer}
         constants |= {n.output[0] for n in graph.node if n.op_type == "Constant"}
-        nodes = [node for node in graph.node if node.op_type != "Constant"]
+        # A weight that is stored in integers is one still once it is a float.
+        constants |= {
+            n.output[0]
+            for n in graph.node
+            if n.op_type == "DequantizeLinear" and set(n.input) <= {*constants, ""}
+        }
+        nodes = [
+            node
+            for node in graph.node
+            if node.op_type != "Constant" and not set(node.output) <= constants
+        ]
         self.steps = [_step(number, node, constants) for number, node in enumerate(nodes)]
         self.runtime = f"onnxruntime {onnxruntime.__version__}, graph rewriting off"
+        self._scales = meant.scales(graph)
+        told = {n for each in self._scales.values() for n in (each.scale, each.zero)}
+        self._numbers = {
+            tensor.name: numpy_helper.to_array(tensor)
+            for tensor in graph.initializer
+            if tensor.name in told and tensor.data_location != tensor.EXTERNAL
+        }
         self._contract = contract
         self.inputs = {p.name: p.artifact_name or p.name for p in contract.inputs}
         self.outputs = {p.name: p.artifact_name or p.name for p in contract.outputs}
@@ -58,7 +78,12 @@ class Probe:
         # Sequences and maps are no tensors: what comes of them is.
         got = {n: v for n, v in zip(self._names, found, strict=True) if hasattr(v, "dtype")}
         outputs = {p.name: to_model(p, got[self.outputs[p.name]]) for p in self._contract.outputs}
-        return Seen(self.steps, fed | got, outputs)
+        values = fed | got
+        for name in self._scales.keys() & values.keys():
+            floats = self._scales[name].meant(values[name], self._numbers | got)
+            if floats is not None:
+                values[name] = floats
+        return Seen(self.steps, values, outputs)
 
 
 def load(path: Path, contract: Contract, threads: int) -> Probe:

@@ -168,20 +168,27 @@ def _taken_back(
 
 def _addend(name: str, weights: Mapping[str, Array]) -> tuple[str, Array]:
     """The first of two biases, such that the sum is the rounded one."""
-    one, other = name.partition("[")[0].split(SUM)
-    if "[" in name:
+    pair, rows = _place(name)
+    one, other = pair.split(SUM)
+    if rows is not None:
         raise Untold(f"a part of `{one}` and `{other}` is rounded")
     total = rounded(weights[one] + weights[other], NARROW).astype(np.float32)
     return one, total - weights[other]
 
 
-def _part(name: str, weights: Mapping[str, Array]) -> Array:
-    """A weight, or the part of it that `NAME[FROM:TO]` names."""
+def _place(name: str) -> tuple[str, slice | None]:
+    """The weight that `NAME` or `NAME[FROM:TO]` is of, and which of its rows; `None` is all."""
     whole, bracket, bounds = name.partition("[")
     if not bracket:
-        return weights[whole]
+        return whole, None
     start, end = (int(n) for n in bounds.rstrip("]").split(":"))
-    return weights[whole][start:end]
+    return whole, slice(start, end)
+
+
+def _part(name: str, weights: Mapping[str, Array]) -> Array:
+    """A weight, or the part of it that is named."""
+    whole, rows = _place(name)
+    return weights[whole] if rows is None else weights[whole][rows]
 
 
 def _put(made: dict[str, Array], name: str, values: Array, weights: Mapping[str, Array]) -> None:
@@ -190,12 +197,10 @@ def _put(made: dict[str, Array], name: str, values: Array, weights: Mapping[str,
     Raises:
         Untold: Another constant says something else of it.
     """
-    whole, bracket, bounds = name.partition("[")
+    whole, rows = _place(name)
     values = np.asarray(values, np.float32).reshape(_part(name, weights).shape)
-    if bracket:
-        start, end = (int(n) for n in bounds.rstrip("]").split(":"))
-        all_of_it = made.setdefault(whole, weights[whole].astype(np.float32).copy())
-        all_of_it[start:end] = values
+    if rows is not None:
+        made.setdefault(whole, weights[whole].astype(np.float32).copy())[rows] = values
     elif whole in made and not np.array_equal(made[whole], values, equal_nan=True):
         raise Untold(f"the artifact holds `{whole}` twice, and not the same")
     else:
@@ -209,7 +214,7 @@ def _unfolded(
     norm = next((n for n in model.norms if n.variance in of and n.variance in weights), None)
     if norm is not None and len(norm.eps) > 1:
         raise Untold(f"the file does not say the epsilon of `{norm.module}`, which was folded")
-    layer = _part(of[0], weights) if of[0].partition("[")[0] in weights else np.zeros(0)
+    layer = _part(of[0], weights) if _place(of[0])[0] in weights else np.zeros(0)
     if layer.ndim > 1 and layer.size == stored.values.size:
         for factors in _factors(of[1:], norm, weights):
             found = _divided(stored, layer, factors)

@@ -16,7 +16,7 @@ from buildsys.backends.kit.request import Request
 from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, save
 from buildsys.verify.defaults import GRAPH_ABOVE_FLOOR, default_bounds
 from buildsys.verify.explainer import Explainer
-from buildsys.verify.explanation import UNEXPLAINED
+from buildsys.verify.explanation import ROUNDED, UNEXPLAINED, Explanation
 from buildsys.verify.gate import Gate
 from buildsys.verify.gates import judge, without_graph
 from buildsys.verify.held import held, rounded_numbers
@@ -82,6 +82,17 @@ def test_what_is_rounded_is_rounded_and_what_is_kept_is_kept() -> None:
         {},
         "`l.bias` is in the artifact twice, once rounded and once not",
     )
+
+
+def test_a_part_is_put_where_it_belongs_in_the_whole() -> None:
+    own = weights()
+    part = half("p", own["l.weight"][2:4])
+    told = [(part, Explanation(ROUNDED, ("l.weight[2:4]",)))]
+    made, reason = held(told, Weights([single(n, a) for n, a in own.items()]))
+    assert reason is None
+    expected = own["l.weight"].copy()
+    expected[2:4] = part.values
+    assert np.array_equal(made["l.weight"], expected)
 
 
 def test_a_folded_norm_is_taken_out_again() -> None:

@@ -43,7 +43,9 @@ class Explainer:
         self._comparison = Comparison(model, weights, sums)
         self._corrected = corrected
         self._scales = Scales(weights, exact=False)
-        self._floats = {} if floats is None else {each.name: each for each in floats.tensors}
+        # By numbers: formats may have two constants of one name.
+        tensors = () if floats is None else floats.tensors
+        self._floats = {str(number): each for number, each in enumerate(tensors)}
         self._exact_scales = Scales(
             {name: each.decoded for name, each in self._floats.items()}, exact=True
         )
@@ -55,14 +57,14 @@ class Explainer:
 
     def _with_scales(self, stored: Stored, found: Explanation) -> Explanation:
         """The same, but where scales are not those of its integers."""
-        settled = found.sure and found.kind in (QUANTIZED, FOLDED)
-        if settled and found.kind == FOLDED:
+        if found.sure and found.kind == FOLDED:
             return found  # By a norm, which a quantizer may have folded itself.
+        settled = found.sure and found.kind == QUANTIZED
         scales = self._exact_scales
         wrong = scales.exchanged(stored) if settled else scales.changed(stored)
         if wrong is not None:
-            made_of = self._found(self._floats[wrong.of[0]]).of
-            return replace(wrong, of=made_of or found.of or wrong.of)
+            made_of = self._floats[wrong.of[0]]
+            return replace(wrong, of=self._found(made_of).of or found.of or (made_of.name,))
         return found if settled else self._scales.changed(stored) or found
 
     def _found(self, stored: Stored) -> Explanation:

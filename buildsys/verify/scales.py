@@ -172,8 +172,8 @@ def _altered(
     why = (
         f"its integers are of a {what} of {should}, and it says {is_}"
         if groups.count == 1
-        else f"{len(wrong)} of its {groups.count} {what}s are not those of their integers: "
-        f"from {index} on it is {is_} in place of {should}"
+        else f"{len(wrong)} of its {groups.count} {what}s {'does' if len(wrong) == 1 else 'do'} not "
+        f"fit the integers: from {index} on it is {is_} in place of {should}"
     )
     count = int(np.isin(groups.labels, wrong).sum())
     return Explanation(

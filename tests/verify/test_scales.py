@@ -121,7 +121,7 @@ def test_two_exchanged_scales_are_named(kind: str, known: bool) -> None:
     one, other = int(groups.scale.argmin()), int(groups.scale.argmax())
     wrong = exchanged(stored, "scale", one, other)
     (tensor,) = found(wrong, floats if known else None, floats)["altered"]
-    assert f"2 of its {groups.count} scales are not those of their integers" in tensor["why"]
+    assert f"2 of its {groups.count} scales do not fit the integers" in tensor["why"]
     first = np.unravel_index(groups.labels.tolist().index(min(one, other)), stored.values.shape)
     assert f"from {[int(i) for i in first]} on" in tensor["why"]
     assert tensor["count"] == 2 * stored.values.size // groups.count
@@ -133,7 +133,7 @@ def test_two_exchanged_zero_points_are_named(kind: str) -> None:
     groups = Groups.of(stored)
     one, other = int(groups.zero.argmin()), int(groups.zero.argmax())
     (tensor,) = found(exchanged(stored, "zero_point", one, other), source(kind))["altered"]
-    assert f"2 of its {groups.count} zero points are not those of their integers" in tensor["why"]
+    assert f"2 of its {groups.count} zero points do not fit the integers" in tensor["why"]
 
 
 @pytest.mark.parametrize("kind", ["blocks-4", "blocks-half"])
@@ -147,7 +147,7 @@ def test_scales_that_are_nearly_the_same_are_told_apart_by_their_rule(kind: str)
     assert ratios[nearest] < 1.03
     wrong = exchanged(stored, "scale", int(order[nearest]), int(order[nearest + 1]))
     (tensor,) = found(wrong, WEIGHT)["altered"]
-    assert f" of its {len(scale)} scales are not those of their integers" in tensor["why"]
+    assert f" of its {len(scale)} scales do" in tensor["why"]
 
 
 def test_a_factor_that_was_folded_in_before_is_told_from_a_wrong_scale() -> None:

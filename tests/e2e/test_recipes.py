@@ -196,3 +196,51 @@ def test_what_nothing_runs_is_not_bundled_and_strict_makes_it_an_error(
     result = digits.run("build", "ios", "--strict")
     assert result.code == 3
     assert "error: `--strict`, and not everything is verified" in result.stdout
+
+
+def test_artifacts_are_benchmarked_in_turns_with_the_float_ones(digits: Project) -> None:
+    """Real runtimes, few rounds: what the figures are made of, not how fast anything is."""
+    digits.edit(
+        "deploy.yaml",
+        "    capture: trace\n",
+        "    capture: trace\n    benchmark: {runs: 6, warmup: 1, starts: 1}\n",
+    )
+    digits.edit("deploy.yaml", "  edge:\n", "  edge:\n    - {format: onnx, quantization: dyn}\n")
+    runtimes = {
+        "android/classifier.tflite-dyn": "ai-edge-litert",
+        "edge/classifier.onnx-dyn": "onnxruntime",
+    }
+    result = digits.build(*runtimes)
+    assert result.code == 0, result.stdout + result.stderr
+    ran = result.ran()
+    # The float artifacts were there: they are run, and measured by themselves no more.
+    assert (ran["tflite.benchmark"], ran["onnx.benchmark"]) == (1, 1)
+    assert not ran.keys() & {"tflite.convert", "onnx.export"}
+    report = digits.report()
+    for label, runtime in runtimes.items():
+        entry = report[label]
+        assert entry["bytes"] == (digits.folder / entry["path"]).stat().st_size
+        found = entry["benchmark"]
+        assert found["runtime"].startswith(runtime)
+        assert found["settings"] == {
+            "threads": 1,
+            "warmup": 1,
+            "runs": 6,
+            "batch": 1,
+            "starts": 1,
+        }
+        beside = found["against_float"]
+        for latency in (found["latency_ms"], beside["latency_ms"]):
+            assert 0 < latency["low"] <= latency["high"]
+            assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+        assert beside["rounds"] == 6
+        assert 0 < beside["low"] <= beside["ratio"] <= beside["high"]
+        # By the mean of all runs: half of them take the median or longer.
+        assert 0 < found["throughput"] <= 2 * 1000 / found["latency_ms"]["p50"]
+        start, memory = found["cold_start_ms"], found["memory_bytes"]
+        assert start["starts"] == 1
+        assert min(start["load"], start["first_run"]) > 0
+        assert start["total"] == pytest.approx(start["load"] + start["first_run"], abs=0.01)
+        # A process with the runtime and the artifact in it, after the one without.
+        assert 10 << 20 < memory["before"] < memory["peak"] < 4 << 30
+    assert digits.build(*runtimes).started() == 0

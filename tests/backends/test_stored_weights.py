@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.backends.coreml.rules import CoremlOptions
-from buildsys.backends.kit.stored_weights import Weights, load
+from buildsys.backends.kit.stored_weights import ROWS, Stored, Weights, load
 from buildsys.verify.groups import Groups
 from buildsys.verify.weights import judged
 from tests.backends import torch_zoo
+from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, factory, port, run_worker
 from tests.scales import exchanged
 
@@ -221,7 +223,11 @@ def stored(backend: str, artifact: Path, io: Path) -> Weights:
 
 
 def tensor(of: Weights, name: str) -> NDArray[Any]:
-    return next(t.values for t in of.tensors if t.name == name)
+    return tensor_of(of, name).values
+
+
+def tensor_of(of: Weights, name: str) -> Stored:
+    return next(t for t in of.tensors if t.name == name)
 
 
 def copied(artifact: Path, folder: Path) -> Path:
@@ -291,3 +297,16 @@ def test_all_is_explained_and_one_flipped_bit_is_found(
     (element,) = altered["elements"]
     assert sorted(element["index"]) == [3, 7]
     assert element["expected"] == pytest.approx(float(head[3, 7]), rel=1e-6)
+
+
+def test_products_whose_integers_share_bytes_are_read_as_the_runtime_does(tmp_path: Path) -> None:
+    """`MatMulNBits`, which files have that others made: with zero points, and with a shorter block."""
+    script("onnx", Path(__file__).parent / "onnx" / "packed_products.py", str(tmp_path))
+    io = tmp_path / "io.json"
+    io.write_text(json.dumps({"inputs": [], "outputs": []}))
+    read = stored("onnx", tmp_path / "model.onnx", io)
+    with np.load(tmp_path / "expected.npz") as expected:
+        assert {each.name for each in read.tensors} == {"full.B", "cut.B"}
+        for name, matrix in expected.items():
+            assert np.allclose(tensor_of(read, f"{name}.B").decoded, matrix, atol=1e-6), name
+    assert {each.orientation for each in read.tensors} == {ROWS}

@@ -26,6 +26,8 @@ SCALED = {
     "QLinearConv": (3, 4, 5),
     "QLinearMatMul": (3, 4, 5),
 }
+PACKED = "MatMulNBits"
+"""ONNX Runtime's product with a matrix whose integers share bytes, with a scale a block of each row."""
 LSTM = "DynamicQuantizeLSTM"
 TURNED = {1: (8, 9), 2: (10, 11)}
 """Where it has weights, as [directions, inputs, outputs], to the places of their scale and zero point."""
@@ -82,6 +84,8 @@ def _of_graph(graph: Any) -> Iterator[Stored]:
             parts |= {node.input[place] for place in SCALED[node.op_type][1:]}
     products = dict(_integer_products(graph, constants))
     parts |= {name for product in products.values() for name in product[1:] if name}
+    packed = {n.input[1]: n for n in graph.node if n.op_type == PACKED and n.input[1] in constants}
+    parts |= {name for node in packed.values() for name in node.input[2:] if name}
     for name, tensor in constants.items():
         users = readers.get(name, ())
         if tensor.data_type in FLOATS:
@@ -94,6 +98,8 @@ def _of_graph(graph: Any) -> Iterator[Stored]:
             yield _multiplied_one(name, constants, multiplied[name], users)
         elif name in products:
             yield _product(name, constants, products[name], users)
+        elif name in packed:
+            yield _unpacked(name, constants, packed[name], users)
 
 
 def _readers(graph: Any) -> Mapping[str, tuple[Any, ...]]:
@@ -248,6 +254,41 @@ def _product(
         readers=_shown(users),
         orientation=COLUMNS if node.op_type == "MatMulInteger" else None,
     )
+
+
+def _unpacked(name: str, constants: Mapping[str, Any], node: Any, users: tuple[Any, ...]) -> Stored:
+    """The matrix of a `MatMulNBits`, [outputs, inputs], with its scales repeated."""
+    told = {a.name: a.i for a in node.attribute}
+    bits, block, columns, rows = (told[key] for key in ("bits", "block_size", "K", "N"))
+    blocks = -(-columns // block)
+    held = [
+        numpy_helper.to_array(constants[each]) if each in constants else None
+        for each in [*node.input[2:], *[""] * 3][:3]
+    ]
+    scale, zero, places = held
+    which = np.arange(columns) // block if places is None else places.astype(np.int64)[:columns]
+    values = _fields(numpy_helper.to_array(constants[name]).reshape(rows, -1), bits)[:, :columns]
+    if zero is None:
+        zero = np.full((rows, blocks), 2 ** (bits - 1))
+    elif zero.dtype == np.uint8:
+        zero = _fields(zero.reshape(rows, -1), bits)
+    assert scale is not None
+    return Stored(
+        name,
+        values,
+        f"uint{bits}",
+        scale=scale.reshape(rows, blocks)[:, which],
+        zero_point=zero.reshape(rows, -1)[:, which],
+        readers=_shown(users),
+        orientation=ROWS,
+    )
+
+
+def _fields(held: Array, bits: int) -> Array:
+    """The integers of so many bits in each row of bytes, the lowest first."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    fields = (held[:, :, None] >> shifts) & np.uint8(2**bits - 1)
+    return fields.reshape(len(held), -1)
 
 
 def _integers(values: Array) -> Array:

@@ -100,8 +100,9 @@ FORMATS = {
             "weight-only-4": {"scheme": "weight-only", "bits": 4},
             "static-8": static("min-max"),
         },
-        smaller="`model.xml` has no indentation and not the settings that NNCF writes into it; "
-        "`model.bin` has the same size",
+        smaller="`model.xml` holds what OpenVINO's reader reads: no sizes of ports, defaults, inner names of "
+        "tensors, indentation and settings of NNCF; quantizers share equal numbers, and do the ReLU and the "
+        "standardisation before them, as the CPU plugin has it when it loads; `model.bin` has the same size",
     ),
     "coreml": Format(
         toolchain="coreml",

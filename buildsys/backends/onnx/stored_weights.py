@@ -153,7 +153,8 @@ def _quantized(
         part = None if held is None else numpy_helper.to_array(held)
         if part is not None:
             part = (
-                np.repeat(part, block, axis)[: values.shape[axis]]
+                # The last block may be a shorter one.
+                np.repeat(part, block, axis).take(range(values.shape[axis]), axis)
                 if block
                 else along(part, axis % max(1, values.ndim), values.ndim)
             )

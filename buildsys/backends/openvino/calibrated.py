@@ -109,6 +109,7 @@ def _nncf(
     corrected: bool = False,
 ) -> Any:
     model = ir.read(source)
+    _name_inputs_of_branches(model)
     per_channel = None
     if wanted.get("per_channel") is False:
         per_channel = QuantizationParameters(per_channel=False)
@@ -140,6 +141,15 @@ def _nncf(
             )
     except Exception as error:  # NNCF has a dozen types of errors, all about this model.
         raise refused(error) from error
+
+
+def _name_inputs_of_branches(model: Any) -> None:
+    """NNCF asks for the names of what branches read, and files name no inner tensors."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "If":
+            for place, given in enumerate(node.inputs()):
+                if not given.get_tensor().get_names():
+                    given.get_tensor().set_names({f"{node.get_friendly_name()}.{place}"})
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def node(kind: str, inputs: str, output: str, name: str, **attributes: Any) -> A
     return helper.make_node(kind, inputs.split(), [output], name=name, **attributes)
 
 
-def value(name: str, kind: int, shape: list[Any]) -> Any:
+def value(name: str, kind: int, shape: list[Any] | None) -> Any:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
@@ -119,6 +119,29 @@ def memory() -> Any:
     return nodes, [value("window", FLOAT, ["N", 6, 4])], outputs, weights
 
 
+def branches() -> Any:
+    """What the numbers say decides which of two matrices they go through."""
+    sides = {
+        f"{side}_branch": helper.make_graph(
+            [node("MatMul", f"hidden {side}", f"{side}.out", f"/{side}/MatMul")],
+            side,
+            [],
+            [value(f"{side}.out", FLOAT, None)],
+            [weight(side, 16, 5)],
+        )
+        for side in ("then", "else")
+    }
+    nodes = [
+        node("MatMul", "x wide", "mixed", "/wide/MatMul"),
+        node("Relu", "mixed", "hidden", "/Relu"),
+        node("ReduceSum", "x", "most", "/ReduceSum", keepdims=0),
+        node("Greater", "most zero", "positive", "/Greater"),
+        helper.make_node("If", ["positive"], ["scores"], "/If", **sides),
+    ]
+    weights = [weight("wide", 8, 16), numpy_helper.from_array(np.float32(0), "zero")]
+    return nodes, [value("x", FLOAT, ["N", 8])], [value("scores", FLOAT, ["N", 5])], weights
+
+
 def unknown() -> Any:
     nodes = [
         node("Relu", "x", "r", "/block/0/Relu"),
@@ -144,6 +167,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "text": text,
     "lone": lone,
     "memory": memory,
+    "branches": branches,
     "unknown": unknown,
     "bare": bare,
 }

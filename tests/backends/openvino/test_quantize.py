@@ -138,6 +138,12 @@ def memory(models: Path) -> Result:
     return convert(models, "memory")
 
 
+def test_branches(models: Path) -> None:
+    done = quantize(models, "branches", convert(models, "branches"), "static")
+    assert 0 < error(models, "branches", run(models, "branches", done).arrays()) < 0.1
+    assert census(done.artifact)["FakeQuantize"] >= 2
+
+
 def test_recurrent_layers_compute_in_float_with_weights_of_integers(
     models: Path, memory: Result
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..kit.clipping import LARGEST
 from ..kit.mixing import Layer
 from ..kit.modules import modules
 
@@ -16,8 +17,6 @@ KINDS = (
     *("adaptive_avg_pool2d", "add", "mul", "cat"),
 )
 """The operators that XNNPACK's quantizer knows."""
-LARGEST = 1e30
-"""Magnitudes beyond are masks, the least float32 for minus infinity: no range can hold them."""
 
 
 def layers(program: Any) -> dict[str, Layer]:

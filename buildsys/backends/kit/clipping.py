@@ -23,6 +23,8 @@ LEVELS = 128
 """How many numbers `entropy` tells apart on each side of zero; TensorRT's choice for eight bits."""
 CANDIDATES = 240
 """How many thresholds `entropy` tries."""
+LARGEST = 1e30
+"""Magnitudes beyond are masks, minus infinity or the least float32: no range can hold them."""
 ROUNDS = 8
 """How often `mse` moves each end; few models need three."""
 
@@ -60,8 +62,8 @@ class Histogram:
         self.zeros += int((flat == 0.0).sum())
 
     def within(self, low: float, high: float) -> Range:
-        """A range cut to what was seen."""
-        return max(low, self.low), min(high, self.high)
+        """What was seen, cut to a range; the end that all values lie beyond where they do."""
+        return min(max(self.low, low), high), max(min(self.high, high), low)
 
 
 def clipped(

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from ..kit import calibration, clipping
 from ..kit.calibration import Feed
-from ..kit.clipping import Histogram, Range
+from ..kit.clipping import LARGEST, Histogram, Range
 from ..kit.request import StepError
 from .census import census
 from .signature import DEFAULT
 
 KEPT = 0.95
 """How much of a moving average each run leaves; the quantizer's own number."""
-LARGEST = 1e30
-"""Magnitudes beyond are masks, the least float32 for minus infinity: no range can hold them."""
 
 
 class Extremes:

@@ -45,6 +45,14 @@ def test_percentile_cuts_nothing_where_values_are_few() -> None:
     assert clipped(seen(values), "percentile", 99.99) == (-3.0, 5.0)
 
 
+@pytest.mark.parametrize("value", [1.0, -10000.0])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_has_a_range_that_is_in_order(method: str, value: float) -> None:
+    low, high = clipped(seen(np.full(20, value)), method)
+    assert low <= high
+    assert max(abs(low - value), abs(high - value)) <= abs(value) / 100
+
+
 @pytest.mark.parametrize(("method", "bits"), [("percentile", 8), ("entropy", 8), ("mse", 4)])
 def test_outliers_are_left_out_and_the_bulk_is_kept(
     bell: np.ndarray, method: str, bits: int

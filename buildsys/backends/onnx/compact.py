@@ -70,25 +70,26 @@ def _share(graph: Any) -> None:
 
 
 def _drop_unused(graph: Any) -> None:
-    used = {name for node in _nodes(graph) for name in node.input}
+    used = {name for node in every_node(graph) for name in node.input}
     used |= {value.name for value in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def every_node(graph: Any) -> Iterator[Any]:
+    """The nodes of a graph, and of those within them."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _nodes(inner)
+                yield from every_node(inner)
 
 
 def _rename(graph: Any) -> None:
     fixed = {value.name for value in (*graph.input, *graph.output)}
     names = [tensor.name for tensor in graph.initializer]
-    names += [name for node in _nodes(graph) for name in node.output]
+    names += [name for node in every_node(graph) for name in node.output]
     taken = set(names) | fixed
     renamed: dict[str, str] = {}
     for name in names:
@@ -98,7 +99,7 @@ def _rename(graph: Any) -> None:
             renamed[name] = shorter
     for tensor in graph.initializer:
         tensor.name = renamed.get(tensor.name, tensor.name)
-    for node in _nodes(graph):
+    for node in every_node(graph):
         for names_of in (node.input, node.output):
             for place, name in enumerate(names_of):
                 if name in renamed:

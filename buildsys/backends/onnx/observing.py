@@ -12,7 +12,7 @@ import onnxruntime
 
 from ..kit import clipping
 from ..kit.calibration import Feed
-from ..kit.clipping import Histogram, Range
+from ..kit.clipping import LARGEST, Histogram, Range
 from ..kit.held_out import Outputs
 from ..kit.request import StepError
 from .runtime import ERRORS_ONLY
@@ -28,6 +28,11 @@ class Observer:
 
     Nothing is kept of the values but extremes of each run, and histograms once they are asked for:
     memory does not grow with the runs.
+
+    Attributes:
+        seen: Tensor to the least and greatest value of each run; none where a range can hold no such
+            numbers.
+        beyond: The tensors of which none can.
     """
 
     def __init__(self, model: Any, names: Sequence[str], feeds: Sequence[Feed]) -> None:
@@ -43,18 +48,26 @@ class Observer:
         self._names = list(names)
         self._computed = [name for name in names if name not in feeds[0]]
         self.seen: dict[str, list[Range]] = {name: [] for name in names}
+        self.beyond: set[str] = set()
         for number, values in enumerate(self._runs()):
             for name, array in values.items():
-                if not np.isfinite(array).all():
+                if np.isnan(array).any():
                     raise StepError(
-                        f"run {number} of the calibration data gives values of `{name}` that are "
-                        "not finite",
+                        f"run {number} of the calibration data gives values of `{name}` that are no "
+                        "numbers (NaN)",
                         "look for values that overflow: run `modelbuild verify --locate` on the "
                         "float artifact",
                         FIELD,
                     )
-                if array.size:
-                    self.seen[name].append((float(array.min()), float(array.max())))
+                if not array.size:
+                    continue
+                low, high = float(array.min()), float(array.max())
+                if max(-low, high) > LARGEST:
+                    self.beyond.add(name)
+                else:
+                    self.seen[name].append((low, high))
+        for name in self.beyond:
+            self.seen[name].clear()
         self._histograms: dict[str, Histogram] = {}
 
     def ranges(
@@ -84,8 +97,8 @@ class Observer:
             name: Histogram(*extremes(seen, "min-max")) for name, seen in self.seen.items() if seen
         }
         for values in self._runs():
-            for name, array in values.items():
-                self._histograms[name].add(array)
+            for name, histogram in self._histograms.items():
+                histogram.add(values[name])
 
     def _runs(self) -> Any:
         for feed in self._feeds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,18 @@ from ..kit.clipping import Range
 from ..kit.contract import Contract
 from ..kit.mixing import Settings
 from ..kit.request import Request, StepError
-from . import canonical, dynamic, graph, half, layers, observing, prepared, static, weights
+from . import (
+    canonical,
+    dynamic,
+    floating,
+    graph,
+    half,
+    layers,
+    observing,
+    prepared,
+    static,
+    weights,
+)
 from .compact import compact
 from .prepared import FIELD
 
@@ -121,10 +132,18 @@ def _static(model: Any, group: Mapping[str, Settings], contract: Contract, reque
     )
     method = asked.get("method")
     used, judged, data = (feeds, [], "") if method else held_out.split(feeds)
+    group = _without(
+        group, model, floating.beside(model), request, "which integers are too coarse for"
+    )
     names = static.observed(model, group)
     if not names:
         raise _nothing("no operator that ONNX Runtime computes with integers is among the layers")
     observer = observing.Observer(model, names, used)
+    if observer.beyond:
+        masked = floating.around(model, observer.beyond)
+        group = _without(
+            group, model, masked, request, "with numbers beyond 1e30, which no range holds"
+        )
     bits = observing.BITS[static.activations(shared)]
 
     def attempt(way: str) -> tuple[Any, dict[str, Range]]:
@@ -147,6 +166,21 @@ def _static(model: Any, group: Mapping[str, Settings], contract: Contract, reque
         request.note("calibration decides nothing: no layer that computes is left to `static`")
     ranges.write(request.outputs["ranges"], best, len(used), static.clipped(made, found), tried)
     return made
+
+
+def _without(
+    group: Mapping[str, Settings], model: Any, left: Collection[str], request: Request, why: str
+) -> dict[str, Settings]:
+    """The layers that are not left in float; a note tells of those that are."""
+    kinds = Counter(
+        node.op_type
+        for node in model.graph.node
+        if node.name in left and node.name in group and node.op_type in static.OPERATORS
+    )
+    if kinds:
+        told = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        request.note(f"float32 stay {told}, {why}")
+    return {name: settings for name, settings in group.items() if name not in left}
 
 
 def _written(model: Any, request: Request, name: str) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, shape_inference
+from onnx import shape_inference
 from onnxruntime.quantization import QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.onnx_model import ONNXModel
@@ -20,7 +20,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from ..kit.clipping import Range
 from ..kit.mixing import Settings
 from ..kit.request import StepError
-from . import layers, quantizer
+from . import floating, layers, quantizer
 from .prepared import WEIGHT
 
 OPERATORS = tuple(sorted({*QLinearOpsRegistry, *QDQRegistry}))
@@ -29,6 +29,9 @@ ACTIVATIONS = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8, "int16": Quan
 DEFAULT = "uint8"
 WEIGHTS = {8: QuantType.QInt8, 4: QuantType.QInt4}
 MATRIX = 2
+PRODUCTS = ("MatMul", "Gemm")
+"""Operators whose result is rounded only where another operator of integers reads it: ONNX Runtime
+gives floats as fast."""
 
 
 def activations(settings: Settings) -> str:
@@ -71,14 +74,11 @@ def together(group: Mapping[str, Settings]) -> Settings:
 
 def observed(model: Any, group: Mapping[str, Settings]) -> list[str]:
     """The floating tensors around these nodes, in the order of the graph."""
-    types = _types(model)
-    constants = {tensor.name for tensor in model.graph.initializer}
+    floats = floating.tensors(model)
     found: dict[str, None] = {}
     for node in model.graph.node:
         if node.name in group and node.op_type in OPERATORS:
-            for name in (*node.input, *node.output):
-                if name not in constants and types.get(name) == TensorProto.FLOAT:
-                    found[name] = None
+            found |= dict.fromkeys(n for n in (*node.input, *node.output) if n in floats)
     return list(found)
 
 
@@ -107,6 +107,7 @@ def quantize(model: Any, group: Mapping[str, Settings], ranges: Mapping[str, Ran
             list(OPERATORS),
             {
                 "ActivationSymmetric": symmetric(shared),
+                "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
                 "TensorQuantOverrides": _overrides(model, group),
             },
         ).quantize_model()
@@ -155,9 +156,3 @@ def _axis(node: Any, place: int, rank: int) -> int | None:
     if node.op_type == "Gemm":
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
     return 1 if node.op_type == "ConvTranspose" else 0
-
-
-def _types(model: Any) -> dict[str, int]:
-    graph = shape_inference.infer_shapes(model).graph
-    values = (*graph.input, *graph.output, *graph.value_info)
-    return {value.name: value.type.tensor_type.elem_type for value in values}

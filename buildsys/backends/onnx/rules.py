@@ -122,8 +122,8 @@ SCHEMES = (
         bits=(8, 4),
         calibrated=True,
         exact_types="weights in 8 or 4 bits, biases in int32, activations in 8 or 16 bits as pairs of "
-        "`QuantizeLinear` and `DequantizeLinear`; weights of other operators as `weight-only`; "
-        "inputs and outputs stay float32",
+        "`QuantizeLinear` and `DequantizeLinear`; softmax, norms and the sums and products beside them "
+        "in float32; weights of other operators as `weight-only`; inputs and outputs stay float32",
         reads=("keep_float",),
         per_channel=(True, False),
         symmetric=(False, True),

@@ -18,8 +18,9 @@ NEVER = (
 )
 """Operators that are never integers: their results hang on small differences, or add up errors."""
 CURVED = (
-    *("LogSoftmax", "Div", "Erf", "Exp", "Log", "Pow", "Reciprocal", "Softplus", "Sqrt", "Sub"),
-    *("Cos", "Sin", "Tanh"),
+    *("Div", "Erf", "Exp", "Log", "Pow", "Reciprocal", "Softplus", "Sqrt", "Sub"),
+    *("Cos", "Sin", "Tanh", "Gelu", "BiasGelu", "FastGelu", "Attention", "MultiHeadAttention"),
+    *("GroupNormalization", "LogSoftmax", "RMSNormalization", "SkipLayerNormalization"),
 )
 """Operators that have no integers in ONNX Runtime, and that layer norms, GELU and masks are made of
 where they are no operator of their own."""

@@ -64,6 +64,8 @@ def quantize(request: Request) -> None:
     graph.check_names(model, contract)
     graph.declare_outputs(model, contract)
     canonical.save(model, request.outputs["artifact"])
+    if halves:
+        half.check_survived(request.outputs["artifact"])
     observing.outputs(request.outputs["artifact"], [])
     contract.write(request.outputs["io"])
 

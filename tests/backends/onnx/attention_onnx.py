@@ -93,13 +93,19 @@ def transformer(hidden: float) -> Any:
     return p.model(x, ["N", LONG, WIDE], ids=ids, mask=ids)
 
 
-def gru() -> Any:
-    """A GRU over the second axis, and a matrix product behind a transpose, as torch's exporter has it."""
+def gru(*between: str) -> Any:
+    """A GRU over the second axis, and a matrix product behind a transpose, as torch's exporter has it.
+
+    Args:
+        between: Operators between the two.
+    """
     p = Parts()
     steps = p("Transpose", "window", perm=[1, 0, 2])
     weights = (p.weight(1, 3 * WIDE, 6), p.weight(1, 3 * WIDE, WIDE), p.weight(1, 6 * WIDE))
     x = p("GRU", steps, *weights, hidden_size=WIDE, linear_before_reset=1)
     x = p("Transpose", p("Squeeze", x, p.constant(np.array([1]))), perm=[1, 0, 2])
+    for kind in between:
+        x = p(kind, x)
     x = p("MatMul", x, p.weight(WIDE, 5))
     return p.model(x, ["N", LONG, 5], window=(TensorProto.FLOAT, ["N", LONG, 6]))
 
@@ -122,8 +128,10 @@ def residual() -> Any:
 def drawn(value: Any, n: int) -> Any:
     sizes = [size.dim_value for size in value.type.tensor_type.shape.dim[1:]]
     if value.type.tensor_type.elem_type == TensorProto.INT64:
-        last = 2 if value.name == "mask" else WORDS
-        return DRAW.integers(0, last, [n, *sizes])
+        found = DRAW.integers(0, 2 if value.name == "mask" else WORDS, [n, *sizes])
+        if value.name == "mask":
+            found[:, 0] = 1  # Minus infinity everywhere is no softmax.
+        return found
     return DRAW.normal(size=[n, *sizes]).astype(np.float32)
 
 
@@ -154,7 +162,7 @@ def one(folder: Path, name: str, settings: Any) -> dict[str, Any]:
     try:
         quantize.quantize(request)
     except StepError as error:
-        return {"error": error.message}
+        return {"error": error.message, "hint": error.hint}
     fresh = np.load(folder / "fresh.npz")
     feeds = [{n: fresh[n][i : i + 1] for n in fresh} for i in range(16)]
     wanted, got = (
@@ -175,7 +183,10 @@ def every(folder: Path, model: Any) -> dict[str, Any]:
     Contract(graph.inputs(model), graph.outputs(model)).write(folder / "io.json")
     for name, n in (("data", 48), ("fresh", 16)):
         arrays.save(folder / f"{name}.npz", {v.name: drawn(v, n) for v in model.graph.input})
-    return {n: one(folder, n, s) for n, s in json.loads(sys.argv[3]).items()}
+    profiles = json.loads(sys.argv[3])
+    if folder.name == "gru_hidden":
+        profiles = {n: s for n, s in profiles.items() if s["scheme"] == "float16"}
+    return {n: one(folder, n, s) for n, s in profiles.items()}
 
 
 MODELS = {
@@ -183,6 +194,7 @@ MODELS = {
     "infinite": transformer(-np.inf),
     "thousands": transformer(-10000.0),
     "gru": gru(),
+    "gru_hidden": gru("Identity"),
     "residual": residual(),
 }
 print(json.dumps({name: every(Path(sys.argv[2]) / name, m) for name, m in MODELS.items()}))

@@ -128,7 +128,10 @@ class Attention(nn.Module):
 
 
 class Masked(nn.Module):
-    """Attention with the mask of transformers: the least float32 where there is no word."""
+    """Attention with the mask of transformers: the least float32 where there is no word.
+
+    What attention gives is an output, and read within.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,9 +139,10 @@ class Masked(nn.Module):
         self.masking, self.attention = Masking(), Attention()
         self.head = nn.Linear(16, 3)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         words = self.embedding(ids)
-        return self.head(self.attention(words, self.masking(mask))[:, 0])
+        states = self.attention(words, self.masking(mask))
+        return self.head(states[:, 0]), states
 
 
 class Bessel(nn.Module):
@@ -202,7 +206,7 @@ MORE: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
             port("ids", ["N", 6], "int64", range=[0, 49]),
             port("mask", ["N", 6], "int64", range=[0, 1]),
         ],
-        ["scores"],
+        ["scores", "states"],
     ),
 }
 """Made only where they are asked for by name."""

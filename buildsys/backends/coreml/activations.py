@@ -17,9 +17,10 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit import clipping, held_out, ranges
+from ..kit import clipping, held_out, masks, ranges
 from ..kit.calibration import Feed
 from ..kit.clipping import Histogram, Range
+from ..kit.masks import Magnitudes
 from ..kit.mixing import Settings
 from ..kit.request import Request, StepError
 from . import compression
@@ -67,7 +68,7 @@ def quantized(
             "take the scheme `weight-only`",
             compression.FIELD,
         )
-    taking = list(_taking(program.steps, assigned))
+    taking = _spared(request, program, list(_taking(program.steps, assigned)), feeds)
     if not taking:
         raise StepError(
             "nothing was quantized: no operation of the profile takes activations that can be "
@@ -133,12 +134,31 @@ def _taking(steps: Sequence[Step], assigned: Assigned) -> Iterator[Step]:
             yield step
 
 
+def _spared(
+    request: Request, program: Program, taking: Sequence[Step], feeds: Sequence[Feed]
+) -> list[Step]:
+    """Those that neither take nor give numbers that no range can hold; see `kit.masks`."""
+    touched = {step.number: _touched(step) for step in taking}
+    names = {name for each in touched.values() for name in each}
+    seen: dict[str, Magnitudes] = {}
+    for name, array in _values(program, names, feeds):
+        seen.setdefault(name, Magnitudes()).add(array)
+    held = [name for name, magnitudes in seen.items() if magnitudes.masked]
+    left = [step for step in taking if touched[step.number].isdisjoint(held)]
+    if held:
+        request.note(masks.note(len(taking) - len(left), held[0]))
+    return left
+
+
+def _touched(step: Step) -> set[str]:
+    """Names of the values that an operation takes and gives, but for constants."""
+    taken = {name for key in ("x", "y") for name in step.inputs.get(key, ())}
+    return (taken - set(step.constants)) | {step.outputs[0]}
+
+
 def _needed(steps: Sequence[Step], taking: Sequence[Step]) -> set[str]:
     """Names of the values whose ranges are asked for: what operations take and give, and what they share."""
-    found = {step.outputs[0] for step in taking}
-    for step in taking:
-        found |= {name for key in ("x", "y") for name in step.inputs.get(key, ())}
-        found -= set(step.constants)
+    found = {name for step in taking for name in _touched(step)}
     for step in steps:
         if step.operation in FOLLOWING:
             found.add(step.outputs[0])
@@ -175,16 +195,14 @@ class _Seen:
     """The values of a float package at the places of interest."""
 
     def __init__(self, program: Program, names: Collection[str], feeds: Sequence[Feed]) -> None:
-        self._program = program
-        self._names = frozenset(names)
         self._extremes: dict[str, list[Range]] = {}
-        for name, array in self._values(feeds):
+        for name, array in _values(program, names, feeds):
             self._extremes.setdefault(name, []).append((float(array.min()), float(array.max())))
         self._histograms = {
             name: Histogram(min(low for low, _ in found), max(high for _, high in found))
             for name, found in self._extremes.items()
         }
-        for name, array in self._values(feeds):
+        for name, array in _values(program, names, feeds):
             self._histograms[name].add(array)
 
     def ranges(self, method: str, percent: float, symmetric: bool) -> dict[str, Range]:
@@ -204,17 +222,21 @@ class _Seen:
             for name, seen in self._histograms.items()
         }
 
-    def _values(self, feeds: Sequence[Feed]) -> Iterator[tuple[str, Array]]:
-        for feed in feeds:
-            found = {name: np.asarray(a) for name, a in feed.items() if name in self._names}
 
-            def observe(step: Step, results: tuple[Any, ...], into: Any = found) -> None:
-                for name, result in zip(step.outputs, results, strict=True):
-                    if name in self._names:
-                        into[name] = result.numpy().copy()
+def _values(
+    program: Program, names: Collection[str], feeds: Sequence[Feed]
+) -> Iterator[tuple[str, Array]]:
+    """What floats are at places of a program, run by run."""
+    for feed in feeds:
+        found = {name: np.asarray(a) for name, a in feed.items() if name in names}
 
-            self._program.run(feed, observe=observe)
-            yield from ((name, a) for name, a in found.items() if a.dtype.kind == "f" and a.size)
+        def observe(step: Step, results: tuple[Any, ...], into: Any = found) -> None:
+            for name, result in zip(step.outputs, results, strict=True):
+                if name in names:
+                    into[name] = result.numpy().copy()
+
+        program.run(feed, observe=observe)
+        yield from ((name, a) for name, a in found.items() if a.dtype.kind == "f" and a.size)
 
 
 def _inserted(

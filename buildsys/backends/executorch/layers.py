@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from ..kit.clipping import LARGEST
+from ..kit.masks import Magnitudes
 from ..kit.mixing import Layer
 from ..kit.modules import modules
 
@@ -39,17 +39,17 @@ def _kind(node: Any) -> str:
 
 
 class _Watcher(torch.fx.Interpreter):  # type: ignore[misc]
-    """Runs a graph, and keeps the names of nodes whose numbers no range can hold."""
+    """Runs a graph, and keeps which magnitudes the numbers of its nodes have."""
 
-    def __init__(self, module: torch.fx.GraphModule) -> None:
+    def __init__(self, module: torch.fx.GraphModule, names: Collection[str]) -> None:
         super().__init__(module)
-        self.beyond: set[str] = set()
+        self._names = names
+        self.seen: dict[str, Magnitudes] = {}
 
     def run_node(self, n: torch.fx.Node) -> Any:
         found = super().run_node(n)
-        numbers = isinstance(found, torch.Tensor) and found.is_floating_point() and found.numel()
-        if numbers and float(found.abs().max()) > LARGEST:
-            self.beyond.add(n.name)
+        if n.name in self._names and isinstance(found, torch.Tensor) and found.is_floating_point():
+            self.seen.setdefault(n.name, Magnitudes()).add(found.numpy())
         return found
 
 
@@ -58,14 +58,15 @@ def masked(
     feeds: Sequence[Sequence[torch.Tensor]],
     found: Mapping[str, Layer],
 ) -> list[str]:
-    """The operators that read or give numbers that no range can hold."""
-    watcher = _Watcher(module)
+    """The operators that read or give numbers that no range can hold; see `kit.masks`."""
+    touched = {
+        node.name: [node.name, *(each.name for each in node.all_input_nodes)]
+        for node in module.graph.nodes
+        if node.name in found
+    }
+    watcher = _Watcher(module, {name for names in touched.values() for name in names})
     with torch.no_grad():
         for feed in feeds:
             watcher.run(*feed)
-    return [
-        node.name
-        for node in module.graph.nodes
-        if node.name in found
-        and watcher.beyond.intersection([node.name, *(n.name for n in node.all_input_nodes)])
-    ]
+    held = {name for name, seen in watcher.seen.items() if seen.masked}
+    return [name for name, names in touched.items() if not held.isdisjoint(names)]

@@ -16,7 +16,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import ComposableQuantizer
 
-from ..kit import calibration, clipping, held_out, ports, ranges
+from ..kit import calibration, clipping, held_out, masks, ports, ranges
 from ..kit.clipping import Histogram, Range
 from ..kit.contract import Contract
 from ..kit.mixing import Layer, Settings, resolved
@@ -129,10 +129,7 @@ def _spared(
     ]
     spared |= dict.fromkeys(names)
     if names:
-        request.note(
-            f"{len(names)} operators stay float32: their numbers, as those of `{names[0]}`, have "
-            "magnitudes beyond 1e30, which no range of integers can hold"
-        )
+        request.note(masks.note(len(names), names[0]))
     return spared
 
 

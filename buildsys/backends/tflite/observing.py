@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..kit import calibration, clipping
 from ..kit.calibration import Feed
-from ..kit.clipping import LARGEST, Histogram, Range
+from ..kit.clipping import Histogram, Range
+from ..kit.masks import Magnitudes
 from ..kit.request import StepError
 from .census import census
 from .signature import DEFAULT
@@ -87,18 +88,12 @@ def _explained(error: ValueError, model: bytes) -> StepError:
 
 
 def masks(model: bytes, feeds: Sequence[Feed]) -> list[str]:
-    """Names of the tensors with numbers that no range can hold."""
-    found: dict[str, None] = {}
+    """Names of the tensors with numbers that no range can hold; see `kit.masks`."""
+    found: dict[str, Magnitudes] = {}
     for values in _runs(model, feeds):
         for name, array in values.items():
-            if name not in found and array.size and _greatest(array) > LARGEST:
-                found[name] = None
-    return list(found)
-
-
-def _greatest(array: NDArray[Any]) -> float:
-    # No copy: what a model computes is much larger than its weights.
-    return max(float(array.max()), -float(array.min()))
+            found.setdefault(name, Magnitudes()).add(array)
+    return [name for name, seen in found.items() if seen.masked]
 
 
 def histograms(

@@ -30,7 +30,6 @@ class Operator:
         row: Length of a row of its weights, where they have rows.
         reads: Names of the tensors that it reads and that are computed.
         gives: Names of the tensors that it gives.
-        shared: Whether what it gives is an output of the graph that others read as well.
         weighted: Whether it reads weights: constants of two axes or more, in floating point.
     """
 
@@ -41,7 +40,6 @@ class Operator:
     row: int | None
     reads: tuple[str, ...]
     gives: tuple[str, ...]
-    shared: bool
     weighted: bool
 
     @property
@@ -57,8 +55,6 @@ def operators(model: bytes) -> list[Operator]:
 
 
 def _of_graph(root: Any, graph: Any) -> list[Operator]:
-    read = {int(index) for operator in graph.operators for index in operator.inputs}
-    shared = {int(index) for index in graph.outputs} & read
     constant = {
         index
         for index, tensor in enumerate(graph.tensors)
@@ -80,7 +76,6 @@ def _of_graph(root: Any, graph: Any) -> list[Operator]:
                 _row(graph, operator) if key in ROWS else None,
                 _names(graph, [index for index in inputs if index not in constant]),
                 _names(graph, outputs),
-                bool(shared & set(outputs)),
                 any(_weight(graph.tensors[index]) for index in inputs if index in constant),
             )
         )

@@ -7,13 +7,13 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 
-from ..kit import calibration, clipping, held_out, ranges
+from ..kit import calibration, clipping, held_out, masks, ranges
 from ..kit.calibration import Feed
 from ..kit.clipping import Range
 from ..kit.contract import Contract
 from ..kit.mixing import Layer, resolved
 from ..kit.request import Request, StepError
-from . import configurations, observing
+from . import borders, configurations, observing
 from .audit import FIELD, audit, check_types, kind_of, told_size
 from .census import census
 from .configurations import Assigned, Config, Settings
@@ -83,29 +83,20 @@ def _spared(
 ) -> dict[Operator, Settings | None]:
     """Leaves operators in float that no static integers can stand for.
 
-    The quantizer gives an output that others read as int8, whatever was asked for, and LiteRT then
-    fails to read it. A mask that holds the least float32 has no range: the quantizer looks past such
-    numbers, and the mask would become zero.
+    Of a mask that holds the least float32 the quantizer looks past such numbers, and it would become
+    zero; one of -10000 would leave nothing of what it is added to.
     """
-    found = dict(profiles)
-    masks = set(observing.masks(model, feeds))
-    masked = 0
-    for operator, settings in profiles.items():
-        if settings is None or settings["scheme"] != "static":
-            continue
-        if operator.shared:
-            found[operator] = None
-            request.note(f"`{operator.title}` stays float32: it is an output that others read")
-        elif masks.intersection(operator.reads + operator.gives):
-            found[operator] = None
-            masked += 1
+    held = observing.masks(model, feeds)
+    masked = [
+        operator
+        for operator, settings in profiles.items()
+        if settings is not None
+        and settings["scheme"] == "static"
+        and not set(held).isdisjoint(operator.reads + operator.gives)
+    ]
     if masked:
-        first = next(iter(sorted(masks)))
-        request.note(
-            f"{masked} operators stay float32: their numbers, as those of `{first}`, have magnitudes "
-            "beyond 1e30, which no range of integers can hold"
-        )
-    return found
+        request.note(masks.note(len(masked), held[0]))
+    return {**profiles, **dict.fromkeys(masked)}
 
 
 def _assigned(
@@ -132,7 +123,10 @@ def _made(model: bytes, assigned: Assigned, found: Mapping[str, Range] | None) -
     statistics = None if found is None else observing.statistics(found)
     tool = configurations.tool(model, assigned)
     try:
-        result = tool.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+        with borders.kept():
+            result = tool.quantize(
+                statistics, enable_progress_bar=False, enable_progress_report=False
+            )
     except (RuntimeError, ValueError) as error:
         traceback.print_exc(file=sys.stderr)
         raise StepError(

@@ -17,3 +17,11 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo")
     script("coreml", MAKER, "torch", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of `masked`, which the others do without."""
+    folder = tmp_path_factory.mktemp("masked")
+    script("coreml", MAKER, "torch", str(folder), "masked")
+    return folder

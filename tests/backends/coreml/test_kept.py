@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 
 from tests.backends.coreml.packages import convert, inspect
-from tests.backends.coreml_tflite_harness import script
 
 pytestmark = pytest.mark.toolchain
 
-MAKER = Path(__file__).parents[1] / "converter_zoo.py"
 LEAST = -3.4028234663852886e38
-
-
-@pytest.fixture(scope="module")
-def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("masked")
-    script("coreml", MAKER, "torch", str(folder), "masked")
-    return folder
 
 
 @pytest.fixture(scope="module")

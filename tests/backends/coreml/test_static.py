@@ -104,6 +104,18 @@ def test_integers_and_an_output_that_is_read_within(zoo: Path, tmp_path: Path) -
     assert error(run(zoo, "text", done, given).arrays()["scores"], wanted["scores"]) < 0.1
 
 
+def test_a_mask_stays_in_float(masked: Path, tmp_path: Path) -> None:
+    given, wanted = known(masked, "masked", tmp_path)
+    source = convert(masked, "masked", minimum_deployment_target="iOS17")
+    least = {"method": "min-max"}
+    done = quantize(masked, "masked", source, given, scheme="static", calibration=least)
+    assert any(
+        note.startswith("1 operator stays in float: there is a mask") for note in done.notes
+    ), done.notes
+    found = run(masked, "masked", done, given).arrays()
+    assert max(error(found[name], wanted[name]) for name in ("scores", "states")) < 0.05
+
+
 def test_what_cannot_be_is_refused(zoo: Path, samples: tuple[Path, Mapping[str, Any]]) -> None:
     old = convert(zoo, "cnn", minimum_deployment_target="iOS16")
     refused = quantize(zoo, "cnn", old, samples[0], scheme="static")

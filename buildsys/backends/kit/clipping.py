@@ -62,8 +62,8 @@ class Histogram:
         self.zeros += int((flat == 0.0).sum())
 
     def within(self, low: float, high: float) -> Range:
-        """What was seen, cut to a range; the end that all values lie beyond where they do."""
-        return min(max(self.low, low), high), max(min(self.high, high), low)
+        """A range cut to what was seen; one that all of it lies beyond, to the end that is next to it."""
+        return min(max(low, self.low), high), max(min(high, self.high), low)
 
 
 def clipped(

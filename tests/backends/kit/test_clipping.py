@@ -110,3 +110,13 @@ def test_constants(method: str) -> None:
 def test_units_do_not_matter(bell: np.ndarray, method: str) -> None:
     here, there = (clipped(seen(bell * unit), method, bits=4) for unit in (1.0, 1000.0))
     assert np.asarray(there) / 1000.0 == pytest.approx(np.asarray(here), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("constant", [-10000.0, -1.0, 0.3, 10000.0])
+def test_the_range_of_one_number_is_that_number(method: str, constant: float) -> None:
+    seen = Histogram(constant, constant)
+    seen.add(np.full(7, constant, np.float32))
+    low, high = clipped(seen, method)
+    assert low <= high
+    assert (low, high) == pytest.approx((constant, constant), rel=1e-3)

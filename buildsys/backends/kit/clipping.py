@@ -23,8 +23,6 @@ LEVELS = 128
 """How many numbers `entropy` tells apart on each side of zero; TensorRT's choice for eight bits."""
 CANDIDATES = 240
 """How many thresholds `entropy` tries."""
-LARGEST = 1e30
-"""Magnitudes beyond are masks, minus infinity or the least float32: no range can hold them."""
 ROUNDS = 8
 """How often `mse` moves each end; few models need three."""
 

@@ -12,8 +12,9 @@ import onnxruntime
 
 from ..kit import clipping
 from ..kit.calibration import Feed
-from ..kit.clipping import LARGEST, Histogram, Range
+from ..kit.clipping import Histogram, Range
 from ..kit.held_out import Outputs
+from ..kit.masks import Magnitudes
 from ..kit.request import StepError
 from .runtime import ERRORS_ONLY
 
@@ -30,9 +31,8 @@ class Observer:
     memory does not grow with the runs.
 
     Attributes:
-        seen: Tensor to the least and greatest value of each run; none where a range can hold no such
-            numbers.
-        beyond: The tensors of which none can.
+        seen: Tensor to the least and greatest value of each run; none where there is a mask among them.
+        masked: The tensors with a mask; see `kit.masks`.
     """
 
     def __init__(self, model: Any, names: Sequence[str], feeds: Sequence[Feed]) -> None:
@@ -48,7 +48,7 @@ class Observer:
         self._names = list(names)
         self._computed = [name for name in names if name not in feeds[0]]
         self.seen: dict[str, list[Range]] = {name: [] for name in names}
-        self.beyond: set[str] = set()
+        magnitudes = {name: Magnitudes() for name in names}
         for number, values in enumerate(self._runs()):
             for name, array in values.items():
                 if np.isnan(array).any():
@@ -59,14 +59,11 @@ class Observer:
                         "float artifact",
                         FIELD,
                     )
-                if not array.size:
-                    continue
-                low, high = float(array.min()), float(array.max())
-                if max(-low, high) > LARGEST:
-                    self.beyond.add(name)
-                else:
-                    self.seen[name].append((low, high))
-        for name in self.beyond:
+                if array.size:
+                    self.seen[name].append((float(array.min()), float(array.max())))
+                    magnitudes[name].add(array)
+        self.masked = {name for name, found in magnitudes.items() if found.masked}
+        for name in self.masked:
             self.seen[name].clear()
         self._histograms: dict[str, Histogram] = {}
 

@@ -141,10 +141,10 @@ def _static(model: Any, group: Mapping[str, Settings], contract: Contract, reque
     if not names:
         raise _nothing("no operator that ONNX Runtime computes with integers is among the layers")
     observer = observing.Observer(model, names, used)
-    if observer.beyond:
-        masked = floating.around(model, observer.beyond)
+    if observer.masked:
+        around = floating.around(model, observer.masked)
         group = _without(
-            group, model, masked, request, "with numbers beyond 1e30, which no range holds"
+            group, model, around, request, "with a mask or minus infinity among their numbers"
         )
     bits = observing.BITS[static.activations(shared)]
 

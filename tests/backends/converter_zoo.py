@@ -130,19 +130,22 @@ class Attention(nn.Module):
 class Masked(nn.Module):
     """Attention with the mask of transformers: the least float32 where there is no word.
 
-    What attention gives is an output, and read within.
+    What attention gives is an output, and read within. A constant shares the scale of what `maximum` gives.
     """
+
+    floor: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(50, 16)
         self.masking, self.attention = Masking(), Attention()
         self.head = nn.Linear(16, 3)
+        self.register_buffer("floor", torch.full((1, 16), -1.0))
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         words = self.embedding(ids)
         states = self.attention(words, self.masking(mask))
-        return self.head(states[:, 0]), states
+        return self.head(states[:, 0].maximum(self.floor)), states
 
 
 class Bessel(nn.Module):

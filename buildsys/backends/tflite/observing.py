@@ -129,9 +129,12 @@ def clipped(
 
 
 def statistics(ranges: Mapping[str, Range]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Ranges as the quantizer takes them."""
+    """Ranges as the quantizer takes them.
+
+    Without axes: what has one fits constants of no other number of axes that share an output's scale.
+    """
     return {
-        name: {"min": np.float32(low).reshape(1), "max": np.float32(high).reshape(1)}
+        name: {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
         for name, (low, high) in ranges.items()
     }
 

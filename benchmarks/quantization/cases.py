@@ -60,7 +60,8 @@ FORMATS = {
         smaller="the shapes of inner tensors are left out, which the library writes into the file and ONNX "
         "Runtime infers anyway, with the names of nodes that only quantize, zero points of biases, and "
         "operator sets that nothing uses; constants that are equal are one, and names are shorter. With "
-        "`static` operators, weights and ranges are the same. With `dynamic`, convolutions have integers as "
+        "`static` weights and ranges are the same, and the product that gives the logits is not rounded "
+        "once more, so that they err less. With `dynamic`, convolutions have integers as "
         "weights alone, with a scale a channel, and not the library's integer arithmetic, which has one "
         "scale a tensor and five more operators for each",
     ),

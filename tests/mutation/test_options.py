@@ -9,6 +9,7 @@ from tests.mutation import fields, recipe
 from tests.mutation.bench import Bench
 from tests.mutation.cases import Case, place, put
 from tests.mutation.check import complaint
+from tests.profile import some
 
 OTHERS: dict[str, tuple[object, ...]] = {
     "coreml.minimum_deployment_target": ("iOS15", "iOS16", "iOS17", "iOS18"),
@@ -113,7 +114,7 @@ def test_every_option_has_a_change() -> None:
 
 @pytest.mark.parametrize(
     ("option", "entry"),
-    [(name, entry) for name in fields.options() for entry in ENTRIES[name.partition(".")[0]]],
+    some((name, entry) for name in fields.options() for entry in ENTRIES[name.partition(".")[0]]),
 )
 def test_a_changed_option_is_seen(bench: Bench, option: str, entry: str) -> None:
     format_name, _, name = option.partition(".")

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from buildsys.planner.impossible import Impossible
 
-class SearchError(Exception):
-    """A search cannot be made here.
 
-    Attributes:
-        message: What is wrong.
-        hint: The way out.
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
+class SearchError(Impossible):
+    """A search cannot be made here."""

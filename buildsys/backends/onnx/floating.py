@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto
+
+from . import graph
 
 NEVER = (
     *("Softmax", "LayerNormalization", "EmbedLayerNormalization"),
@@ -67,8 +69,6 @@ def around(model: Any, names: Collection[str]) -> set[str]:
 
 def tensors(model: Any) -> set[str]:
     """The floating tensors of the main graph but those that are stored."""
-    graph = shape_inference.infer_shapes(model).graph
-    constants = {tensor.name for tensor in graph.initializer}
-    values = (*graph.input, *graph.output, *graph.value_info)
-    floats = (v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT)
-    return {name for name in floats if name not in constants}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    types = graph.element_types(model)
+    return {name for name, kind in types.items() if kind == TensorProto.FLOAT} - constants

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import shape_inference
 
 from ..kit.contract import Contract, Port
 from ..kit.request import StepError
@@ -20,6 +21,13 @@ def inputs(model: Any) -> list[Port]:
 def outputs(model: Any) -> list[Port]:
     """What comes out."""
     return [_port(value) for value in model.graph.output]
+
+
+def element_types(model: Any) -> dict[str, int]:
+    """The type of the elements of each value of the main graph, as far as it can be inferred."""
+    graph = shape_inference.infer_shapes(model).graph
+    values = (*graph.input, *graph.output, *graph.value_info)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def check_names(model: Any, contract: Contract) -> None:

@@ -91,10 +91,7 @@ def _crashing(model: Any, nodes: Collection[str]) -> list[str]:
     to fuse the latter, and does not when it comes to that; what it has put there is not looked up by
     then, and a later pass reads through a null pointer (microsoft/onnxruntime#28392, in 1.31 as well).
     """
-    readers: dict[str, list[Any]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    readers = _readers(model)
     return [
         node.name
         for node in model.graph.node
@@ -142,13 +139,20 @@ def _unite_casts(graph: Any) -> None:
     graph.node.extend(kept)
 
 
-def _tell_overflow(model: Any, kept: set[str], request: Request) -> None:
-    readers: dict[str, list[str]] = {}
+def _readers(model: Any) -> dict[str, list[Any]]:
+    """Name of a value of the main graph to the nodes that read it."""
+    readers: dict[str, list[Any]] = {}
     for node in model.graph.node:
         for name in node.input:
-            readers.setdefault(name, []).append(node.name)
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def _tell_overflow(model: Any, kept: set[str], request: Request) -> None:
+    readers = _readers(model)
     for tensor in model.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or set(readers.get(tensor.name, ())) <= kept:
+        names = {node.name for node in readers.get(tensor.name, ())}
+        if tensor.data_type != onnx.TensorProto.FLOAT or names <= kept:
             continue
         most = float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
         if most > LARGEST:

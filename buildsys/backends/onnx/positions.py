@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto
+
+from . import graph
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 ANGLES = ("Sin", "Cos")
@@ -21,13 +23,11 @@ def exact(model: Any) -> set[str]:
     They give angles to sines, or what becomes integers, and begin at integers and constants alone:
     what begins at floating inputs of the model is data.
     """
-    graph = shape_inference.infer_shapes(model).graph
-    values = (*graph.input, *graph.output, *graph.value_info)
-    types = {v.name: v.type.tensor_type.elem_type for v in values}
-    makers = {name: node for node in graph.node for name in node.output}
-    constants = {tensor.name for tensor in graph.initializer}
+    types = graph.element_types(model)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    constants = {tensor.name for tensor in model.graph.initializer}
     found: set[str] = set()
-    for node in graph.node:
+    for node in model.graph.node:
         whole = node.op_type == "Cast" and node.attribute[0].i in WHOLE
         if (whole or node.op_type in ANGLES) and types.get(node.input[0]) in FLOATS:
             found |= _before(node, makers, types, constants)

@@ -60,15 +60,23 @@ def build(
     Args:
         recipe: What `load` gave.
         selectors: Targets, labels or globs over labels; all deployables where there is none.
-        settings: Jobs, keep-going, timeout.
+        settings: Jobs, keep-going, timeout; default: what the user's `config.toml` says. The limit of
+            the cache always comes from there.
         out: Where artifacts go; default: `artifacts/` beside the recipe.
         strict: Whether an unverified deployable is an error (`Build.exit` is then 3).
+
+    Raises:
+        buildsys.settings.SettingsError: `config.toml` cannot be used.
     """
+    from buildsys.engine.preferences import preferred
     from buildsys.engine.session import Session
     from buildsys.report.record import write_report
     from buildsys.search import building
+    from buildsys.settings import read
 
-    with Session(recipe) as session:
+    user = read()
+    settings = settings or preferred(user)
+    with Session(recipe, max_size=user.max_size) as session:
         result = building.build(session, selectors, settings=settings, out=out, strict=strict)
         write_report(result)
         return result

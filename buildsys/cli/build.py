@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -183,17 +182,15 @@ def chosen(
     memory: int | None,
 ) -> Settings:
     """How to run: the command line, then the user's settings, then the defaults."""
-    from buildsys.engine.build import Settings
+    from buildsys.engine.preferences import preferred
 
-    user = user_settings()
-    retries = user.retries if retry is None else retry
-    return Settings(
-        jobs=jobs or user.jobs or os.cpu_count() or 1,
+    return preferred(
+        user_settings(),
+        jobs=jobs,
         max_failures=failures or None,
-        timeout=timeout or user.timeout or TIMEOUT,
-        retries=retries or 0,
-        memory=user.memory if memory is None else memory,
-        resources=user.resources,
+        timeout=timeout,
+        retries=retry,
+        memory=memory,
     )
 
 

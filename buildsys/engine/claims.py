@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from buildsys.store.content import writing
@@ -47,14 +48,17 @@ class Claims:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{PREFIX}{slot:03x}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                other = os.pread(descriptor, 1000, 0).decode(errors="replace")
-                os.close(descriptor)
-                return other or "another build"
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, self._holder, 0)
+            with ExitStack() as unless_ours:
+                unless_ours.callback(os.close, descriptor)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    other = os.pread(descriptor, 1000, 0).decode(errors="replace")
+                    return other or "another build"
+                # A full disk or a file system without locks may refuse any of these.
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, self._holder, 0)
+                unless_ours.pop_all()
         self._held[key] = descriptor
         self._slots.add(slot)
         return None
@@ -64,8 +68,10 @@ class Claims:
         descriptor = self._held.pop(key, None)
         if descriptor is not None:
             self._slots.discard(int(key[:12], 16) % FILES)
-            os.ftruncate(descriptor, 0)
-            os.close(descriptor)
+            try:
+                os.ftruncate(descriptor, 0)
+            finally:
+                os.close(descriptor)
 
     def give_back_all(self) -> None:
         """Ends every claim."""

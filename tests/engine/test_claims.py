@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from buildsys.engine.claims import FILES, Claims
+from buildsys.store import StoreError
 
 KEY = "0123456789abcdef"
 
@@ -62,3 +68,29 @@ def test_two_actions_of_one_file_wait_for_each_other(tmp_path: Path) -> None:
     assert claims.take(f"{6:012x}") is None
     claims.give_back(f"{5:012x}")
     assert claims.take(f"{5 + FILES:012x}") is None
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "number"),
+    [(fcntl, "flock", errno.ENOLCK), (os, "ftruncate", errno.EIO), (os, "pwrite", errno.ENOSPC)],
+    ids=["no locks here", "failing disk", "full disk"],
+)
+def test_a_claim_that_fails_leaves_no_descriptor_and_no_lock(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    function: str,
+    number: int,
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    claims = Claims(tmp_path)
+    before = os.listdir("/dev/fd")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, function, refuse)
+        for _ in range(3):
+            with pytest.raises((StoreError, OSError)):
+                claims.take(KEY)
+    assert os.listdir("/dev/fd") == before
+    assert Claims(tmp_path).take(KEY) is None

@@ -154,7 +154,7 @@ class Engine:
             KeyboardInterrupt: The user stopped it; workers have been killed.
         """
         self.store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
-        executor = self._executor or LocalExecutor(self.store)
+        executor = self._executor or LocalExecutor(self.store, warn=_warner(listener))
         before = executor.processes_started
         placing = Placing(project.artifacts, project.recipe, self.store, self.memo)
         locks = self.root / LOCKS
@@ -216,7 +216,7 @@ class Engine:
         read: Callable[[Run], Result],
     ) -> tuple[Run, Result]:
         """Runs a graph and reads what it gave, while all of that is sure to be kept."""
-        executor = self._executor or LocalExecutor(self.store)
+        executor = self._executor or LocalExecutor(self.store, warn=_warner(listener))
         locks = self.root / LOCKS
         lease = Lease(self.index, locks)
         damaged: set[str] = set()
@@ -265,10 +265,7 @@ class Engine:
         lease: Lease,
     ) -> tuple[Run, list[Verdict]]:
         """Runs, judges and places; anew where a file turns out to be bad when it leaves the store."""
-
-        def warn(message: str) -> None:
-            listener(Event("diagnostic", {"severity": "warning", "message": message}))
-
+        warn = _warner(listener)
         executed: list[str] = []
         damaged: set[str] = set()
         while True:
@@ -314,6 +311,13 @@ class Engine:
             held[prefix + verdict.deployable.label] = digests
         with suppress(StoreError):  # A store that cannot be written collects nothing either.
             self.index.pin(prefix, {prefix + label for label in graph.labels}, held)
+
+
+def _warner(listener: Listener) -> Callable[[str], None]:
+    """Tells the listener of what the user should know, and what stops nothing."""
+    return lambda message: listener(
+        Event("diagnostic", {"severity": "warning", "message": message})
+    )
 
 
 def needed(deployable: Deployable, run: Run) -> set[str]:

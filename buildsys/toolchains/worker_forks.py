@@ -197,7 +197,11 @@ class Preloaded:
         A fresh process would have those too; a path below the host's folder is the child's own.
         """
         changed = {n: v for n, v in os.environ.items() if self._environment.get(n) != v}
-        moved = {n: v.replace(self._folder, scratch) for n, v in changed.items()}
+        temporary = os.path.join(self._folder, "tmp")
+        moved = {
+            n: v.replace(temporary, listed["TMPDIR"]).replace(self._folder, scratch)
+            for n, v in changed.items()
+        }
         return {**listed, **moved}
 
 

@@ -524,6 +524,14 @@ def installed_folders(path: Iterable[str]) -> list[Path]:
     ]
 
 
+def temporary_folders(spec: dict[str, Any]) -> set[str]:
+    """Where a step has its temporary files; what it reads there counts as nobody's.
+
+    By hand (`rerun.sh`) it is another folder than the one that the request names.
+    """
+    return {each for each in (spec.get("temporary"), os.environ.get("TMPDIR")) if each}
+
+
 def discovery_of(spec: dict[str, Any], path: Iterable[str]) -> Discovery:
     """The record of a step that runs the model's own code."""
     return Discovery(
@@ -534,6 +542,7 @@ def discovery_of(spec: dict[str, Any], path: Iterable[str]) -> Discovery:
             Path(spec.get("folder", spec["backends"])),
             Path(spec["action"]),
             Path(__file__).parent,
+            *(Path(each) for each in temporary_folders(spec)),
             *([Path(spec["resume"])] if spec.get("resume") else []),
         ],
     )

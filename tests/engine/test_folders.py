@@ -13,7 +13,7 @@ from buildsys.engine.executors.job import Job
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Store
 
-EMPTY = ["in", "out", "scratch", "scratch/tmp"]
+EMPTY = ["in", "out", "scratch"]
 
 
 def job(key: str) -> Job:
@@ -41,8 +41,8 @@ def test_a_folder_is_emptied_and_used_again(folders: ActionFolders, tmp_path: Pa
     first = folders.make(job("ab"))
     assert listed(first) == EMPTY
     first.write_request()
-    (first.path / "scratch/tmp/a/b").mkdir(parents=True)
-    (first.path / "scratch/tmp/a/b/c").write_text("left")
+    (first.path / "scratch/a/b").mkdir(parents=True)
+    (first.path / "scratch/a/b/c").write_text("left")
     (first.path / "scratch/cache").symlink_to(theirs)
     (first.path / "in/x").write_text("copied")
     (first.path / "in/x").chmod(0o444)
@@ -60,8 +60,8 @@ def test_a_folder_is_emptied_and_used_again(folders: ActionFolders, tmp_path: Pa
 
 
 def _is_a_link(folder: Path, theirs: Path) -> None:
-    (folder / "scratch/tmp").rmdir()
-    (folder / "scratch/tmp").symlink_to(theirs)
+    (folder / "scratch").rmdir()
+    (folder / "scratch").symlink_to(theirs)
 
 
 def _is_gone(folder: Path, theirs: Path) -> None:

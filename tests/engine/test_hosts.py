@@ -223,8 +223,10 @@ def test_nothing_leaks_from_action_to_action(
     seen = json.loads(text(store, executor.run(job)))
     scratch = Path(seen["cwd"])
     assert scratch.name == "scratch"
-    assert seen["environment"] == worker_environment(job, scratch.parent)
-    assert seen["temporary"] == str(scratch / "tmp")
+    temporary = Path(seen["temporary"])
+    assert seen["environment"] == worker_environment(job, scratch.parent, temporary)
+    assert len(seen["temporary"]) < 60 < len(str(scratch))
+    assert not temporary.exists()
     assert seen["argv"] == [str(scratch.parent / "request.json")]
     assert seen["leader"]
     cold = json.loads(text(store, LocalExecutor(store, warm=False).run(job)))

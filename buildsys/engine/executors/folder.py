@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.executors.job import Job
+from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.store import Store, Stored
 from buildsys.store.content import (
@@ -33,12 +34,24 @@ from buildsys.toolchains.worker_host import PROGRESS
 PARTS = {
     "in": (),
     "out": (),
-    "scratch/tmp": (),
-    "scratch": ("tmp",),
+    "scratch": (),
     ".": ("in", "out", "scratch"),
 }
 """The folders in it from the innermost, and what stays in each."""
 PRIVATE = 0o700
+RERUN = """\
+#!/bin/sh
+# Repeats this step by hand; its outputs go to out/, its verdict to result.json.
+cd {scratch} || exit
+# By a short name: sockets are made there.
+temporary=$(mktemp -d {temporary}/rerun-XXXXXX) || temporary=$(mktemp -d) || exit
+env -i {pairs} TMPDIR="$temporary" {command}
+status=$?
+rm -rf "$temporary"
+# Ends as the step did, by a signal too.
+[ $status -le 128 ] || {{ ulimit -c 0; kill -$((status - 128)) $$; }}
+exit $status
+"""
 
 
 class ActionFolders:
@@ -46,10 +59,12 @@ class ActionFolders:
 
     Args:
         store: Where inputs come from and outputs go.
+        temporary: Where steps have their temporary files.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, temporary: TemporaryFolders | None = None) -> None:
         self._store = store
+        self._temporary = temporary or TemporaryFolders()
         self._work = store.root / "work"
         self._spare: list[Path] = []
 
@@ -67,10 +82,14 @@ class ActionFolders:
                 self._work.mkdir(parents=True, exist_ok=True)
                 for part in reversed(PARTS):
                     os.mkdir(os.path.normpath(path / part), PRIVATE)
-        return ActionFolder(self._store, job, path)
+            temporary = self._temporary.make(path / "scratch" / "tmp")
+        return ActionFolder(self._store, job, path, temporary)
 
-    def give_back(self, folder: ActionFolder) -> None:
-        """Takes a folder away, or keeps it, empty, for another action."""
+    def give_back(self, folder: ActionFolder, failed: bool = False) -> None:
+        """Takes a folder away, or keeps it, empty, for another action; leaves that of a failed one."""
+        self._temporary.give_back(folder.temporary)
+        if failed:
+            return
         try:
             for part, kept in PARTS.items():
                 _empty(folder.path / part, kept)
@@ -83,6 +102,7 @@ class ActionFolders:
         """Takes away what was kept."""
         while self._spare:
             shutil.rmtree(self._spare.pop(), ignore_errors=True)
+        self._temporary.close()
 
 
 class ActionFolder:
@@ -95,14 +115,16 @@ class ActionFolder:
         request: The request file.
         log: What the worker prints.
         telling: Where it says how far it is.
+        temporary: Outside of it, by a short name: `TMPDIR` of the step. It goes when the step ends.
         resume: Outside of it: what an interrupted attempt at the same step has left, and what this one
             leaves; `None` for a step that begins anew each time.
     """
 
-    def __init__(self, store: Store, job: Job, path: Path) -> None:
+    def __init__(self, store: Store, job: Job, path: Path, temporary: Path) -> None:
         self._store = store
         self._job = job
         self.path = path
+        self.temporary = temporary
         self.outputs = {o.name: self.path / "out" / o.filename for o in job.action.outputs}
         # A worker may go by a checkpoint's suffix, so a user's file keeps it.
         self.inputs = {
@@ -148,6 +170,7 @@ class ActionFolder:
             "inputs": {n: str(p) for n, p in self.inputs.items()},
             "outputs": {n: str(p) for n, p in self.outputs.items()},
             "scratch": str(self.path / "scratch"),
+            "temporary": str(self.temporary),
             "project": str(job.project) if job.project else None,
             "threads": job.threads,
             "resume": str(self.resume) if self.resume else None,
@@ -187,14 +210,17 @@ class ActionFolder:
 
     def write_rerun(self, command: list[str], environment: Mapping[str, str]) -> Path:
         """A script that repeats the step by hand, in the same environment, on the same inputs."""
-        pairs = " ".join(shlex.quote(f"{n}={v}") for n, v in sorted(environment.items()))
-        scratch = shlex.quote(str(self.path / "scratch"))
+        listed = {n: v for n, v in environment.items() if n != "TMPDIR"}
+        pairs = " ".join(shlex.quote(f"{n}={v}") for n, v in sorted(listed.items()))
         script = self.path / "rerun.sh"
         with writing(script):
             script.write_text(
-                "#!/bin/sh\n"
-                "# Repeats this step by hand; its outputs go to out/, its verdict to result.json.\n"
-                f"cd {scratch} && exec env -i {pairs} {shlex.join(command)}\n"
+                RERUN.format(
+                    scratch=shlex.quote(str(self.path / "scratch")),
+                    temporary=shlex.quote(str(self.temporary.parent.parent)),
+                    pairs=pairs,
+                    command=shlex.join(command),
+                )
             )
             script.chmod(0o755)
         return script

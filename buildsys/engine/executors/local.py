@@ -21,6 +21,7 @@ from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
 from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.processes import Processes, before_files
+from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.engine.executors.variables import worker_environment
 from buildsys.engine.executors.watch import Watch
 from buildsys.store import Store
@@ -39,19 +40,24 @@ class LocalExecutor:
         store: Where inputs come from and outputs go.
         warm: Whether an environment's imports are shared by its actions. It changes no bytes.
         variables: What workers are told besides the listed environment variables, or instead.
+        warn: Is told what the user should know of this machine.
 
     Attributes:
         processes_started: How many: hosts, their children, and processes of a single action.
     """
 
     def __init__(
-        self, store: Store, warm: bool = True, variables: Mapping[str, str] | None = None
+        self,
+        store: Store,
+        warm: bool = True,
+        variables: Mapping[str, str] | None = None,
+        warn: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._store = store
         self._variables = dict(variables or {})
         self.processes_started = 0
         self._guard = threading.Lock()
-        self._folders = ActionFolders(store)
+        self._folders = ActionFolders(store, TemporaryFolders(warn=warn))
         self._processes = Processes()
         self._watch = Watch()
         self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
@@ -59,6 +65,7 @@ class LocalExecutor:
         self._stopping = False
         # Hosts end with the process in any case; this is for an executor that is dropped before.
         weakref.finalize(self, self._hosts.close)
+        weakref.finalize(self, self._folders.close)
 
     def count(self) -> None:
         """Counts a process."""
@@ -89,8 +96,7 @@ class LocalExecutor:
             keep = isinstance(outcome, Failed) and outcome.log is not None
             return outcome
         finally:
-            if not keep:
-                self._folders.give_back(folder)
+            self._folders.give_back(folder, keep)
 
     def prepare(self, job: Job, done: Callable[[], None]) -> None:
         """Has an environment import what a step needs that will come up; `done` is called after that."""
@@ -98,7 +104,8 @@ class LocalExecutor:
             done()
             return
         name = job.action.environment or str(job.python)
-        variables = worker_environment(job, self._store.root / "work") | self._variables
+        work = self._store.root / "work"
+        variables = worker_environment(job, work, work) | self._variables
         self._hosts.prepare(name, job.python, variables, step(job), done)
 
     def stop(self) -> None:
@@ -138,7 +145,7 @@ class LocalExecutor:
         """A step of a worker."""
         folder.write_request()
         command = [str(job.python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
-        variables = worker_environment(job, folder.path) | self._variables
+        variables = worker_environment(job, folder.path, folder.temporary) | self._variables
         ended = self._ended(job, folder, command, variables)
         result = folder.result()
         if result.get("ok"):

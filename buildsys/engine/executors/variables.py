@@ -15,14 +15,20 @@ THREADS = (
 )
 
 
-def worker_environment(job: Job, folder: Path) -> dict[str, str]:
-    """The variables of a worker: listed, never inherited, so that nothing undeclared gets in."""
+def worker_environment(job: Job, folder: Path, temporary: Path) -> dict[str, str]:
+    """The variables of a worker: listed, never inherited, so that nothing undeclared gets in.
+
+    Args:
+        job: The step.
+        folder: Its folder.
+        temporary: Where it has its temporary files, by a short name.
+    """
     scratch = folder / "scratch"
     python = str(job.python.parent) if job.python is not None else ""
     return {
         "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(scratch),
-        "TMPDIR": str(scratch / "tmp"),
+        "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "PYTHONHASHSEED": "0",

@@ -482,6 +482,17 @@ def import_sources(project: Path, discovery: Discovery) -> None:
     sys.path_importer_cache.clear()
 
 
+@functools.cache
+def beside(name: str) -> Any:
+    """Loads a module of the folder `inside`, which no `sys.path` of a worker holds."""
+    path = Path(__file__).with_name("inside") / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"modelbuild_inside_{name}", path)
+    assert spec is not None and spec.loader is not None  # noqa: PT018
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def expose(folder: str) -> None:
     """Makes `folder` importable as the package that workers live in."""
     _package(PACKAGE, folder)
@@ -518,10 +529,9 @@ def installed_folders(path: Iterable[str]) -> list[Path]:
         path: `sys.path` as the process began with it.
     """
     paths = sysconfig.get_paths()
-    return [
-        *(Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *(Path(folder) for folder in (*site.getsitepackages(), *path) if folder),
-    ]
+    own = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    own += site.getsitepackages()
+    return [Path(folder) for folder in (*own, *beside("source_imports").installed_path(path, own))]
 
 
 def temporary_folders(spec: dict[str, Any]) -> set[str]:
@@ -574,6 +584,7 @@ def perform(spec: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
             request.resume = resuming.Resume(Path(spec["resume"]), discovery.digests)
             now = functools.partial(discovered_digest, spec["project"])
             request.resume.drop_stale(now)
+        beside("source_imports").for_children(os.environ, str(request.scratch))
         discovery.start()
         sys.path.insert(0, str(request.project))
         os.chdir(request.project)
@@ -636,15 +647,18 @@ def answer(path: Path, search: Sequence[str]) -> NoReturn:
 def main() -> None:
     """Answers one request, or serves many."""
     search = tuple(sys.path)
+    sources = beside("source_imports")
+    program = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sources.install(sources.trusted(installed_folders(search), program))
     if sys.argv[1] != "--serve":
         answer(Path(sys.argv[1]), search)
     loaded = frozenset(sys.modules)  # Before anything is imported that a cold start does not.
-    beside = importlib.util.spec_from_file_location(
+    forking = importlib.util.spec_from_file_location(
         "worker_forks", Path(__file__).with_name("worker_forks.py")
     )
-    assert beside is not None and beside.loader is not None  # noqa: PT018
-    forks = importlib.util.module_from_spec(beside)
-    beside.loader.exec_module(forks)
+    assert forking is not None and forking.loader is not None  # noqa: PT018
+    forks = importlib.util.module_from_spec(forking)
+    forking.loader.exec_module(forks)
     start = forks.Start(sys.modules[__name__], search, loaded)
     forks.serve(int(sys.argv[2]), Path(sys.argv[3]), start)
 

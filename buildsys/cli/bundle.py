@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,26 @@ from buildsys.cli.common import (
     recipe_option,
 )
 from buildsys.cli.options import user_settings
+
+
+def _identity(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """The digits of an identity as `bundle create` prints it."""
+    if value is None:
+        return None
+    found = re.fullmatch("(?:sha256:)?([0-9a-f]{64})", value.strip().lower())
+    if found is None:
+        raise click.BadParameter(
+            "write it as `bundle create` prints it: `sha256:` and 64 hexadecimal digits"
+        )
+    return found[1]
+
+
+expect_option = click.option(
+    "--expect",
+    callback=_identity,
+    metavar="IDENTITY",
+    help="Refuse any other bundle than this one: `sha256:…`, as `bundle create` prints it.",
+)
 
 
 @click.group("bundle")
@@ -97,12 +118,18 @@ def create_command(
 
 @command.command("verify")
 @click.argument("archive", type=click.Path(path_type=Path))
+@expect_option
 @output_options
-def verify_command(archive: Path, as_json: bool, color: str, quiet: bool, verbose: bool) -> None:
-    """Check every file of a bundle against its sums and its manifest."""
+def verify_command(
+    archive: Path, expect: str | None, as_json: bool, color: str, quiet: bool, verbose: bool
+) -> None:
+    """Check that a bundle is one that `bundle create` wrote, to the last byte.
+
+    The identity stands for all of its content. With `--expect`, it has to be the one that you were told.
+    """
     from buildsys.release.bundle import read
 
-    bundle = read(archive)
+    bundle = read(archive, expect)
     statuses = {a["label"]: a["status"] for a in bundle.manifest["artifacts"]}
     if as_json:
         print_json(
@@ -120,8 +147,9 @@ def verify_command(archive: Path, as_json: bool, color: str, quiet: bool, verbos
 
 @command.command("inspect")
 @click.argument("archive", type=click.Path(path_type=Path))
-def inspect_command(archive: Path) -> None:
+@expect_option
+def inspect_command(archive: Path, expect: str | None) -> None:
     """Print a bundle's manifest, once the bundle has been checked."""
     from buildsys.release.bundle import read
 
-    print_json(read(archive).manifest)
+    print_json(read(archive, expect).manifest)

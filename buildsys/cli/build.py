@@ -69,7 +69,7 @@ TIMEOUT = 3600.0
     type=options.memory,
     metavar="SIZE",
     show_default="what is free",
-    help="How much the running actions may take together: `8GiB`.",
+    help="How much the running steps may take together: `8GiB`. One above it is killed.",
 )
 @click.option("--offline", is_flag=True, help="Use no network: toolchains from what is kept only.")
 @click.option("--strict", is_flag=True, help="Exit 3 when a deployable is unverified.")

@@ -80,7 +80,8 @@ class Settings:
         max_failures: How many steps may fail before nothing new is started; `None` for no limit.
         timeout: Seconds after which an action is killed.
         retries: How often a step is tried again when its environment failed, not the step.
-        memory: Bytes that running actions may take together; `None` for what is free.
+        memory: Bytes that running actions may take together, and that none may exceed alone; `None`
+            for what is free, and no limit for one alone.
         resources: How many there are of each named resource.
     """
 
@@ -531,6 +532,8 @@ class Coordinator:
             project=self._project if action.user_code else None,
             threads=max(1, (os.cpu_count() or 1) // parallel),
             timeout=self._settings.timeout,
+            memory=self._settings.memory,
+            room=self._room.memory,
             told=partial(self._far, action),
         )
 

@@ -149,7 +149,7 @@ def _worker(function: str, backend: str, folder: Path, ships: tuple[str, ...] = 
 
 @cache
 def host_worker(function: str) -> Worker:
-    """A function that the coordinator itself runs; its module's package is its implementation."""
+    """A built-in step: a function of our own, which needs no toolchain. Its package is its implementation."""
     spec = importlib.util.find_spec(function.partition(":")[0])
     if spec is None or spec.origin is None:
         raise ValueError(f"no module for {function}")

@@ -2,8 +2,9 @@
 
 This file is started by path with the toolchain's own interpreter, so it imports the standard library
 only, and the backend's worker under the synthetic package `modelbuild_backends`; the host package is
-never importable here. It writes `result.json` beside the request and always exits 0 when it could
-write one: any other end is a crash, which the engine reports with the log.
+never importable here, but for steps that are built in: those have no backend. It writes `result.json`
+beside the request and always exits 0 when it could write one: any other end is a crash, which the
+engine reports with the log.
 
 With `--serve DESCRIPTOR FOLDER` it stays, and forks a child for each step; see `worker_forks.py`.
 """
@@ -29,6 +30,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PACKAGE = "modelbuild_backends"
+HOST_PACKAGE = "buildsys"
+"""The package that steps are in that are built in."""
 PROGRESS = "progress.jsonl"
 """The file in an action's folder that it says how far it is in."""
 
@@ -508,8 +511,21 @@ def _package(name: str, folder: str) -> None:
     sys.modules[name] = package
 
 
+def kit(spec: dict[str, Any]) -> str:
+    """The full name of the package that holds what workers have in common."""
+    return f"{HOST_PACKAGE}.backends.kit" if spec["backend"] is None else f"{PACKAGE}.kit"
+
+
 def expose_backends(spec: dict[str, Any]) -> None:
-    """Makes our own backends importable, and a third party's, which lives in another folder."""
+    """Makes our own backends importable, and a third party's, which lives in another folder.
+
+    A step that is built in finds our own package, by its own name, and numpy.
+    """
+    if spec["backend"] is None:
+        _package(HOST_PACKAGE, os.path.dirname(spec["backends"]))
+        if spec["packages"] not in sys.path:
+            sys.path.append(spec["packages"])
+        return
     expose(spec["backends"])
     if "folder" in spec:
         _package(f"{PACKAGE}.{spec['backend']}", spec["folder"])
@@ -518,6 +534,8 @@ def expose_backends(spec: dict[str, Any]) -> None:
 def worker_module(spec: dict[str, Any]) -> tuple[str, str]:
     """The full name of the worker's module, and the name of its function."""
     module_name, _, function_name = spec["worker"].partition(":")
+    if spec["backend"] is None:
+        return module_name, function_name
     inside = "" if module_name.startswith("kit.") else f"{spec['backend']}."
     return f"{PACKAGE}.{inside}{module_name}", function_name
 
@@ -566,7 +584,7 @@ def perform(spec: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
         path: `sys.path` as the process began with it: what was imported since may have added to it.
     """
     expose_backends(spec)
-    request_module = importlib.import_module(f"{PACKAGE}.kit.request")
+    request_module = importlib.import_module(f"{kit(spec)}.request")
     request = request_module.Request(
         inputs={name: Path(path) for name, path in spec["inputs"].items()},
         outputs={name: Path(path) for name, path in spec["outputs"].items()},
@@ -574,13 +592,14 @@ def perform(spec: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
         scratch=Path(spec["scratch"]),
         project=Path(spec["project"]) if spec["project"] else None,
         threads=spec["threads"],
+        memory=spec.get("memory"),
         telling=Path(spec["action"]) / PROGRESS,
     )
     discovery = None
     if request.project is not None:
         discovery = discovery_of(spec, path)
         if spec.get("resume"):
-            resuming = importlib.import_module(f"{PACKAGE}.kit.resuming")
+            resuming = importlib.import_module(f"{kit(spec)}.resuming")
             request.resume = resuming.Resume(Path(spec["resume"]), discovery.digests)
             now = functools.partial(discovered_digest, spec["project"])
             request.resume.drop_stale(now)

@@ -1,4 +1,4 @@
-"""Finds the first operation of an artifact that differs from the original; a step of the coordinator."""
+"""Finds the first operation of an artifact that differs from the original; a built-in step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures an artifact against the original model; a step of the coordinator."""
+"""Measures an artifact against the original model; a built-in step."""
 
 from __future__ import annotations
 

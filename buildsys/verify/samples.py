@@ -1,4 +1,4 @@
-"""Draws samples: rows of a dataset, or random numbers; a step of the coordinator."""
+"""Draws samples: rows of a dataset, or random numbers; a built-in step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.arrays import Arrays
 from buildsys.backends.kit.request import Request, StepError
+from buildsys.verify.array_sizes import array_bytes
 
 
 def draw(request: Request) -> None:
@@ -59,6 +60,14 @@ def _read(request: Request) -> Arrays:
 
 
 def _arrays(request: Request) -> Arrays:
+    needed = array_bytes(request.inputs["source"])
+    if request.memory is not None and needed > request.memory:
+        raise StepError(
+            f"the arrays of the dataset take {needed / 2**30:.1f} GiB of memory, "
+            f"of which there are {request.memory / 2**30:.1f} GiB",
+            "store fewer rows, or raise `--memory`",
+            "source",
+        )
     with request.inputs["source"].open("rb") as stream:
         loaded: Any = np.load(stream, allow_pickle=False)
         if not isinstance(loaded, np.ndarray):

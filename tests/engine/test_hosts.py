@@ -224,7 +224,9 @@ def test_nothing_leaks_from_action_to_action(
     scratch = Path(seen["cwd"])
     assert scratch.name == "scratch"
     temporary = Path(seen["temporary"])
-    assert seen["environment"] == worker_environment(job, scratch.parent, temporary)
+    assert seen["environment"] == worker_environment(
+        Path(sys.executable), 2, scratch.parent, temporary
+    )
     assert len(seen["temporary"]) < 60 < len(str(scratch))
     assert not temporary.exists()
     assert seen["argv"] == [str(scratch.parent / "request.json")]

@@ -39,6 +39,7 @@ class Request:
             model's own code runs.
         project: The recipe's folder, where the model's own code runs; otherwise `None`.
         threads: How many threads the step may use. Never part of a key: it must not change bytes.
+        memory: How many bytes of memory there are for it; `None` where nobody knows. Neither is this.
         telling: The file that it says how far it is in; `None` where nobody listens.
         resume: What an interrupted attempt at the same step has left, and what this one leaves.
         notes: What the worker wants said to the user in every output (a difference in layout,
@@ -51,6 +52,7 @@ class Request:
     scratch: Path
     project: Path | None = None
     threads: int = 1
+    memory: int | None = None
     notes: list[str] = field(default_factory=list)
     telling: Path | None = None
     resume: Resume = field(default_factory=Resume)

@@ -18,6 +18,7 @@ class Ended:
         wait: Seconds before it was started.
         timed_out: Whether it was killed for being too slow.
         lost: How the host around it ended, where that is the reason.
+        excess: Bytes of memory that it took, where it was killed for them.
     """
 
     code: int
@@ -28,6 +29,7 @@ class Ended:
     wait: float = 0.0
     timed_out: bool = False
     lost: str | None = None
+    excess: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ freed in the last minutes.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ import shlex
 import shutil
 import stat
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,7 @@ class ActionFolder:
             "temporary": str(self.temporary),
             "project": str(job.project) if job.project else None,
             "threads": job.threads,
+            "memory": job.room,
             "resume": str(self.resume) if self.resume else None,
         }
         with writing(self.path):
@@ -237,7 +240,17 @@ def step(job: Job) -> dict[str, Any]:
     }
     if worker.folder is not None and worker.folder.parent != BUILT_IN:
         spec["folder"] = str(worker.folder)
+    if worker.backend is None:
+        spec["packages"] = _packages()
     return spec
+
+
+@cache
+def _packages() -> str:
+    """The folder of numpy, which a worker may not find where it was installed for this user alone."""
+    found = importlib.util.find_spec("numpy")
+    assert found is not None and found.origin is not None  # noqa: PT018
+    return str(Path(found.origin).parents[1])
 
 
 def _empty(folder: Path, kept: Collection[str]) -> None:

@@ -101,18 +101,25 @@ class Host:
         """Whether it has ended."""
         return self._end is not None
 
-    def run(self, request: Path, variables: Mapping[str, str], timeout: float) -> Ended | Refused:
+    def run(
+        self,
+        request: Path,
+        variables: Mapping[str, str],
+        timeout: float,
+        begun: Callable[[int], None],
+    ) -> Ended | Refused:
         """Has a child perform a request, and waits for it.
 
         Args:
             request: The request file; it names the folders.
             variables: The child's environment variables.
             timeout: Seconds for the work, and as many for the imports before it.
+            begun: Is called with the child's process number.
         """
         asked = time.monotonic()
         number, box = self._ask(request, variables)
         try:
-            return self._wait(number, box, asked, timeout)
+            return self._wait(number, box, asked, timeout, begun)
         finally:
             with self._guard:
                 self._boxes.pop(number, None)
@@ -144,7 +151,12 @@ class Host:
         return number, box
 
     def _wait(
-        self, number: int, box: queue.SimpleQueue[Message], asked: float, timeout: float
+        self,
+        number: int,
+        box: queue.SimpleQueue[Message],
+        asked: float,
+        timeout: float,
+        begun: Callable[[int], None],
     ) -> Ended | Refused:
         started: float | None = None
         started_ns = 0
@@ -162,6 +174,7 @@ class Host:
             if message["what"] == "started":
                 started, deadline = now, now + timeout
                 started_ns = message["started_ns"]
+                begun(message["pid"])
             elif message["what"] == "cold":
                 return Refused(message["reason"], message["always"], wait)
             elif message["what"] == "ended":
@@ -283,8 +296,17 @@ class Hosts:
         request: Path,
         variables: Mapping[str, str],
         timeout: float,
+        begun: Callable[[int], None],
     ) -> Ended | Refused:
         """Has the environment's host perform a request; it is started where there is none.
+
+        Args:
+            environment: Its name.
+            python: Its interpreter.
+            request: See `Host.run`, as for the others.
+            variables: The step's environment variables.
+            timeout: Seconds.
+            begun: Is called with the process number of the step.
 
         Raises:
             OSError: The interpreter does not start.
@@ -293,7 +315,7 @@ class Hosts:
         host = self._host(environment, python, variables)
         if not isinstance(host, Host):
             return host
-        outcome = host.run(request, variables, timeout)
+        outcome = host.run(request, variables, timeout, begun)
         if isinstance(outcome, Refused) and outcome.always:
             with self._guard:
                 self._without[environment] = outcome.reason

@@ -22,10 +22,13 @@ class Job:
             model's own code runs.
         inputs: Input name to (path of a user's file or `None`, digest). A path is copied and
             checked against the digest; without one the object comes from the store.
-        python: The toolchain's interpreter; `None` for a step of the coordinator.
+        python: The toolchain's interpreter; `None` for a step that is built in: one of ours, in pure
+            numpy, which runs in a worker of the interpreter that runs the build.
         project: The recipe's folder, where the model's own code runs.
         threads: How many threads the step may use.
         timeout: Seconds after which it is killed.
+        memory: Bytes above which it is killed; `None` for no such limit.
+        room: Bytes that the running steps have together; `None` where nobody knows.
         told: Is called, from a thread of the executor, with each line in which the step says how far
             it is: `done`, `total`, `figures`.
     """
@@ -38,6 +41,8 @@ class Job:
     project: Path | None
     threads: int
     timeout: float
+    memory: int | None = None
+    room: int | None = None
     told: Callable[[Mapping[str, Any]], None] = lambda line: None
 
 
@@ -51,7 +56,7 @@ class Done:
         discovered: What the model's own code read, path to digest.
         started_ns: When the worker started (POSIX nanoseconds).
         seconds: Wall time of the work alone.
-        peak_rss: Peak resident memory in bytes; 0 for a step of the coordinator.
+        peak_rss: Peak resident memory in bytes.
         log: The worker's output.
         phases: Where the time went, in seconds: `inputs` (copying and checking them), `wait` (until
             a process was ready and had imported what it shares), `work`, `store`.

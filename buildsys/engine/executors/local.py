@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import signal
+import sys
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import buildsys.toolchains
-from buildsys.backends.kit.request import Request, StepError
 from buildsys.engine.executors.ended import Ended
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
 from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
-from buildsys.engine.executors.processes import Processes, before_files
+from buildsys.engine.executors.memory import MemoryLimits
+from buildsys.engine.executors.processes import Processes
 from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.engine.executors.variables import worker_environment
 from buildsys.engine.executors.watch import Watch
@@ -28,6 +27,8 @@ from buildsys.store import Store
 
 WORKER_HOST = Path(buildsys.toolchains.__file__).parent / "worker_host.py"
 TAIL_LINES = 20
+BUILT_IN_STEPS = "built-in"
+"""What the host is known by of the steps that are ours and need no toolchain."""
 OUT_OF_MEMORY = "the machine may be out of memory: try `-j1`"
 
 
@@ -60,6 +61,7 @@ class LocalExecutor:
         self._folders = ActionFolders(store, TemporaryFolders(warn=warn))
         self._processes = Processes()
         self._watch = Watch()
+        self._limits = MemoryLimits()
         self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
         self._warm = warm and FORKS
         self._stopping = False
@@ -88,9 +90,8 @@ class LocalExecutor:
                 message = f"{changed} changed while the build was looking at it"
                 return Failed(message, changed=True)
             inputs = time.monotonic() - started
-            run = self._host_step if job.python is None else self._step
             with self._watch.of(folder.telling, job.told):
-                outcome = run(job, folder, inputs)
+                outcome = self._step(job, folder, inputs)
             if isinstance(outcome, Done) and folder.resume is not None:
                 shutil.rmtree(folder.resume, ignore_errors=True)
             keep = isinstance(outcome, Failed) and outcome.log is not None
@@ -103,10 +104,9 @@ class LocalExecutor:
         if not self._warm or job.python is None:
             done()
             return
-        name = job.action.environment or str(job.python)
         work = self._store.root / "work"
-        variables = worker_environment(job, work, work) | self._variables
-        self._hosts.prepare(name, job.python, variables, step(job), done)
+        variables = worker_environment(job.python, job.threads, work, work) | self._variables
+        self._hosts.prepare(_environment(job), job.python, variables, step(job), done)
 
     def stop(self) -> None:
         """Kills every worker, with all that it started."""
@@ -123,33 +123,17 @@ class LocalExecutor:
         """Frees the memory of an environment that no further action needs."""
         self._hosts.retire(environment)
 
-    def _host_step(self, job: Job, folder: ActionFolder, inputs: float) -> Outcome:
-        """A step of the coordinator: pure numpy, no process."""
-        options = job.action.options
-        scratch = folder.path / "scratch"
-        request = Request(folder.inputs, folder.outputs, options, scratch, telling=folder.telling)
-        module_name, _, function_name = job.action.worker.function.partition(":")
-        started_ns, started = before_files(), time.monotonic()
-        try:
-            getattr(importlib.import_module(module_name), function_name)(request)
-        except StepError as error:
-            return Failed(error.message, error.hint, error.field)
-        except Exception as error:
-            folder.log.write_text(traceback.format_exc())
-            return Failed(f"{type(error).__name__}: {error}", log=folder.log)
-        ended = Ended(0, time.monotonic() - started, started_ns)
-        done = _done(folder, {"notes": request.notes, "discovered": []}, ended, inputs)
-        return Failed(done) if isinstance(done, str) else done
-
     def _step(self, job: Job, folder: ActionFolder, inputs: float) -> Outcome:
         """A step of a worker."""
         folder.write_request()
-        command = [str(job.python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
-        variables = worker_environment(job, folder.path, folder.temporary) | self._variables
+        python = _python(job)
+        command = [str(python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
+        variables = worker_environment(python, job.threads, folder.path, folder.temporary)
+        variables |= self._variables
         ended = self._ended(job, folder, command, variables)
         result = folder.result()
         if result.get("ok"):
-            done = _done(folder, result, ended, inputs, folder.keep_log)
+            done = _done(folder, result, ended, inputs)
             if not isinstance(done, str):
                 return done
             result, ended = {"crash": done}, replace(ended, code=0, timed_out=False, lost=None)
@@ -161,16 +145,35 @@ class LocalExecutor:
         self, job: Job, folder: ActionFolder, command: list[str], variables: dict[str, str]
     ) -> Ended:
         """Has the work done, by a host where that is the same as a process of its own."""
+        pids: list[int] = []
+
+        def begun(pid: int) -> None:
+            pids.append(pid)
+            if job.memory is not None:
+                self._limits.hold(pid, job.memory)
+
+        ended = self._run(job, folder, command, variables, begun)
+        taken = [self._limits.release(pid) for pid in pids]
+        return replace(ended, excess=next((each for each in taken if each is not None), None))
+
+    def _run(
+        self,
+        job: Job,
+        folder: ActionFolder,
+        command: list[str],
+        variables: dict[str, str],
+        begun: Callable[[int], None],
+    ) -> Ended:
         wait = 0.0
-        if self._warm and job.python is not None:
-            name = job.action.environment or str(job.python)
-            ended = self._hosts.run(name, job.python, folder.request, variables, job.timeout)
+        if self._warm:
+            name, python = _environment(job), _python(job)
+            ended = self._hosts.run(name, python, folder.request, variables, job.timeout, begun)
             if isinstance(ended, Ended):
                 return ended
             wait = ended.wait
         self.count()
         scratch = folder.path / "scratch"
-        ended = self._processes.run(command, variables, scratch, folder.log, job.timeout)
+        ended = self._processes.run(command, variables, scratch, folder.log, job.timeout, begun)
         return replace(ended, wait=wait)
 
     def _failure(self, job: Job, result: dict[str, Any], ended: Ended) -> Failed:
@@ -180,6 +183,9 @@ class LocalExecutor:
             return Failed(error["message"], error["hint"], error["field"])
         if self._stopping:
             return Failed("the build was stopped")
+        if ended.excess is not None and job.memory is not None:
+            message = f"killed: it took {_gib(ended.excess)} of memory, above the limit of {_gib(job.memory)}"
+            return Failed(message, "raise `--memory`, or `memory` in config.toml")
         where = _described(job.action.environment)
         if ended.timed_out and ended.lost is not None:
             message = f"{where} was not ready within {job.timeout:.0f} s"
@@ -216,7 +222,6 @@ def _done(
     result: dict[str, Any],
     ended: Ended,
     inputs: float,
-    log: Callable[[], Path] | None = None,
 ) -> Done | str:
     """Stores the outputs; a sentence when they are not what was declared."""
     finished = time.monotonic()
@@ -230,7 +235,7 @@ def _done(
         ended.started_ns,
         ended.seconds,
         ended.peak_rss,
-        folder.path if log is None else log(),
+        folder.keep_log(),
         {
             "inputs": inputs,
             "wait": ended.wait,
@@ -241,9 +246,26 @@ def _done(
     )
 
 
+def _python(job: Job) -> Path:
+    """The interpreter of a job."""
+    return Path(sys.executable) if job.python is None else job.python
+
+
+def _environment(job: Job) -> str:
+    """What the host of a job's environment is known by."""
+    return BUILT_IN_STEPS if job.python is None else job.action.environment or str(job.python)
+
+
+def _gib(size: int) -> str:
+    """Bytes, in words."""
+    return f"{size / 2**30:.2f} GiB"
+
+
 def _described(environment: str | None) -> str:
     """An environment's name, in words."""
-    if environment in (None, "host"):
+    if environment is None:
+        return "modelbuild's own environment"
+    if environment == "host":
         return "the host's own environment"
     if environment.startswith("requirements:"):
         return f"the environment of `{Path(environment).name}`"

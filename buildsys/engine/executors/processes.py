@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,8 +34,17 @@ class Processes:
         scratch: Path,
         log: Path,
         timeout: float,
+        begun: Callable[[int], None],
     ) -> Ended:
         """Runs a command to its end, in a group of its own, which ends with it.
+
+        Args:
+            command: The command.
+            environment: Its environment variables.
+            scratch: Its current directory.
+            log: What it says goes there.
+            timeout: Seconds.
+            begun: Is called with the process number.
 
         Raises:
             StoreError: The log cannot be written.
@@ -53,6 +62,7 @@ class Processes:
             )
         with self._guard:
             self._running.add(process.pid)
+        begun(process.pid)
         if self._stopping:
             self.stop()
         timed_out = threading.Event()

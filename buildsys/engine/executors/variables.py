@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from buildsys.engine.executors.job import Job
-
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -15,18 +13,18 @@ THREADS = (
 )
 
 
-def worker_environment(job: Job, folder: Path, temporary: Path) -> dict[str, str]:
+def worker_environment(python: Path, threads: int, folder: Path, temporary: Path) -> dict[str, str]:
     """The variables of a worker: listed, never inherited, so that nothing undeclared gets in.
 
     Args:
-        job: The step.
-        folder: Its folder.
-        temporary: Where it has its temporary files, by a short name.
+        python: Its interpreter.
+        threads: How many threads it may use.
+        folder: The step's folder.
+        temporary: Where the step has its temporary files, by a short name.
     """
     scratch = folder / "scratch"
-    python = str(job.python.parent) if job.python is not None else ""
     return {
-        "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(scratch),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
@@ -37,7 +35,7 @@ def worker_environment(job: Job, folder: Path, temporary: Path) -> dict[str, str
         "SOURCE_DATE_EPOCH": "0",
         # From 1.29 on, ONNX Runtime sends names and hashes of graphs home unless it is told not to.
         "ORT_DISABLE_TELEMETRY": "1",
-        **dict.fromkeys(THREADS, str(job.threads)),
+        **dict.fromkeys(THREADS, str(threads)),
     }
 
 

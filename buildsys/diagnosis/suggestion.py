@@ -19,7 +19,7 @@ from buildsys.engine.session import Session
 from buildsys.planner import ActionGraph, Deployable, make_measurements
 from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe
-from buildsys.verify.defaults import FLOORS
+from buildsys.verify.defaults import FLOORS, UNRELATED
 from buildsys.verify.floors import LEAST_FLOORS, Floors
 from buildsys.verify.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, tightest_limit
 
@@ -192,7 +192,7 @@ def with_more_samples(recipe: Recipe) -> Recipe:
 
 def _name(deployable: Deployable, taken: Container[str]) -> str:
     """The tolerance's name; where the recipe names none, one that it does not use."""
-    if not deployable.default:
+    if deployable.acceptance != "default":
         return deployable.acceptance
     name = NAMES.get(deployable.scheme, "quantized")
     return f"{name}-{deployable.target}" if name in taken else name
@@ -249,7 +249,8 @@ def _limit(
             return max(error / floor if floor else value, least)
         # In float32 another order of a sum is another rounding, though none shows here.
         least = LEAST_RATIO["float32"] * (floor or LEAST_FLOORS["float32"])
-        return max(error, least) if precision == "float32" else error
+        limit = max(error, least) if precision == "float32" else error
+        return max(value, min(limit, UNRELATED))
     if bound == "sqnr_db":
         return value - DOUBLED_DB
     if bound == "cosine":

@@ -18,7 +18,7 @@ from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
 from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
-from buildsys.verify.defaults import FLOORS, GRAPH_ABOVE_FLOOR, raised
+from buildsys.verify.defaults import COARSE, FLOORS, GRAPH_ABOVE_FLOOR, cap, raised
 from buildsys.verify.floors import Floors
 from buildsys.verify.gate import Gate
 from buildsys.verify.gates import UNFIT, Ratio, judge, without_graph
@@ -138,6 +138,7 @@ class Judge:
             notes=(
                 *self._notes(deployable),
                 *_without_floor(deployable, measurement),
+                *useless_floor(deployable, measurement),
                 *_of_metric(deployable, measurement),
                 *_without_graph(deployable, measurement),
             ),
@@ -162,6 +163,7 @@ class Judge:
             size = {name: at for name, at in deployable.bounds.items() if name == "size_ratio"}
             limits = Limits(size)
         else:
+            limits = limits_of(deployable, measurement)
             ratio = Ratio.of(self._json(deployable.benchmark))
         return judge(
             measurement,
@@ -232,17 +234,23 @@ class Judge:
         return locks
 
 
-def limits_of(deployable: Deployable) -> Limits:
+def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = None) -> Limits:
     """The limits that a deployable's measurement is held to."""
     multiple = raised(deployable.scheme, evaluated=deployable.evaluated is not None)
+    bounds = deployable.bounds
+    if deployable.default and _metric_of_zero(deployable, measurement):
+        # The metric was to judge what few bits cost.
+        bounds = {**bounds, "signal_error": min(bounds["signal_error"], COARSE["signal_error"])}
     return Limits(
-        deployable.bounds,
+        bounds,
         deployable.output_bounds,
         precision=FLOORS.get(deployable.scheme),
         raised=multiple if deployable.default else None,
         floor_needed=not deployable.default,
         relative=deployable.default,
         graph=GRAPH_ABOVE_FLOOR if deployable.default else None,
+        cap=cap(deployable.scheme),
+        graph_cap=cap(None),
     )
 
 
@@ -252,9 +260,34 @@ def _without_floor(
     """What a default bound is lacking, where the model's own precision is not known."""
     if not deployable.default or "floor_ratio" not in deployable.bounds or measurement is None:
         return ()
-    missing = Floors.of(measurement, FLOORS.get(deployable.scheme)).missing
+    floors = Floors.of(measurement, FLOORS.get(deployable.scheme))
+    missing = floors.missing
     reasons = dict.fromkeys(missing.values())
-    return tuple(f"held to `signal_error` alone: {reason}" for reason in reasons)
+    lost = floors.lost
+    told = f": {lost}, in torch on this machine" if lost else ""
+    return tuple(f"held to `signal_error` alone: {reason}{told}" for reason in reasons)
+
+
+def useless_floor(deployable: Deployable, measurement: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """That a precision costs a model so much that its cost is no measure of artifacts, and where."""
+    limits = limits_of(deployable)
+    if limits.raised is None or limits.precision is None:
+        return ()
+    floors = Floors.of(measurement, limits.precision)
+    beyond = {
+        name: floor for name, floor in floors.values.items() if limits.raised * floor > limits.cap
+    }
+    if not beyond:
+        return ()
+    worst = max(beyond, key=lambda name: beyond[name])
+    outputs = ", ".join(f"`{name}`" for name in beyond)
+    lost = f" ({floors.lost})" if floors.lost else ""
+    return (
+        f"{limits.precision} costs the model {beyond[worst]:.2g} of `{worst}` in torch on this "
+        f"machine{lost}: too much to be a measure. The default bound on `signal_error` of {outputs} is the "
+        f"most that a sound artifact may cost, {limits.cap:g}; name one of your own under `accept` if that "
+        "rejects a right one",
+    )
 
 
 def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -263,10 +296,17 @@ def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) ->
     if not metric:
         return ()
     said = chance(metric)
-    asked = deployable.default and "metric_drop" in deployable.bounds
-    if asked and metric["name"] not in SHARES and metric["reference"] == 0:
+    if deployable.default and _metric_of_zero(deployable, measurement):
         said.append("the original's metric is 0, of which no part can be a bound on the drop")
     return tuple(said)
+
+
+def _metric_of_zero(deployable: Deployable, measurement: Mapping[str, Any] | None) -> bool:
+    """Whether a drop is asked of a metric that is 0 for the original, and no share."""
+    metric = (measurement or {}).get("metric")
+    if not metric or "metric_drop" not in deployable.bounds:
+        return False
+    return metric["name"] not in SHARES and metric["reference"] == 0
 
 
 def _without_graph(

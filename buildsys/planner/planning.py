@@ -9,6 +9,7 @@ from typing import Any
 
 from buildsys.backends.base import Format
 from buildsys.planner.benchmarking import benchmark
+from buildsys.planner.bounds import LATENCY_BOUNDS, SIZE_BOUNDS, Bounds, judges_errors
 from buildsys.planner.builder import GraphBuilder, NotInGraph
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion import Artifact, Goal, follow
@@ -28,7 +29,6 @@ from buildsys.recipe.spec import TargetEntry
 from buildsys.verify.defaults import default_bounds
 
 UNQUANTIZED = "weights and arithmetic in the model's own precision"
-SIZE_BOUNDS, LATENCY_BOUNDS = {"size_ratio"}, {"latency_ratio"}
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,8 @@ class Planning:
             judged_options = self._builder.defaults(judged_format)
         else:
             judged, judged_format, judged_options = made, item.format, options
-        acceptance, bounds, output_bounds = self._bounds(entry, scheme, judged_format)
+        held = self._bounds(entry, scheme, judged_format)
+        bounds = held.general
         unrun = declared.unrun(options)
         figures = None
         if unrun is None:
@@ -326,10 +327,10 @@ class Planning:
                 unverified=None if figures else unrun or self._unverified(declared),
                 baseline=beside.artifact if beside is not None else None,
                 benchmark=timed,
-                acceptance=acceptance,
+                acceptance=held.name,
                 bounds=bounds,
-                output_bounds=output_bounds,
-                default=entry.accept is None,
+                output_bounds=held.outputs,
+                default=held.default,
                 actions=tuple(needed),
                 place=entry.place,
                 notices=(
@@ -450,13 +451,10 @@ class Planning:
     def _described(self, source: ModelSource, goal: Goal, made: Artifact) -> Described:
         return describe(self._builder, source, goal.format, made.artifact, made.io, goal.slot)
 
-    def _bounds(
-        self, entry: Entry, scheme: str | None, judged_format: str
-    ) -> tuple[str, Mapping[str, float], Mapping[str, Mapping[str, float]]]:
-        """The tolerance's name, its bounds, and those on outputs by name."""
-        name = entry.accept
+    def _bounds(self, entry: Entry, scheme: str | None, judged_format: str) -> Bounds:
+        name, usual = entry.accept, self._default_bounds(entry, scheme, judged_format)
         if name is None:
-            return "default", self._default_bounds(entry, scheme, judged_format), {}
+            return Bounds("default", usual, {}, default=True)
         acceptance = self._recipe.spec.acceptance[name]
         own = self._recipe.spec.models[entry.model].outputs
         specific = {
@@ -465,10 +463,10 @@ class Planning:
             if output in own
         }
         bounds = acceptance.bounds(entry.target)
-        if not (bounds or specific):
-            # Bounds against an earlier build alone say nothing of how right this one is.
-            return name, self._default_bounds(entry, scheme, judged_format), {}
-        return name, bounds, specific
+        if not judges_errors(bounds, specific):
+            # Nor do bounds against an earlier build say how right this one is.
+            return Bounds(name, {**usual, **bounds}, {}, default=True)
+        return Bounds(name, bounds, specific, default=False)
 
     def _default_bounds(
         self, entry: Entry, scheme: str | None, judged_format: str

@@ -8,7 +8,8 @@ one does (a swapped gate, a lost layer, collapsed ranges: 0.3 and more).
 Artifacts in float32 and float16 are held to the model's own precision besides (`floor_ratio`): a wrong
 epsilon or a bias that was dropped hides below 1e-3, and not below thirty times what float32 costs the model.
 An ill-conditioned model may not keep the bound on `signal_error` in any runtime, torch included: where that
-multiple of its floor is above the bound, the multiple is the bound.
+multiple of its floor is above the bound, the multiple is the bound, up to `CAPS`. A model whose precision
+costs it more has no measure in it, and is held to the cap, with a warning that names the operation.
 
 The factors: over the 38 architectures of `benchmarks/zoo`, the `signal_error` of 270 artifacts in float32
 (ONNX Runtime, LiteRT, OpenVINO, ExecuTorch, torch) is at most 4.0 times torch's own floor, but for one of
@@ -25,6 +26,7 @@ it. What is quantized is held to `metric_drop` where the model has an evaluation
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -44,8 +46,10 @@ weight zero 0.65 (6 points lost) and 0.25. Models that were never trained show a
 their weights: 0.1 to 3 with 4 bits in `benchmarks/zoo`. So no bound on errors can tell the good from the
 bad here; this one keeps out what has little to do with the original.
 """
-COARSE_JUDGED = MappingProxyType({"signal_error": 1.0})
-"""The same where the task's metric decides: an output that errs more is worse than its own mean."""
+UNRELATED = 0.9
+"""An output that errs more has nothing to do with the original's: its mean, whatever is fed, errs by 1."""
+COARSE_JUDGED = MappingProxyType({"signal_error": UNRELATED})
+"""The same where the task's metric decides."""
 METRIC_DROP = MappingProxyType({"metric_drop": 0.05})
 """What a smaller artifact may lose at its task: 5 points of 100, or of other metrics 5 % of the original's.
 
@@ -68,6 +72,14 @@ BY_SCHEME: Mapping[str | None, Mapping[str, float]] = MappingProxyType(
 FLOORS: Mapping[str | None, str] = MappingProxyType({None: "float32", "float16": "float16"})
 """By scheme, the precision whose cost artifacts are held to; the others have none."""
 ABOVE_FLOOR = MappingProxyType({None: 30.0, "float16": 4.0})
+CAPS: Mapping[str | None, float] = MappingProxyType({None: 5e-2, "float16": 0.15})
+"""The most that a default bound on `signal_error` is raised to, by scheme.
+
+Each is the default of a coarser scheme: what is in float32 may be off by no more than bfloat16 costs, and
+float16 by no more than integers of 8 bits. A broken artifact shows 0.3 and more, one that gives the mean
+of all answers 1. What float32 costs a model is at most 4.0e-5 and what float16 does 0.061, over the zoo,
+trained networks and a ResNet-50 with random weights (docs/accuracy.md).
+"""
 GRAPH_ABOVE_FLOOR = 30.0
 """What the graph of an artifact in float16 may be off where the original is given its weights, in multiples
 of what float32 costs the model: as much as an artifact in float32. In the zoo it is 2.2 at most."""
@@ -101,6 +113,11 @@ def default_bounds(
     if scheme not in factors or approximates:
         return {**BY_SCHEME[scheme], **task}
     return {**BY_SCHEME[scheme], "floor_ratio": factors[scheme], **task}
+
+
+def cap(scheme: str | None) -> float:
+    """The most that the default bound on `signal_error` may be raised to."""
+    return CAPS.get(scheme, math.inf)
 
 
 def raised(scheme: str | None, *, evaluated: bool = False) -> float | None:

@@ -24,10 +24,12 @@ class Floors:
     Attributes:
         values: `signal_error` by output, no less than `LEAST_FLOORS`.
         missing: Why an output has none.
+        lost: The operation at which most of it arises, in words, where that is known.
     """
 
     values: Mapping[str, float]
     missing: Mapping[str, str]
+    lost: str | None = None
 
     @classmethod
     def of(cls, measurement: Mapping[str, Any] | None, precision: str | None) -> Floors:
@@ -44,4 +46,15 @@ class Floors:
                 missing[name] = found.get("reason") or UNMEASURED
             else:
                 values[name] = max(found["signal_error"], LEAST_FLOORS[precision])
-        return cls(values, missing)
+        lost = (told.get("lost") or {}).get(precision)
+        return cls(values, missing, _lost(lost) if lost else None)
+
+
+def _lost(found: Mapping[str, Any]) -> str:
+    """Where a precision costs a model its digits."""
+    operation = found["operation"].removeprefix("aten::").partition(".")[0]
+    where = f"`{operation}`" + (f" of `{found['layer']}`" if found["layer"] else "")
+    if found["not_finite"]:
+        many = f"{found['not_finite']:,} value{'s are' if found['not_finite'] > 1 else ' is'}"
+        return f"at {where} {many} not finite (exactly, they reach {found['largest']:.3g})"
+    return f"at {where} the error rises from {found['before']:.2g} to {found['after']:.2g}"

@@ -109,7 +109,7 @@ def judge(
         else:
             raise ValueError(f"there is no bound named {bound!r}")
     if limits.graph is not None:
-        gates += _graph_gates(measurement, limits.graph)
+        gates += _graph_gates(measurement, limits.graph, limits.graph_cap)
     return tuple(_worst_over_sizes(gates, measurement, limits, floors))
 
 
@@ -151,14 +151,14 @@ def _at_edges(
             found = list(_intact(name, figures))
             limit = limits.of(name, "signal_error")
             if whole and limit is not None and edge["steady"].get(name):
-                floor = EDGE_ABOVE_FLOOR * floors.values.get(name, 0.0)
+                floor = min(EDGE_ABOVE_FLOOR * floors.values.get(name, 0.0), limits.cap)
                 reason = _missing("signal_error", figures)
                 most = max(limit, EDGE_ERROR, floor)
                 error = figures["signal_error"]
                 found.append(_bounded("signal_error", name, most, error, reason))
             yield from (replace(gate, case=WORDS[case]) for gate in found)
     if measurement and limits.graph is not None:
-        yield from _graph_at_edges(measurement, limits.graph)
+        yield from _graph_at_edges(measurement, limits.graph, limits.graph_cap)
 
 
 def without_graph(measurement: Mapping[str, Any] | None) -> str | None:
@@ -170,24 +170,26 @@ def without_graph(measurement: Mapping[str, Any] | None) -> str | None:
     return graph.get("reason")
 
 
-def _graph_gates(measurement: Mapping[str, Any] | None, limit: float) -> list[Gate]:
+def _graph_gates(measurement: Mapping[str, Any] | None, limit: float, cap: float) -> list[Gate]:
     """The error of the graph alone, output by output; none where it is not known."""
     gates = []
-    for name, ratio, _ in _graph_ratios(measurement, (measurement or {}).get("graph") or {}):
-        gate = _bounded(GRAPH, name, limit, ratio, "the shapes differ, or it is not finite")
+    for name, ratio, floor in _graph_ratios(measurement, (measurement or {}).get("graph") or {}):
+        most = min(limit, cap / floor)
+        gate = _bounded(GRAPH, name, most, ratio, "the shapes differ, or it is not finite")
         gates.append(
             gate if gate.passed or gate.value is None else replace(gate, reason=OTHER_GRAPH)
         )
     return gates
 
 
-def _graph_at_edges(measurement: Mapping[str, Any], limit: float) -> Iterator[Gate]:
+def _graph_at_edges(measurement: Mapping[str, Any], limit: float, cap: float) -> Iterator[Gate]:
     """The same on zeros and on extreme values, held loosely there."""
     steady = {edge["case"]: edge["steady"] for edge in measurement.get("edges", ())}
     for edge in (measurement.get("graph") or {}).get("edges", ()):
         for name, ratio, floor in _graph_ratios(measurement, edge):
             if steady.get(edge["case"], {}).get(name):
-                gate = _bounded(GRAPH, name, max(limit, EDGE_ERROR / floor), ratio, "not finite")
+                most = max(min(limit, cap / floor), EDGE_ERROR / floor)
+                gate = _bounded(GRAPH, name, most, ratio, "not finite")
                 yield replace(gate, case=WORDS[edge["case"]])
 
 
@@ -286,7 +288,7 @@ def _output_gates(
             continue
         gate = _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
         if bound == "signal_error" and limits.raised is not None:
-            gate = _raised(gate, limits.raised, floors)
+            gate = _raised(gate, limits.raised, limits.cap, floors)
         gates.append(replace(gate, worst=_worst(figures)))
     if not gates and bound == "top1_agreement" and bound in limits.general:
         reason = "no output has scores of two classes or more"
@@ -313,13 +315,15 @@ def _worst(figures: Mapping[str, Any]) -> int | None:
     return None if worst is None else worst["sample"]
 
 
-def _raised(gate: Gate, multiple: float, floors: Floors) -> Gate:
+def _raised(gate: Gate, multiple: float, cap: float, floors: Floors) -> Gate:
     """The gate with the limit that the model's own precision asks for, where that is higher."""
     floor = floors.values.get(gate.output or "")
     if floor is None or gate.value is None or multiple * floor <= gate.limit:
         return gate
-    limit = multiple * floor
+    limit = min(multiple * floor, max(cap, gate.limit))
     reason = f"raised from {gate.limit:g}: {multiple:g} times what the model's own precision costs"
+    if limit < multiple * floor:
+        reason += f" would be {multiple * floor:.3g}, {limit:g} is the most that a default allows"
     return replace(gate, limit=limit, passed=gate.value <= limit, reason=reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ class Limits:
         precision: Whose cost is the floor: `float32`, `float16`, or `None` where there is none.
         raised: `signal_error` may be this multiple of the floor where that is more than its limit;
             `None` keeps the limit.
+        cap: The most that a bound on errors of outputs may be raised to, as `signal_error`.
+        graph_cap: The same for what the graph alone is off.
         floor_needed: Whether `floor_ratio` fails where a model has no floor; else it is left out.
         relative: Whether `metric_drop` is a part of the original's metric, where that is no share and
             its differences have no scale of their own. Where it is 0 there is then no such bound.
@@ -26,6 +29,8 @@ class Limits:
     outputs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     precision: str | None = "float32"
     raised: float | None = None
+    cap: float = math.inf
+    graph_cap: float = math.inf
     floor_needed: bool = True
     relative: bool = False
     graph: float | None = None

@@ -89,3 +89,13 @@ def test_a_bound_alone_asks_with_the_default_settings(space: Space) -> None:
     (timed,) = [action for action in actions if action.rule == "tflite.benchmark"]
     assert timed.options["benchmark"] == Benchmark().model_dump()
     assert "float_artifact" in timed.inputs
+
+
+@pytest.mark.parametrize("bounds", ["{size_ratio: 9}", "{max_size_ratio: 9}"])
+def test_bounds_on_size_alone_leave_the_default_bounds_on_errors(space: Space, bounds: str) -> None:
+    space.edit("deploy.yaml", "{signal_error: 1.0e-3}", bounds)
+    found = verdict(space, HALF)
+    held = {gate.bound: gate.limit for gate in found.gates}
+    assert held["signal_error"] == 2e-2
+    assert held.get("size_ratio") == (9.0 if "max" not in bounds else None)
+    assert found.deployable.default

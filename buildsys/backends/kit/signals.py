@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+NOT_FINITE = "are not finite"
 
 
 def signal_error(out: NDArray[Any], reference: NDArray[Any]) -> float | str:
@@ -31,7 +32,7 @@ def signal_error(out: NDArray[Any], reference: NDArray[Any]) -> float | str:
     compared, strays = agreement(got, ref)
     count = int(np.count_nonzero(strays))
     if count:
-        return f"{count} of {got.size} elements are not finite"
+        return f"{count} of {got.size} elements {NOT_FINITE}"
     with np.errstate(over="ignore"):
         error = norm(got[compared] - ref[compared])
     signal = norm(varying_part(ref, compared))

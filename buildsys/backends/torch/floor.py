@@ -1,15 +1,17 @@
 """What a model's own precision costs it: the least error that can be asked of an artifact.
 
 The original is run in float64, which stands for exact arithmetic, and compared with itself in its own
-precision and in float16. A deep or ill-conditioned model loses digits in any runtime, torch included: an
-artifact in float32 that is a thousand times further from the original than torch is from exact arithmetic is
-wrong, however small that is, and one that is as far is right, however large.
+precision and in float16, where each operation computes in float32 and rounds its result. A deep or
+ill-conditioned model loses digits in any runtime, torch included: an artifact in float32 that is a thousand
+times further from the original than torch is from exact arithmetic is wrong, however small that is, and one
+that is as far is right, however large.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,18 +22,21 @@ from ..kit import arrays, batches
 from ..kit.contract import Contract
 from ..kit.measure import Session
 from ..kit.request import Request, StepError
-from ..kit.signals import signal_error
-from . import model, runtime
+from ..kit.signals import NOT_FINITE, signal_error
+from . import lost_digits, model, runtime
 from .precision import precision
 
 SAMPLES = 32
 """More tell nothing new of rounding: it is an average over all elements of an output."""
+SUSPECT = {"float32": 1e-3, "float16": 3e-2}
+"""Where a precision costs more, the operation at which it does is named."""
 
 
 def floor(request: Request) -> None:
     """Writes `floor` (`floor.json`): by precision and output its `signal_error`, or the `reason` for none.
 
-    `float32` is the model in its own precision. What keeps a model from another precision is no fault of
+    `float32` is the model in its own precision. `lost` tells by precision at which operation most of it
+    arises, where that is much; see `lost_digits`. What keeps a model from another precision is no fault of
     the build's: it is said in the file, and gates that need the figure say it on.
 
     Inputs: `samples`; the model's files, or `artifact` and `io` where the original is a file.
@@ -48,7 +53,7 @@ def floor(request: Request) -> None:
     plan = batches.plan(ports, None, True)
 
     def run(dtype: torch.dtype | None) -> arrays.Arrays | str:
-        kind = None if dtype is None else torch.empty(0, dtype=dtype).numpy().dtype
+        kind = None if dtype is None else _numpy(dtype)
         fed = {name: _cast(array, kind) for name, array in feeds.items()}
         if dtype is None:
             return batches.run(session.run, fed, plan, names).outputs
@@ -64,12 +69,49 @@ def floor(request: Request) -> None:
             return f"the original does not run in {word}: {told[:300]}"
 
     own, exact, half = run(None), run(torch.float64), run(torch.float16)
-    record = {
+    record: dict[str, Any] = {
         "samples": len(next(iter(feeds.values()))),
         "float32": _errors(own, exact, names),
         "float16": _errors(half, exact, names),
     }
+    record["lost"] = {
+        word: found
+        for word, dtype in (("float32", torch.float32), ("float16", torch.float16))
+        if _suspect(record[word].values(), SUSPECT[word])
+        and (found := _lost(session, module, dtype, feeds, plan)) is not None
+    }
     request.outputs["floor"].write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _suspect(errors: Iterable[Mapping[str, Any]], most: float) -> bool:
+    """Whether a precision costs an output much, or what it gives is not finite."""
+    return any(
+        each["signal_error"] > most if "signal_error" in each else NOT_FINITE in each["reason"]
+        for each in errors
+    )
+
+
+def _lost(
+    session: Session, module: Any, dtype: torch.dtype, feeds: arrays.Arrays, plan: batches.Plan
+) -> dict[str, Any] | None:
+    """Where the digits are lost; `None` where that is not known."""
+
+    def once(number: int, kind: torch.dtype) -> None:
+        one = {name: array[number : number + 1] for name, array in feeds.items()}
+        fed = batches.example(one, plan, plan.least)
+        session.run({name: _cast(array, _numpy(kind)) for name, array in fed.items()})
+
+    try:
+        found = lost_digits.find(module, once, len(next(iter(feeds.values()))), dtype)
+    except Exception as error:  # The figures stand without it.
+        print(f"where {dtype} loses digits is not known: {error}")
+        return None
+    return None if found is None else asdict(found)
+
+
+def _numpy(dtype: torch.dtype) -> np.dtype[Any]:
+    kind: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype
+    return kind
 
 
 def original(request: Request) -> tuple[Session, Any]:

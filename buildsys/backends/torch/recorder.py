@@ -23,6 +23,7 @@ from ..kit.archive import kind_of
 from ..kit.request import Request
 from . import model, pieces
 from .adopt import load as load_file
+from .identity import identity
 from .outputs import leaves, order, to_numpy
 
 PRELOAD = {"trace": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch")}
@@ -155,7 +156,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         held = program.module() if program is not None else root
         for named in (held.named_parameters, held.named_buffers):
             for path, tensor in named():
-                self._weights[_identity(tensor)] = (path,)
+                self._weights[identity(tensor)] = (path,)
 
     def takes(self, name: str, tensor: torch.Tensor) -> None:
         """Says what an input is called."""
@@ -163,7 +164,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def name_of(self, tensor: torch.Tensor) -> str | None:
         """The value that a tensor is, where it was seen."""
-        return self._names.get(_identity(tensor))
+        return self._names.get(identity(tensor))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -192,7 +193,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             weight
             for t in taken
             if self.name_of(t) is None
-            for weight in self._weights.get(_identity(t), ())
+            for weight in self._weights.get(identity(t), ())
         ]
         result = func(*args, **(kwargs or {}))
         given = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
@@ -200,7 +201,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             # Made of weights alone: it is a weight still.
             for tensor in given:
                 self._kept.append(tensor)
-                self._weights[_identity(tensor)] = tuple(dict.fromkeys(weights))
+                self._weights[identity(tensor)] = tuple(dict.fromkeys(weights))
             return result
         number = len(self.steps)
         outputs = []
@@ -232,7 +233,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def _note(self, name: str, tensor: torch.Tensor) -> None:
         self._kept.append(tensor)
-        self._names[_identity(tensor)] = name
+        self._names[identity(tensor)] = name
         with torch._C._DisableTorchDispatch():
             self._keep(name, tensor)
 
@@ -288,15 +289,6 @@ def _told_by(node: Any) -> tuple[str | None, str | None, int | None, str | None]
             text = frames[index + 1] if index + 1 < len(frames) else None
             return path, os.path.basename(name), int(number), text
     return path, None, None, None
-
-
-def _identity(tensor: torch.Tensor) -> Any:
-    """What makes two tensors one: the memory, and how it is looked at."""
-    if tensor.layout is not torch.strided:
-        return id(tensor)
-    memory = tensor.untyped_storage()._cdata
-    shape, strides = tuple(tensor.shape), tuple(tensor.stride())
-    return memory, tensor.storage_offset(), shape, strides, tensor.dtype
 
 
 def _numbers(given: Any) -> Iterator[float]:

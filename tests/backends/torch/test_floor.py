@@ -53,6 +53,44 @@ class Overflowing(nn.Module):
         return (x * 1e4).square().sqrt()
 
 
+class Trained(nn.Module):
+    # As networks in use are: sums of thousands of products, and a variance that float16 cannot hold.
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.spread = nn.Linear(4, 8192)
+        self.gather = nn.Linear(8192, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.norm.running_var.fill_(5e5)
+        nn.init.uniform_(self.gather.weight, -1, 1)
+
+    def forward(self, x):
+        return self.norm(self.gather(torch.relu(self.spread(x))))
+
+
+class Stored(nn.Module):
+    # Writes into a buffer, and reads it again.
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("state", torch.ones(1, 4))
+
+    def forward(self, x):
+        self.state.copy_(x[:1])
+        return x + self.state.transpose(0, 1).reshape(1, 4)
+
+
+class Breaking(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(4, 4), Cancelling(), nn.Linear(4, 4)
+        self.wide = Overflowing()
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x))), self.wide(x)
+
+
 class Refusing(nn.Module):
     def forward(self, x):
         if x.dtype != torch.float32:
@@ -112,6 +150,28 @@ def test_floors_of_what_no_conversion_of_weights_reaches(tmp_path: Path) -> None
     assert 1e-4 < found["float16"]["odd"]["signal_error"] < 1e-2
     # 65,504 is the largest number of float16.
     assert "elements are not finite" in found["float16"]["overflowing"]["reason"]
+
+
+def test_float16_adds_up_in_float32_and_holds_each_weight(tmp_path: Path) -> None:
+    found = measured(tmp_path, "Trained", ["y"])
+    assert found["float16"]["y"]["signal_error"] < 5e-3
+    assert found["lost"] == {}
+
+
+def test_what_a_model_writes_into_its_buffers_is_read_again(tmp_path: Path) -> None:
+    found = measured(tmp_path, "Stored", ["y"])
+    assert found["float32"]["y"]["signal_error"] < 1e-6
+    assert found["float16"]["y"]["signal_error"] < 1e-3
+
+
+def test_the_operation_at_which_digits_are_lost(tmp_path: Path) -> None:
+    lost = measured(tmp_path, "Cancelling", ["y"])["lost"]["float16"]
+    assert lost["operation"] == "aten::add.Tensor" or lost["operation"] == "aten::add"
+    assert lost["after"] > 0.1 > 1e-3 > lost["before"]
+    lost = measured(tmp_path, "Breaking", ["y", "z"])["lost"]["float16"]
+    assert (lost["layer"], lost["after"]) == ("wide", None)
+    assert lost["not_finite"] > 0
+    assert lost["largest"] > 65504
 
 
 def test_a_model_that_takes_no_other_precision(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from buildsys.engine import keys
 from buildsys.engine.keys import Manifest
 from buildsys.engine.walk import Walk
 from buildsys.planner import planning
+from buildsys.planner.bounds import Bounds
 from buildsys.planner.graph import Action
 from buildsys.recipe import spec
 from tests.mutation import fields
@@ -129,7 +130,8 @@ def test_a_verdict_that_looks_at_no_bounds_is_caught(
     bounds = {"signal_error": 0.02, "size_ratio": 1.4}
     name = "acceptance.{name}.max_abs"
     assert complaint(bench, case(name)) is None
-    monkeypatch.setattr(planning.Planning, "_bounds", lambda *_: ("everything", bounds, {}))
+    held = Bounds("everything", bounds, {}, default=False)
+    monkeypatch.setattr(planning.Planning, "_bounds", lambda *_: held)
     bench.report = bench.shown(bench.build())  # As that engine gives it where nothing is changed.
     try:
         assert complaint(bench, case(name)) == f"{name} is not seen"

@@ -27,13 +27,15 @@ ENVIRONMENT = 5
 def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool) -> int:
     """Say what this machine can make and run, and what would mend the rest; change nothing.
 
-    Looks at the machine, the store, each toolchain and each format. The exit status is 5 where
-    something that the recipe asks for cannot be made here. The network is not used.
+    Looks at the machine, the store, each toolchain with all of its files, and each format. The exit
+    status is 5 where something that the recipe asks for cannot be made here, or where a toolchain is
+    not what was installed. The network is not used.
     """
     from buildsys.engine import checkup
     from buildsys.engine.session import cache_root, toolchains_root
     from buildsys.planner import Catalog
     from buildsys.toolchains import Provisioner
+    from buildsys.toolchains.health import State
 
     recipe = _recipe(file)
     catalog = Catalog.load()
@@ -50,7 +52,7 @@ def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: 
             {
                 "version": 1,
                 "machine": _plain(asdict(machine)),
-                "toolchains": [_plain(asdict(health)) for health in found.values()],
+                "toolchains": [health.to_json() for health in found.values()],
                 "formats": [{**asdict(a), "wanted": a.format in wanted} for a in abilities],
             }
         )
@@ -59,7 +61,8 @@ def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: 
 
         print_checkup(console(color), machine, found.values(), abilities, wanted)
     stopped = any(a.cannot_make is not None for a in abilities if a.format in wanted)
-    return ENVIRONMENT if stopped or machine.unwritable else 0
+    altered = any(health.state is State.ALTERED for health in found.values())
+    return ENVIRONMENT if stopped or altered or machine.unwritable else 0
 
 
 def _recipe(file: Path | None) -> Recipe | None:

@@ -1,4 +1,4 @@
-"""`modelbuild toolchain`: list, install, lock."""
+"""`modelbuild toolchain`: list, install, verify, lock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 
 from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
 from buildsys.recipe import RecipeError, find
+
+ENVIRONMENT = 5
 
 if TYPE_CHECKING:
     from buildsys.toolchains import Provisioner
@@ -46,7 +48,8 @@ def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verb
     source = provisioner(file)
     rows: list[dict[str, Any]] = []
     for name, declared in sorted(source.toolchains.items()):
-        found = source.installed(name)
+        look = source.look(name)
+        found = look.fingerprint
         rows.append(
             {
                 "name": name,
@@ -57,6 +60,7 @@ def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verb
                 "fingerprint": found.digest if found else None,
                 "folder": str(source.folder(name)),
                 "packages": list(found.installed) if found else None,
+                "altered": list(look.altered),
             }
         )
     if as_json:
@@ -67,9 +71,15 @@ def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verb
         table.add_column(heading)
     for row in rows:
         count = str(len(row["packages"])) if row["packages"] else "–"
-        table.add_row(row["name"], "yes" if row["installed"] else "no", count, row["about"])
+        installed = "altered" if row["altered"] else "yes" if row["installed"] else "no"
+        table.add_row(row["name"], installed, count, row["about"])
     screen = console(color)
     screen.print(table)
+    for row in rows:
+        if row["altered"]:
+            said = "; ".join(row["altered"])
+            screen.print(f"{row['name']} is not what was installed: {said}", soft_wrap=True)
+            screen.print("hint: the next build that needs it makes it anew", soft_wrap=True)
     if verbose:
         for row in rows:
             screen.print(f"{row['name']}  {row['folder']}", soft_wrap=True)
@@ -77,10 +87,17 @@ def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verb
 
 @command.command("install")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--force", is_flag=True, help="Make them anew, also those that are there.")
 @recipe_option
 @output_options
 def install_command(
-    names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
+    names: tuple[str, ...],
+    force: bool,
+    file: Path | None,
+    as_json: bool,
+    color: str,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """Make toolchains now, all of them where none is named; a build makes them when needed."""
     source = provisioner(file)
@@ -93,11 +110,38 @@ def install_command(
             if not quiet:
                 screen.print(f"{name}: {line}", soft_wrap=True)
 
-        fingerprint = source.ensure(name, progress)
+        fingerprint = source.ensure(name, progress, force=force)
         if as_json:
             print_json({"name": name, "fingerprint": fingerprint.digest})
         else:
             progress(f"ready, {len(fingerprint.installed)} packages")
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@recipe_option
+@output_options
+def verify_command(
+    names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
+) -> int:
+    """Read every file of the toolchains, and compare it with what was installed; change nothing.
+
+    Without a NAME, all toolchains that are installed. The exit status is 5 where one is not what was
+    installed, or does not start.
+    """
+    from buildsys.engine import checkup
+    from buildsys.report.checkup import print_damage
+    from buildsys.toolchains.health import State
+
+    source = provisioner(file)
+    known(names, source)
+    found = checkup.toolchains(source, names or None)
+    if as_json:
+        print_json({"version": 1, "toolchains": [health.to_json() for health in found.values()]})
+    else:
+        print_damage(console(color), found.values(), quiet=quiet, verbose=verbose)
+    wrong = {State.ALTERED, State.BROKEN} | ({State.IMPOSSIBLE} if names else set())
+    return ENVIRONMENT if any(health.state in wrong for health in found.values()) else 0
 
 
 @command.command("lock")

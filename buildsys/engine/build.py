@@ -420,6 +420,10 @@ class Coordinator:
             self._making[environment].append(name)
             return
         self._making[environment] = [name]
+        altered = self._environments.altered(environment)
+        if altered is not None:
+            message = f"toolchain {environment} was altered ({altered}); it is made anew"
+            self._tell_of("diagnostic", {"severity": "warning", "message": message})
 
         def progress(line: str) -> None:
             self._tell_of("toolchain", {"toolchain": environment, "message": line})

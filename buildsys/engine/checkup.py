@@ -16,6 +16,7 @@ from buildsys.engine.schedule import free_memory
 from buildsys.planner import Catalog
 from buildsys.toolchains import Provisioner, installers
 from buildsys.toolchains.health import Health
+from buildsys.toolchains.verification import Digests
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,16 @@ def machine(store: Path, environ: Mapping[str, str] = os.environ) -> Machine:
     )
 
 
-def toolchains(provisioner: Provisioner) -> dict[str, Health]:
-    """How each toolchain is, by name; starts the interpreter of those that are there."""
-    return {name: provisioner.check(name) for name in sorted(provisioner.toolchains)}
+def toolchains(provisioner: Provisioner, names: Iterable[str] | None = None) -> dict[str, Health]:
+    """How each toolchain is, by name; starts the interpreter and reads the files of those that are there.
+
+    Args:
+        provisioner: What makes them.
+        names: Those to look at; all by default.
+    """
+    digests = Digests()
+    wanted = sorted(provisioner.toolchains if names is None else names)
+    return {name: provisioner.check(name, digests) for name in wanted}
 
 
 def abilities(catalog: Catalog, found: Mapping[str, Health]) -> list[Ability]:

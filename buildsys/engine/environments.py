@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from buildsys.toolchains import Provisioner
+from buildsys.toolchains import Fingerprint, Provisioner
+from buildsys.toolchains.environment import Look
 
 REQUIREMENTS = "requirements:"
 
@@ -16,37 +17,61 @@ class Environments:
 
     def __init__(self, provisioner: Provisioner) -> None:
         self._provisioner = provisioner
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Fingerprint] = {}
+        self._altered: dict[str, str] = {}
 
     def fingerprint(self, environment: str) -> str | None:
         """The digest of what is installed, or `None` where the environment is still to be made."""
+        found = self._found(environment)
+        return found.digest if found is not None else None
+
+    def installed(self, environment: str) -> tuple[str, ...]:
+        """`name==version` of what is installed, as the fingerprint says it; empty where that is `None`."""
+        found = self._found(environment)
+        return found.installed if found is not None else ()
+
+    def altered(self, environment: str) -> str | None:
+        """How an environment differs from what was put into it; `None` where it does not."""
+        self._found(environment)
+        return self._altered.get(environment)
+
+    def _found(self, environment: str) -> Fingerprint | None:
         if environment in self._known:
             return self._known[environment]
+        if environment in self._altered:
+            return None
+        found: Fingerprint | None
         if environment == "host":
             found = self._provisioner.host_fingerprint()
         elif environment.startswith(REQUIREMENTS):
-            maybe = self._provisioner.installed_requirements(self._file(environment))
-            if maybe is None:
-                return None
-            found = maybe
+            found = self._provisioner.installed_requirements(self._file(environment))
         else:
-            maybe = self._provisioner.installed(environment)
-            if maybe is None:
-                return None
-            found = maybe
-        self._known[environment] = found.digest
-        return found.digest
+            found = self._provisioner.installed(environment)
+        if found is not None:
+            self._known[environment] = found
+        elif altered := self._look(environment).altered:
+            self._altered[environment] = "; ".join(altered)
+        return found
+
+    def _look(self, environment: str) -> Look:
+        if environment.startswith(REQUIREMENTS):
+            return self._provisioner.look_requirements(self._file(environment))
+        return self._provisioner.look(environment)
 
     def ensure(self, environment: str, on_progress: Callable[[str], None]) -> None:
-        """Makes the environment where it is missing.
+        """Makes the environment where it is missing or altered.
 
         Raises:
             ToolchainError: It cannot be made.
         """
-        if environment.startswith(REQUIREMENTS):
-            self._provisioner.ensure_requirements(self._file(environment), on_progress)
-        elif environment != "host":
-            self._provisioner.ensure(environment, on_progress)
+        try:
+            if environment.startswith(REQUIREMENTS):
+                self._provisioner.ensure_requirements(self._file(environment), on_progress)
+            elif environment != "host":
+                self._provisioner.ensure(environment, on_progress)
+        finally:
+            # At the end: others may have looked, from other threads, until it was taken away.
+            self._altered.pop(environment, None)
 
     def stop(self) -> None:
         """Kills what is making environments, and makes no more."""

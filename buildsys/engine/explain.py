@@ -133,8 +133,11 @@ class Explainer:
         found = self._changes(action)
         if found is None:
             return []
-        if not found and self._standings[action.id].reason == LOST:
+        reason = self._standings[action.id].reason
+        if not found and reason == LOST:
             return [Reason(LOST)]
+        if reason is not None and self._walk.altered(action) is not None:
+            return [Reason(reason), *self._reasons(action, found)]
         return self._reasons(action, found)
 
     def explain(self, deployable: Deployable) -> Explanation:

@@ -150,7 +150,12 @@ class Walk:
         if unknown:
             reason = f"{unknown} will be made anew"
         elif action.environment is not None and fingerprint is None:
+            altered = self.altered(action)
             reason = f"toolchain {action.environment} is not installed yet"
+            if altered is not None:
+                reason = (
+                    f"toolchain {action.environment} was altered ({altered}); a build makes it anew"
+                )
         if reason is not None:
             possible = self._has_shape(keys.shape(action, implementation))
             return Standing(State.MAYBE if possible else State.RUN, record, reason=reason)
@@ -226,6 +231,12 @@ class Walk:
         if action.environment is None:
             return None
         return self._environments.fingerprint(action.environment)
+
+    def altered(self, action: Action) -> str | None:
+        """How an action's environment differs from what was put into it, if it does."""
+        if action.environment is None:
+            return None
+        return self._environments.altered(action.environment)
 
     def implementation(self, action: Action) -> str:
         """The digest of the worker's source: the backend's folder and the kit, by content.

@@ -11,8 +11,17 @@ from rich.text import Text
 from buildsys.engine.checkup import Ability, Machine
 from buildsys.report.units import size
 from buildsys.toolchains.health import Health, State
+from buildsys.toolchains.verification import Damage
 
-STYLES = {State.READY: "green", State.ABSENT: "", State.BROKEN: "red", State.IMPOSSIBLE: "red"}
+FEW = 3
+
+STYLES = {
+    State.READY: "green",
+    State.ABSENT: "",
+    State.ALTERED: "red",
+    State.BROKEN: "red",
+    State.IMPOSSIBLE: "red",
+}
 
 
 def print_checkup(
@@ -85,3 +94,50 @@ def _run_here(ability: Ability) -> Text:
 
 def _answer(hindrance: str | None) -> Text:
     return Text("yes", "green") if hindrance is None else Text(f"no: {hindrance}")
+
+
+def print_damage(
+    console: Console, toolchains: Iterable[Health], *, quiet: bool, verbose: bool
+) -> None:
+    """Prints how the files of toolchains differ from what was installed.
+
+    Args:
+        console: Where to.
+        toolchains: Those that were read.
+        quiet: Whether those that are right are left out.
+        verbose: Whether every file is named, and not the first few of each package.
+    """
+    for health in toolchains:
+        wrong = health.state is not State.READY and health.state is not State.ABSENT
+        if quiet and not wrong:
+            continue
+        line = Text(f"{health.name}: ")
+        line.append(health.state.value, STYLES[health.state])
+        if health.packages is not None:
+            line.append(f", {health.packages} packages")
+        console.print(line)
+        if health.state is not State.ALTERED and wrong:
+            console.print(Text(f"  {health.reason}"), soft_wrap=True)
+        for said in health.altered:
+            console.print(Text(f"  {said}"), soft_wrap=True)
+        for damage in health.damage:
+            _print_files(console, damage, verbose=verbose)
+        if wrong and health.hint:
+            console.print()
+            console.print(Text(f"hint: {health.hint}"), soft_wrap=True)
+            if health.state is State.ALTERED:
+                console.print(Text(f"hint: {REBUILD}"), soft_wrap=True)
+
+
+REBUILD = "what was built with it may be wrong: `modelbuild verify --rebuild` compares"
+
+
+def _print_files(console: Console, damage: Damage, *, verbose: bool) -> None:
+    kinds = ((damage.altered, "altered"), (damage.missing, "missing"), (damage.foreign, "foreign"))
+    for files, what in kinds:
+        shown = files if verbose else files[:FEW]
+        for file in shown:
+            console.print(Text(f"  {damage.package}: {what} {file}"), soft_wrap=True)
+        if len(files) > len(shown):
+            more = f"  {damage.package}: {len(files) - len(shown)} more {what} (`-v` names them)"
+            console.print(Text(more), soft_wrap=True)

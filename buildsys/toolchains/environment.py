@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from buildsys.toolchains import contents, permissions, verification
 from buildsys.toolchains import node as javascript
 from buildsys.toolchains.errors import ALTERED, FULL, ToolchainError, explain
 from buildsys.toolchains.fingerprint import (
@@ -23,6 +25,8 @@ from buildsys.toolchains.interpreters import Found
 from buildsys.toolchains.processes import Processes
 
 MARKER = "modelbuild.json"
+LOOK = "modelbuild.look.json"
+"""Stamps of what an installer touches, as they were when the contents were last found unchanged."""
 VERSION = 1
 
 # A CUDA build of torch does not start without these, though nothing here uses a GPU by them.
@@ -49,6 +53,32 @@ class Step:
 
 
 FILE = "{file}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of an environment.
+
+    Attributes:
+        fingerprint: What it holds; `None` where it is absent, half made, another's or altered.
+        altered: How it differs from what was put into it.
+    """
+
+    fingerprint: Fingerprint | None
+    altered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The note of an earlier look.
+
+    Attributes:
+        stamps: Of what installers touch, when the contents were last as they should be.
+        contents: What an environment held at the first look, where its marker does not say.
+    """
+
+    stamps: contents.Stamps
+    contents: contents.Contents | None
 
 
 @dataclass(frozen=True)
@@ -91,18 +121,89 @@ class Environment:
         """Held while it is made."""
         return self.folder.parent / "locks" / f"{self.folder.name}.lock"
 
-    def fingerprint(self) -> Fingerprint | None:
-        """What it holds, by its marker alone; `None` where it is absent, half made or another's."""
+    def look(self, version: Callable[[Path], str | None]) -> Look:
+        """Looks at what it holds: at stamps, and where these differ, at all that is installed.
+
+        Nothing is changed but the note of the stamps.
+
+        Args:
+            version: Asks a program for its version; `None` where that does not start.
+        """
         try:
             marker = json.loads((self.folder / MARKER).read_text())
             if marker["version"] != VERSION or marker["key"] != self.key:
-                return None
-            found = Fingerprint.of(Interpreter(**marker["interpreter"]), marker["installed"])
+                return Look(None)
+            interpreter = Interpreter(**marker["interpreter"])
+            found = Fingerprint.of(interpreter, marker["installed"])
+            before = contents.Contents.of_json(marker.get("contents"))
         except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return Look(None)
         # The Python that it stands on may have been removed since; Node.js likewise.
-        stands = self.python.exists() and (self.node is None or self.node_program.exists())
-        return found if stands else None
+        if not self.python.exists() or not (self.node is None or self.node_program.exists()):
+            return Look(None)
+        seen = self._seen()
+        if contents.hold(self.folder, seen.stamps):
+            return Look(found)
+        try:
+            stamps = contents.stamps(self.folder, self.minor, node=self.node is not None)
+            now = contents.contents(self.folder, self.minor, node=self.node is not None)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Look(None, (f"what is installed cannot be read ({error})",))
+        before = before or seen.contents
+        program = f"{javascript.PROGRAM}=="
+        packages = [each for each in found.installed if not each.startswith(program)]
+        said = contents.differences(before, packages if self.node else found.installed, now)
+        said += self._programs(seen.stamps, stamps, found.installed, interpreter, version)
+        if said:
+            return Look(None, said)
+        self._note(_Seen(stamps, before or now))
+        return Look(found)
+
+    def _programs(
+        self,
+        before: contents.Stamps,
+        now: contents.Stamps,
+        installed: tuple[str, ...],
+        interpreter: Interpreter,
+        version: Callable[[Path], str | None],
+    ) -> tuple[str, ...]:
+        """How the programs that it stands on have changed: they lie elsewhere, and are updated there."""
+        wanted = {"Python": (self.python, interpreter.version)}
+        for each in installed:
+            name, _, number = each.partition("==")
+            if name == javascript.PROGRAM and self.node is not None:
+                wanted["Node.js"] = (self.node_program, number)
+        said = []
+        for name, (program, number) in wanted.items():
+            path = program.relative_to(self.folder).as_posix()
+            runs = version(program) if before.get(path) != now.get(path) else None
+            if runs is not None and runs != number:
+                said.append(f"it runs on {name} {runs} in place of {number}")
+        return tuple(said)
+
+    def evidence(self) -> list[Path]:
+        """Files and folders whose times change with what it holds."""
+        stamped = [self.folder / path for path in self._seen().stamps]
+        linked = [self.node_program] if self.node is not None else []
+        return list(dict.fromkeys([self.folder / MARKER, self.python, *linked, *stamped]))
+
+    def _seen(self) -> _Seen:
+        try:
+            record = json.loads((self.folder / LOOK).read_text())
+            known = contents.Contents.of_json(record["contents"])
+            return _Seen(dict(record["stamps"]), known)
+        except (OSError, ValueError, KeyError, TypeError):
+            return _Seen({}, None)
+
+    def _note(self, seen: _Seen) -> None:
+        record = {
+            "stamps": seen.stamps,
+            "contents": seen.contents.to_json() if seen.contents is not None else None,
+        }
+        temporary = self.folder / f"{LOOK}.{os.getpid()}"
+        with suppress(OSError):  # Somebody else's folder: the next one looks again.
+            temporary.write_text(json.dumps(record))
+            temporary.replace(self.folder / LOOK)
 
     def make(
         self,
@@ -127,6 +228,7 @@ class Environment:
             installed = self._fill(steps, found, maker)
             if self.node is not None and npm is not None:
                 installed += self._fill_node(self.node, npm, maker)
+            permissions.seal(self.folder)
             self._mark(found.interpreter, installed, installer)
         except (ToolchainError, OSError):
             # Half an environment is of no use, and may be what filled the disk.
@@ -150,17 +252,21 @@ class Environment:
         command = npm.install(self.folder, offline=maker.installer.offline)
         maker.run("installing packages of npm", command, npm)
         self.node_program.symlink_to(npm.program)
-        return (*javascript.installed_in(self.folder), f"node=={npm.version}")
+        verification.note_node_files(self.folder)
+        return (*javascript.installed_in(self.folder), f"{javascript.PROGRAM}=={npm.version}")
 
     def _clear(self) -> None:
         # The marker first: a removal that is cut short must leave nothing that looks whole.
         (self.folder / MARKER).unlink(missing_ok=True)
         if self.folder.exists():
-            shutil.rmtree(self.folder)
+            permissions.remove(self.folder)
 
     def _mark(
         self, interpreter: Interpreter, installed: tuple[str, ...], installer: Installer
     ) -> None:
+        node = self.node is not None
+        held = contents.contents(self.folder, self.minor, node=node)
+        self._note(_Seen(contents.stamps(self.folder, self.minor, node=node), held))
         marker = {
             "version": VERSION,
             "name": self.name,
@@ -168,6 +274,7 @@ class Environment:
             "interpreter": asdict(interpreter),
             "installer": installer.name,
             "installed": installed,
+            "contents": held.to_json(),
         }
         temporary = self.folder / f"{MARKER}.new"
         with temporary.open("w") as file:

@@ -78,9 +78,9 @@ def installed_in(paths: Iterable[str]) -> tuple[str, ...]:
     """`name==version` of the packages in folders, as an import over them would find them."""
     found: dict[str, str] = {}
     for distribution in distributions(path=list(paths)):
-        name = _name(distribution)
+        name = name_of(distribution)
         if name is not None:
-            found.setdefault(name, _field("Version", distribution) or "")
+            found.setdefault(name, version_of(distribution))
     return tuple(sorted(f"{name}=={version}" for name, version in found.items()))
 
 
@@ -95,7 +95,7 @@ def missing(site: Path, name: str, prefixes: tuple[str, ...]) -> tuple[str, ...]
     Returns:
         Requirements as the package states them; those for extras are left out.
     """
-    there = {_name(each): each for each in distributions(path=[str(site)])}
+    there = {name_of(each): each for each in distributions(path=[str(site)])}
     asked = (there[name].requires or []) if name in there else []
     # A name ends where its extras, its version or its marker start.
     wanted = {r: normalise(re.split(r"[^\w.-]", r, maxsplit=1)[0]) for r in asked}
@@ -106,10 +106,15 @@ def missing(site: Path, name: str, prefixes: tuple[str, ...]) -> tuple[str, ...]
     )
 
 
-def _name(distribution: Distribution) -> str | None:
-    # A folder that an interrupted uninstall left behind has no metadata, and so no name.
+def name_of(distribution: Distribution) -> str | None:
+    """A package's normalized name; a folder that an interrupted uninstall left behind has none."""
     name = _field("Name", distribution)
     return normalise(name) if name else None
+
+
+def version_of(distribution: Distribution) -> str:
+    """A package's version, with its local part."""
+    return _field("Version", distribution) or ""
 
 
 def _field(name: str, distribution: Distribution) -> str | None:

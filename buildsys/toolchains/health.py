@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+
+from buildsys.toolchains.verification import Damage
 
 
 class State(StrEnum):
@@ -12,6 +15,7 @@ class State(StrEnum):
 
     READY = "ready"
     ABSENT = "not made yet"
+    ALTERED = "altered"
     BROKEN = "broken"
     IMPOSSIBLE = "cannot be made"
 
@@ -27,6 +31,8 @@ class Health:
         reason: What is wrong.
         hint: What would mend it.
         packages: How many it holds.
+        altered: How it differs from what was put into it.
+        damage: Files that are not what was installed, by package.
     """
 
     name: str
@@ -35,8 +41,23 @@ class Health:
     reason: str | None = None
     hint: str | None = None
     packages: int | None = None
+    altered: tuple[str, ...] = ()
+    damage: tuple[Damage, ...] = ()
 
     @property
     def usable(self) -> bool:
-        """Whether a build can go by it, making it where it is missing."""
-        return self.state in (State.READY, State.ABSENT)
+        """Whether a build can go by it, making it where it is missing or altered."""
+        return self.state in (State.READY, State.ABSENT, State.ALTERED)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "name": self.name,
+            "state": self.state.value,
+            "folder": str(self.folder) if self.folder is not None else None,
+            "reason": self.reason,
+            "hint": self.hint,
+            "packages": self.packages,
+            "altered": list(self.altered),
+            "damage": [each.to_json() for each in self.damage],
+        }

@@ -12,6 +12,8 @@ from buildsys.toolchains.errors import ALTERED, FULL, last_lines
 from buildsys.toolchains.processes import Processes
 
 PACKAGE, LOCK = "package.json", "package-lock.json"
+PROGRAM = "node"
+"""The name under which Node.js itself stands among what is installed."""
 OLDEST = 20
 # What is on the path may be the shim of a version manager, which finds nothing from within a step.
 PROBE = ("-p", "`${process.versions.node} ${process.execPath}`")

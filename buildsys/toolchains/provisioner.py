@@ -12,13 +12,14 @@ from pathlib import Path
 
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains import installers, interpreters, node
-from buildsys.toolchains.environment import FILE, MARKER, Environment, Step, refused
+from buildsys.toolchains.environment import FILE, Environment, Look, Step, refused
 from buildsys.toolchains.errors import ToolchainError
 from buildsys.toolchains.fingerprint import Fingerprint, host_fingerprint
 from buildsys.toolchains.health import Health, State
 from buildsys.toolchains.kernel_lock import exclusive
 from buildsys.toolchains.lockfile import parse, render
 from buildsys.toolchains.processes import LocalProcesses, Processes
+from buildsys.toolchains.verification import Damage, Digests, verify
 
 DIGITS = 12
 HASHED = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", FILE)
@@ -78,61 +79,126 @@ class Provisioner:
         return self._named(name, self.lock_digest(name))
 
     def evidence(self, name: str) -> list[Path]:
-        """Files that say what a toolchain is: its lock, and what was written when it was made."""
-        wanted = self._toolchain(name)
+        """What says what a toolchain is: its lock, and all that an installer would touch in it."""
         lock = self._overrides.get(name) or self._declared(name).lock
-        manifests = self._manifests(name)
-        linked = [wanted.node_program] if manifests else []
-        return [lock, *manifests, wanted.folder / MARKER, wanted.python, *linked]
+        return [lock, *self._manifests(name), *self._toolchain(name).evidence()]
 
     def evidence_requirements(self, file: Path) -> list[Path]:
         """As `evidence`, for an environment made from a requirements file."""
         wanted = self._requirements(file)
         seen: set[Path] = set()
         _with_nested(file.absolute(), seen)
-        return [*sorted(seen), wanted.folder / MARKER, wanted.python]
+        return [*sorted(seen), *wanted.evidence()]
 
     def python(self, name: str) -> Path:
         """A toolchain's interpreter."""
         return self._toolchain(name).python
 
     def installed(self, name: str) -> Fingerprint | None:
-        """What a toolchain holds; `None` where it is still to be made.
+        """What a toolchain holds; `None` where it is still to be made, or altered since."""
+        return self.look(name).fingerprint
 
-        Reads one small file and starts no process.
+    def look(self, name: str) -> Look:
+        """What a toolchain holds, and how it was altered.
+
+        Reads two small files and some times; all that is installed only where one of these differs.
         """
-        return self._toolchain(name).fingerprint()
+        return self._look(self._toolchain(name))
 
-    def ensure(self, name: str, on_progress: Callable[[str], None] = _silent) -> Fingerprint:
-        """Makes a toolchain where it is missing.
+    def look_requirements(self, file: Path) -> Look:
+        """As `look`, for an environment made from a requirements file."""
+        return self._look(self._requirements(file))
+
+    def _look(self, wanted: Environment) -> Look:
+        def version(program: Path) -> str | None:
+            if program != wanted.python:
+                said = self._processes.ask((str(program), "--version"), environ=self._environ)
+                return said.split()[0].removeprefix("v") if said else None
+            found = interpreters.probe(str(program), wanted.minor, self._environ, self._processes)
+            return found.interpreter.version if found is not None else None
+
+        return wanted.look(version)
+
+    def ensure(
+        self, name: str, on_progress: Callable[[str], None] = _silent, *, force: bool = False
+    ) -> Fingerprint:
+        """Makes a toolchain where it is missing or altered.
 
         Of several processes that want it at once one makes it; the others wait, and say for whom.
         An environment that a killed process left half made is never used, and made anew.
 
+        Args:
+            name: The toolchain's.
+            on_progress: Told what is done.
+            force: Whether one that is there is made anew as well, and then read.
+
         Raises:
             ToolchainError: It cannot be made: the package index cannot be reached, no fitting
-                Python, no disk.
+                Python, no disk; or the installer's cache holds altered files.
         """
-        return self._ensure(self._toolchain(name), lambda: self._steps(name), on_progress)
+        wanted = self._toolchain(name)
+        made = self._ensure(wanted, lambda: self._steps(name), on_progress, force=force)
+        if force:
+            on_progress("reading all that was installed")
+            self._refuse_damage(wanted)
+        return made
 
-    def check(self, name: str) -> Health:
+    def _refuse_damage(self, wanted: Environment) -> None:
+        """Raises an error where what was just installed is not what its packages list."""
+        damage = self._damage(wanted, Digests())
+        if damage:
+            names = " ".join(each.package.partition("==")[0] for each in damage)
+            raise ToolchainError(
+                wanted.name,
+                f"it was made anew, and still holds altered files, of {names}: the installer's cache "
+                "links to the same files",
+                f"run `uv cache clean {names}` (or `pip cache purge`), then "
+                f"`modelbuild toolchain install --force {wanted.name}`",
+            )
+
+    @staticmethod
+    def _damage(wanted: Environment, digests: Digests) -> list[Damage]:
+        return verify(wanted.folder, wanted.minor, digests, node=wanted.node is not None)
+
+    def check(self, name: str, digests: Digests | None = None) -> Health:
         """Looks whether a toolchain is there and starts, or could be made. Changes nothing.
 
         The package index is not asked.
+
+        Args:
+            name: The toolchain's.
+            digests: Known digests of files. Where they are given, each file is read and compared with
+                what its installer recorded; some seconds for a gigabyte.
         """
         try:
             wanted = self._toolchain(name)
             self._steps(name)
-            found = wanted.fingerprint()
-            if found is None:
+            look = self._look(wanted)
+            if look.fingerprint is None:
                 self._means(wanted)
-                return Health(name, State.ABSENT, wanted.folder)
         except ToolchainError as error:
             return Health(name, State.IMPOSSIBLE, None, str(error), error.hint)
+        damage: tuple[Damage, ...] = ()
+        if digests is not None and (look.altered or look.fingerprint is not None):
+            damage = tuple(self._damage(wanted, digests))
+        if look.altered or damage:
+            altered = look.altered or tuple(map(_damage_said, damage))
+            return Health(
+                name,
+                State.ALTERED,
+                wanted.folder,
+                "it is not what was installed: " + "; ".join(altered),
+                f"run `modelbuild toolchain install --force {name}`",
+                altered=look.altered,
+                damage=damage,
+            )
+        found = look.fingerprint
+        if found is None:
+            return Health(name, State.ABSENT, wanted.folder)
         broken = self._broken(wanted)
         if broken is None:
             return Health(name, State.READY, wanted.folder, packages=len(found.installed))
-        mend = f"delete {wanted.folder}: the next build makes it anew"
+        mend = f"run `modelbuild toolchain install --force {name}`"
         return Health(name, State.BROKEN, wanted.folder, broken, mend)
 
     def _broken(self, wanted: Environment) -> str | None:
@@ -147,7 +213,7 @@ class Provisioner:
 
     def installed_requirements(self, file: Path) -> Fingerprint | None:
         """As `installed`, for an environment made from a requirements file."""
-        return self._requirements(file).fingerprint()
+        return self.look_requirements(file).fingerprint
 
     def python_requirements(self, file: Path) -> Path:
         """As `python`, for an environment made from a requirements file."""
@@ -213,16 +279,23 @@ class Provisioner:
         wanted: Environment,
         steps: Callable[[], tuple[Step, ...]],
         on_progress: Callable[[str], None],
+        *,
+        force: bool = False,
     ) -> Fingerprint:
-        found = wanted.fingerprint()
-        if found is not None:
-            return found
+        look = self._look(wanted)
+        if look.fingerprint is not None and not force:
+            return look.fingerprint
         try:
             wanted.log.parent.mkdir(parents=True, exist_ok=True)
             wanted.lock.parent.mkdir(parents=True, exist_ok=True)
             with exclusive(wanted.lock, lambda who: on_progress(f"waiting for {who}")) as hold:
                 # Whoever held the lock may have made it.
-                return wanted.fingerprint() or self._make(wanted, steps(), on_progress, hold)
+                look = self._look(wanted)
+                if look.fingerprint is not None and not force:
+                    return look.fingerprint
+                if look.altered:
+                    on_progress(f"it was altered ({'; '.join(look.altered)}), and is made anew")
+                return self._make(wanted, steps(), on_progress, hold)
         except OSError as error:
             raise refused(wanted.name, error) from error
 
@@ -308,6 +381,18 @@ class Provisioner:
     @staticmethod
     def _key(text: str, minor: str) -> str:
         return hashlib.sha256(f"{text}\n# python {minor}\n".encode()).hexdigest()
+
+
+def _damage_said(damage: Damage) -> str:
+    """A package's damage in a few words."""
+    counts = (
+        (len(damage.altered), "altered"),
+        (len(damage.missing), "missing"),
+        (len(damage.foreign), "foreign"),
+    )
+    said = ", ".join(f"{count} {what}" for count, what in counts if count)
+    files = (*damage.altered, *damage.missing, *damage.foreign)
+    return f"{damage.package}: {said} (`{files[0]}`{', …' if len(files) > 1 else ''})"
 
 
 def _with_nested(file: Path, seen: set[Path]) -> str:

@@ -75,6 +75,12 @@ def environment(doctor: Doctor, name: str, program: str) -> Path:
         "installed": ["a==1", "b==2"],
     }
     (folder / MARKER).write_text(json.dumps(marker))
+    for package in ("a-1", "b-2"):
+        info = folder / f"lib/python{interpreter['version'][:4]}/site-packages/{package}.dist-info"
+        info.mkdir(parents=True)
+        name, _, version = package.partition("-")
+        (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+        (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
     return folder
 
 
@@ -98,7 +104,7 @@ def test_a_toolchain_that_starts_and_one_that_does_not(doctor: Doctor) -> None:
     assert code == 0  # No recipe asks for anything.
     (line,) = [line for line in text.splitlines() if " broken " in line]
     assert line.startswith("onnx ")
-    assert "its Python 3.11 does not start: delete" in line
+    assert "its Python 3.11 does not start: run `modelbuild toolchain install --force onnx`" in line
     assert "no: toolchain `onnx`: its Python 3.11 does not start" in text
     assert broken.exists()
 
@@ -147,3 +153,46 @@ def test_what_stands_in_the_way_of_a_format() -> None:
     found = {a.format: a for a in abilities(catalog, {**well, "coreml": ill})}
     assert found["coreml"].cannot_make == "toolchain `coreml`: it does not start"
     assert found["coreml"].cannot_run is not None
+
+
+def test_a_toolchain_with_an_altered_file(doctor: Doctor) -> None:
+    """A look at times does not find it; `doctor` reads every file."""
+    said = '["/usr/bin/python3.11", "3.11.7", "CPython", "Linux", "x86_64"]'
+    folder = environment(doctor, "torch", f"echo '{said}'")
+    site = folder / "lib/python3.11/site-packages"
+    (site / "b-2.dist-info/extra.py").write_text("")
+    code, rows, _ = doctor.record()
+    assert code == 5
+    assert rows["torch"]["state"] == "altered"
+    file = "lib/python3.11/site-packages/b-2.dist-info/extra.py"
+    damage = {"package": "(no package)", "altered": [], "missing": [], "foreign": [file]}
+    assert rows["torch"]["damage"] == [damage]
+    assert rows["torch"]["hint"] == "run `modelbuild toolchain install --force torch`"
+    code, text = doctor()
+    assert code == 5
+    assert "it is not what was installed: (no package): 1 foreign" in " ".join(text.split())
+
+
+def test_toolchain_verify_and_list_tell_of_it(
+    doctor: Doctor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = '["/usr/bin/python3.11", "3.11.7", "CPython", "Linux", "x86_64"]'
+    folder = environment(doctor, "torch", f"echo '{said}'")
+    assert run(["toolchain", "verify"]) == 0
+    assert "torch: ready, 2 packages" in capsys.readouterr().out
+    site = folder / "lib/python3.11/site-packages"
+    (site / "b-2.dist-info").rename(site / "b-3.dist-info")
+    (site / "b-3.dist-info/METADATA").write_text("Name: b\nVersion: 3\n")
+    assert run(["toolchain", "verify", "torch"]) == 5
+    out = capsys.readouterr().out
+    assert "torch: altered" in out
+    assert "  b 3 in place of 2\n" in out
+    assert "hint: run `modelbuild toolchain install --force torch`" in out
+    assert run(["toolchain", "verify", "torch", "--json"]) == 5
+    (row,) = json.loads(capsys.readouterr().out)["toolchains"]
+    assert (row["state"], row["altered"]) == ("altered", ["b 3 in place of 2"])
+    assert run(["toolchain", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "torch is not what was installed: b 3 in place of 2" in out
+    assert "hint: the next build that needs it makes it anew" in out
+    assert run(["toolchain", "verify", "nonesuch"]) == 2

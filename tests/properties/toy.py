@@ -144,6 +144,12 @@ class Toolchains(Environments):
             return None
         return f"{environment} {self.versions[environment]}"
 
+    def installed(self, environment: str) -> tuple[str, ...]:
+        return ()
+
+    def altered(self, environment: str) -> str | None:
+        return None
+
     def ensure(self, environment: str, on_progress: Callable[[str], None]) -> None:
         if environment in self.broken:
             raise ToolchainError(environment, "it was told to fail", None)

@@ -13,9 +13,10 @@ import pytest
 import buildsys.backends
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains import Provisioner, ToolchainError, installers, lock
-from buildsys.toolchains.environment import MARKER
+from buildsys.toolchains.environment import LOOK, MARKER
 from buildsys.toolchains.fingerprint import Interpreter
 from buildsys.toolchains.health import State
+from buildsys.toolchains.verification import Digests
 from tests.toolchains.fake import FakeProcesses, probe
 
 BACKENDS = Path(buildsys.backends.__file__).parent
@@ -117,7 +118,7 @@ def test_a_toolchain_without_javascript_is_as_it_was(toolchain: Toolchain, tmp_p
     digest = "9f3eb03794c9fb00be7e4cc98d66fda8ba4960e7ddee34a2c11d7a1853dc22e3"
     assert source.lock_digest("web") == digest
     assert source.ensure("web").installed == ("numpy==2.4.6",)
-    assert len(source.evidence("web")) == 3
+    assert not any("node" in path.name for path in source.evidence("web"))
 
 
 @pytest.mark.parametrize(
@@ -223,3 +224,39 @@ def test_committed_locks_pin_all_and_name_no_registry(folder: Path) -> None:
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert "resolved" not in text
     assert "http" not in re.sub(r'"(url|funding)": .*', "", text)
+
+
+def test_an_altered_package_of_npm_is_seen(toolchain: Toolchain, path: Path) -> None:
+    processes = fake()
+    source = provisioner(toolchain, path, processes)
+    made, folder = source.ensure("web"), source.folder("web")
+    modules = folder / "node_modules"
+    modules.chmod(0o755)
+    note = modules / ".package-lock.json"
+    note.chmod(0o644)
+    note.write_text(json.dumps({"packages": {"node_modules/left": {"version": "1.0.1"}}}))
+    assert source.look("web").altered == ("npm:left 1.0.1 in place of 1.0.0",)
+    assert source.ensure("web") == made
+    modules.chmod(0o755)
+    (modules / "stray").mkdir()
+    assert source.look("web").altered == ("stray was added to node_modules",)
+    assert source.ensure("web") == made
+    modules.chmod(0o755)
+    (modules / "left").mkdir()
+    (modules / "left" / "index.js").write_text("")
+    damage = source.check("web", Digests()).damage
+    assert [(each.package, each.foreign) for each in damage[-1:]] == [
+        ("npm:left", ("node_modules/left/index.js",))
+    ]
+
+
+def test_another_node_below_it(toolchain: Toolchain, path: Path) -> None:
+    """Where no note of an earlier look is left, Node.js is asked, and is what it was."""
+    processes = fake()
+    source = provisioner(toolchain, path, processes)
+    made = source.ensure("web")
+    (source.folder("web") / LOOK).unlink()
+    assert source.installed("web") == made
+    (source.folder("web") / LOOK).unlink()
+    processes.says["node"] = "v22.1.0\n"
+    assert source.look("web").altered == ("it runs on Node.js 22.1.0 in place of 20.20.2",)

@@ -14,7 +14,9 @@ import pytest
 import buildsys.backends
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains import Provisioner, ToolchainError
+from buildsys.toolchains.health import State
 from buildsys.toolchains.installers import find_uv
+from buildsys.toolchains.verification import Digests
 
 pytestmark = pytest.mark.toolchain
 
@@ -126,3 +128,25 @@ def test_requirements(tmp_path: Path) -> None:
     assert [each.partition("==")[0] for each in made.installed] == ["packaging"]
     python = source.python_requirements(file)
     subprocess.run([python, "-I", "-c", "import packaging"], check=True)
+
+
+@pytest.mark.parametrize("installer", [UV, PIP])
+def test_a_package_that_was_taken_out_comes_back(
+    tmp_path: Path, digest: str, installer: str
+) -> None:
+    source = provisioner(tmp_path, MODELBUILD_INSTALLER=installer)
+    source.ensure("data")
+    assert source.check("data", Digests()).state is State.READY
+    remove = ["uninstall", "pillow"]
+    commands: dict[str, list[object]] = {
+        "uv": [find_uv(os.environ), "pip", *remove, "--python", str(source.python("data"))],
+        "pip": [sys.executable, "-m", "pip", "--python", str(source.python("data")), *remove, "-y"],
+    }
+    site = source.folder("data") / "lib" / "python3.11" / "site-packages"
+    for folder in [site, *(each for each in site.rglob("*") if each.is_dir())]:
+        folder.chmod(0o755)  # As if by the superuser.
+    subprocess.run([str(each) for each in commands[installer]], check=True)
+    assert [said.partition(" ")[0] for said in source.look("data").altered] == ["pillow"]
+    assert source.check("data", Digests()).state is State.ALTERED
+    assert source.ensure("data").digest == digest
+    assert source.check("data", Digests()).state is State.READY

@@ -35,7 +35,7 @@ def print_usage(console: Console, usage: Usage, root: Path, limit: int | None) -
     _row(table, "  other results", usage.results, f"{usage.traces} actions' results are known")
     hint = "`modelbuild cache gc` removes them" if usage.unreferenced.files else ""
     _row(table, "  unreferenced", usage.unreferenced, hint)
-    _row(table, "logs", usage.logs, "kept 30 days")
+    _row(table, "logs", usage.logs, "within the limit; kept 30 days at most")
     saved = usage.interrupted
     failed = Group(usage.leftovers.files - saved.files, usage.leftovers.bytes - saved.bytes)
     _row(table, "failed steps", failed, "kept 7 days")
@@ -61,7 +61,10 @@ def print_collected(console: Console, collected: Collected, *, dry_run: bool) ->
     """What a collection took out."""
     verb = "Would be removed" if dry_run else "Removed"
     files = f"{collected.files} file{'' if collected.files == 1 else 's'}"
-    _plain(console, f"{verb}: {files}, {size(collected.freed_bytes)}.")
+    logs = (
+        f" and {collected.logs} log{'' if collected.logs == 1 else 's'}" if collected.logs else ""
+    )
+    _plain(console, f"{verb}: {files}{logs}, {size(collected.freed_bytes)}.")
     left = "would stay" if dry_run else "stay"
     limit = "" if collected.limit is None else f"; the limit is {size(collected.limit)}"
     _plain(console, f"{size(collected.bytes_after)} {left}{limit}.")

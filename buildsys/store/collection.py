@@ -30,9 +30,11 @@ from buildsys.store.inventory import (
     TEMPORARY,
     File,
     Inventory,
+    Log,
     bury_dead_builds,
     is_gone,
     live_builds,
+    logs_of,
     pinned,
     scan,
 )
@@ -46,6 +48,8 @@ DAY = 86_400
 TEMPORARY_SECONDS = 3600
 LEFTOVERS_SECONDS = 7 * DAY
 LOGS_SECONDS = 30 * DAY
+LOGS_SHARE = 0.05
+"""The part of the limit that logs may take: they are never asked for again, results are."""
 IDLE_SECONDS = 30 * DAY
 
 
@@ -54,12 +58,13 @@ class Collected:
     """What a collection did, or would do.
 
     Attributes:
-        limit: What the files were to be brought down to.
-        bytes_before: Bytes of the stored files before it.
+        limit: What files and logs were to be brought down to.
+        bytes_before: Bytes of the stored files and logs before it.
         held_bytes: Bytes that could not go: pinned, leased or just put.
         files: How many files went.
-        freed_bytes: Their bytes.
+        freed_bytes: Their bytes, and those of the logs that went.
         logs: How many old logs went.
+        logs_freed_bytes: Their bytes.
         traces: How many traces went that nothing has asked for in a long time.
     """
 
@@ -69,11 +74,12 @@ class Collected:
     files: int = 0
     freed_bytes: int = 0
     logs: int = 0
+    logs_freed_bytes: int = 0
     traces: int = 0
 
     @property
     def bytes_after(self) -> int:
-        """Bytes of the stored files after it."""
+        """Bytes of the stored files and logs after it."""
         return self.bytes_before - self.freed_bytes
 
 
@@ -113,12 +119,16 @@ class Collector:
         return verify(self._store, self._index, repair=repair)
 
     def collect_if_over(self, limit: int | None) -> Collected | None:
-        """Collects where the files have outgrown the limit; `None` where there is nothing to do.
+        """Collects where files and logs have outgrown the limit; `None` where there is nothing to do.
 
         It goes a little below the limit, so that the next build need not collect again. Call it
         when this process's own build has ended: what that leased could not go.
         """
-        if limit is None or sum(f.size for f in scan(self._store.root / "files")) <= limit:
+        if limit is None:
+            return None
+        files = sum(file.size for file in scan(self._store.root / "files"))
+        logs = sum(log.size for log in logs_of(self._root))
+        if files + logs <= limit and logs <= limit * LOGS_SHARE:
             return None
         return self.collect(int(limit * HEADROOM))
 
@@ -126,7 +136,7 @@ class Collector:
         """Takes out what nothing names, then the least recently used, until the rest fits.
 
         Args:
-            max_size: How many bytes of files may stay; `None` takes out only what nothing names.
+            max_size: How many bytes of files and logs may stay; `None` takes out only what nothing names.
             dry_run: Whether to say only what would go.
 
         Raises:
@@ -138,20 +148,27 @@ class Collector:
             if gone:
                 self._index.unpin(gone)
         inventory = Inventory(self._store)
-        choice = self._choose(inventory, max_size)
-        done = Collected(max_size, inventory.size, choice.held_bytes)
+        logs = logs_of(self._root)
+        old = _outgrown(logs, max_size)
+        kept = sum(log.size for log in logs) - sum(log.size for log in old)
+        choice = self._choose(inventory, None if max_size is None else max_size - kept)
+        before = inventory.size + sum(log.size for log in logs)
+        done = Collected(max_size, before, choice.held_bytes)
         if dry_run:
             done.files = len(choice.victims)
-            done.freed_bytes = sum(file.size for file in choice.victims)
+            done.logs, done.logs_freed_bytes = len(old), sum(log.size for log in old)
+            done.freed_bytes = done.logs_freed_bytes + sum(file.size for file in choice.victims)
             return done
         with writing(self._root):
             self._take_out(choice, inventory, done)
             self._store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
             for path in self._temporaries():
                 _remove_older(path, TEMPORARY_SECONDS)
-            done.logs = sum(
-                _remove_older(path, LOGS_SECONDS) for path in self._root.glob("logs/*.log")
-            )
+            for log in old:
+                if _removed(log):
+                    done.logs += 1
+                    done.logs_freed_bytes += log.size
+            done.freed_bytes += done.logs_freed_bytes
         done.traces = self._forget_idle()
         return done
 
@@ -224,6 +241,30 @@ def _discovery(trace: Trace) -> tuple[str, str] | None:
         for part in (record, found)
     )
     return hashlib.sha256(static.encode()).hexdigest(), files
+
+
+def _outgrown(logs: list[Log], limit: int | None) -> list[Log]:
+    """The logs that are to go: those that are old, and the oldest above their part of the limit.
+
+    Args:
+        logs: All of them, the latest first.
+        limit: Of the store; `None` for none.
+    """
+    latest = time.time() - LOGS_SECONDS
+    room = None if limit is None else limit * LOGS_SHARE
+    gone, taken = [], 0
+    for log in logs:
+        taken += log.size
+        if log.mtime < latest or (room is not None and taken > room):
+            gone.append(log)
+    return gone
+
+
+def _removed(log: Log) -> bool:
+    with suppress(FileNotFoundError):
+        log.path.unlink()
+        return True
+    return False
 
 
 def _remove_older(path: Path, seconds: float) -> bool:

@@ -41,6 +41,21 @@ class File:
     inode: int
 
 
+@dataclass(frozen=True)
+class Log:
+    """What a step printed.
+
+    Attributes:
+        path: The file.
+        size: Bytes.
+        mtime: When it was written (POSIX seconds).
+    """
+
+    path: Path
+    size: int
+    mtime: float
+
+
 class Inventory:
     """The files of a store, listed once.
 
@@ -142,6 +157,18 @@ def scan(folder: Path) -> list[File]:
                 )
             )
     return found
+
+
+def logs_of(root: Path) -> list[Log]:
+    """The logs of steps, the latest first."""
+    found = []
+    for entry in _entries(root / "logs"):
+        with suppress(FileNotFoundError):
+            if entry.name.endswith(".log"):
+                information = entry.stat(follow_symlinks=False)
+                path = Path(entry.path)
+                found.append(Log(path, information.st_size, information.st_mtime))
+    return sorted(found, key=lambda log: (-log.mtime, log.path))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -313,7 +313,7 @@ class Server:
             self._control.close()
             os.close(self._woken)
             os.close(self._wake)
-            log = os.open(Path(spec["action"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            log = os.open(spec["log"], os.O_WRONLY)
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)

@@ -290,11 +290,48 @@ def test_leftovers_go_when_they_are_old(cache: Cache) -> None:
             folder.mkdir(parents=True)
             (folder / "rerun.sh").write_text("x")
             os.utime(folder, (time.time() - age,) * 2)
-    assert cache.collector.collect(0).logs == 1
+    assert cache.collector.collect(None).logs == 1
     assert [p.name for p in files.glob(".put-*")] == [".put-new"]
     assert [p.name for p in logs.iterdir()] == ["new.log"]
     for part in ("work", "resume"):
         assert [p.name for p in (cache.root / part).iterdir()] == ["new"]
+
+
+def write_logs(cache: Cache, sizes: dict[str, int]) -> Path:
+    """Logs of so many bytes, each a minute older than the one before."""
+    logs = cache.root / "logs"
+    logs.mkdir()
+    for age, (name, size) in enumerate(sizes.items()):
+        (logs / name).write_bytes(b"x" * size)
+        os.utime(logs / name, (time.time() - 60 * age,) * 2)
+    return logs
+
+
+def test_logs_count_and_the_oldest_go(cache: Cache) -> None:
+    for n in range(10):
+        cache.trace(f"k{n}", cache.put(f"{n:0100}"))
+    logs = write_logs(cache, {"a.log": 20, "b.log": 20, "c.log": 30, "d.log": 400})
+    assert cache.collector.status().logs.files == 4
+    said = cache.collector.collect(1000, dry_run=True)
+    assert (said.files, said.logs, said.bytes_before, said.bytes_after) == (1, 2, 1470, 940)
+    assert len(list(logs.iterdir())) == 4
+    done = cache.collector.collect(1000)
+    assert (done.logs, done.logs_freed_bytes, done.files, done.freed_bytes) == (2, 430, 1, 530)
+    assert sorted(p.name for p in logs.iterdir()) == ["a.log", "b.log"]
+    assert cache.collector.collect(1000).freed_bytes == 0
+
+
+def test_logs_alone_set_a_collection_off(cache: Cache) -> None:
+    kept = cache.put("kept")
+    cache.trace("k", kept)
+    logs = write_logs(cache, {"a.log": 40, "b.log": 20})
+    assert cache.collector.collect_if_over(10_000) is None
+    done = cache.collector.collect_if_over(1000)  # Of which logs may take 50, and 45 after it.
+    assert done is not None
+    assert (done.logs, done.files) == (1, 0)
+    assert [p.name for p in logs.iterdir()] == ["a.log"]
+    assert cache.has(kept) == [True]
+    assert cache.collector.collect_if_over(1000) is None
 
 
 def test_what_nobody_asked_for_in_a_month_is_forgotten_with_what_it_discovered(

@@ -116,6 +116,7 @@ class ActionFolder:
         outputs: Output name to the path that it writes.
         request: The request file.
         log: What the worker prints.
+        pipe: What it prints to, while it runs; outside of the folder, beside `temporary`.
         telling: Where it says how far it is.
         temporary: Outside of it, by a short name: `TMPDIR` of the step. It goes when the step ends.
         resume: Outside of it: what an interrupted attempt at the same step has left, and what this one
@@ -135,6 +136,8 @@ class ActionFolder:
         }
         self.request = self.path / "request.json"
         self.log = self.path / "log.txt"
+        # Not every file system that a store may lie on has pipes.
+        self.pipe = temporary.with_name(f"{temporary.name}.log")
         self.telling = self.path / PROGRESS
         self.resume = store.root / RESUME / job.key if job.action.resumes else None
 
@@ -173,6 +176,7 @@ class ActionFolder:
             "outputs": {n: str(p) for n, p in self.outputs.items()},
             "scratch": str(self.path / "scratch"),
             "temporary": str(self.temporary),
+            "log": str(self.pipe),
             "project": str(job.project) if job.project else None,
             "threads": job.threads,
             "memory": job.room,

@@ -18,6 +18,7 @@ from buildsys.engine.executors.ended import Ended
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
 from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
+from buildsys.engine.executors.logs import Logs
 from buildsys.engine.executors.memory import MemoryLimits
 from buildsys.engine.executors.processes import Processes
 from buildsys.engine.executors.temporary import TemporaryFolders
@@ -62,6 +63,7 @@ class LocalExecutor:
         self._processes = Processes()
         self._watch = Watch()
         self._limits = MemoryLimits()
+        self._logs = Logs()
         self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
         self._warm = warm and FORKS
         self._stopping = False
@@ -164,6 +166,20 @@ class LocalExecutor:
         variables: dict[str, str],
         begun: Callable[[int], None],
     ) -> Ended:
+        recording = self._logs.begin(folder.log, folder.pipe)
+        try:
+            return self._run_logged(job, folder, command, variables, begun)
+        finally:
+            self._logs.end(recording)
+
+    def _run_logged(
+        self,
+        job: Job,
+        folder: ActionFolder,
+        command: list[str],
+        variables: dict[str, str],
+        begun: Callable[[int], None],
+    ) -> Ended:
         wait = 0.0
         if self._warm:
             name, python = _environment(job), _python(job)
@@ -173,7 +189,7 @@ class LocalExecutor:
             wait = ended.wait
         self.count()
         scratch = folder.path / "scratch"
-        ended = self._processes.run(command, variables, scratch, folder.log, job.timeout, begun)
+        ended = self._processes.run(command, variables, scratch, folder.pipe, job.timeout, begun)
         return replace(ended, wait=wait)
 
     def _failure(self, job: Job, result: dict[str, Any], ended: Ended) -> Failed:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from buildsys.engine.executors.ended import Ended
-from buildsys.store.content import writing
 
 CLOCK_REALTIME_COARSE = 5
 """By which Linux stamps files, up to a tick behind the others; Python has no name for it."""
@@ -32,7 +31,7 @@ class Processes:
         command: Sequence[str],
         environment: Mapping[str, str],
         scratch: Path,
-        log: Path,
+        output: Path,
         timeout: float,
         begun: Callable[[int], None],
     ) -> Ended:
@@ -42,15 +41,15 @@ class Processes:
             command: The command.
             environment: Its environment variables.
             scratch: Its current directory.
-            log: What it says goes there.
+            output: What it says goes there; it must be there.
             timeout: Seconds.
             begun: Is called with the process number.
 
         Raises:
-            StoreError: The log cannot be written.
+            OSError: The output cannot be written.
         """
         started_ns, started = before_files(), time.monotonic()
-        with writing(log), log.open("wb") as stream:
+        with output.open("ab", buffering=0) as stream:
             process = subprocess.Popen(
                 command,
                 cwd=scratch,

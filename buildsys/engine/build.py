@@ -31,6 +31,7 @@ from buildsys.engine.claims import OURS, Claims
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Event, Listener
 from buildsys.engine.executors import Done, Failed, Job, Outcome
+from buildsys.engine.imported import differences
 from buildsys.engine.keys import Manifest
 from buildsys.engine.lease import Lease
 from buildsys.engine.walk import Standing, State, Walk, roots
@@ -659,6 +660,11 @@ class Coordinator:
         if edited is not None:
             self._again_after_change(action, edited)
             return
+        if action.environment is not None:
+            others = differences(outcome.imported, self._environments.versions(action.environment))
+            if others is not None:
+                self._fail(action, _imported_others(action.environment, others, outcome.log))
+                return
         static = None
         if action.user_code:
             moved = self._moved(outcome)
@@ -774,6 +780,16 @@ class Coordinator:
             "toolchain": action.environment,
             "deployable": action.labels[0] if action.labels else None,
         }
+
+
+def _imported_others(environment: str, others: str, log: Path) -> Failed:
+    """The failure of a step that did not run on what its key says."""
+    where = "the host's own environment" if environment == "host" else f"toolchain {environment}"
+    return Failed(
+        f"it imported {others}: {where} changed while the build ran; what the step gave is not kept",
+        "run the build again when nothing installs there",
+        log=log,
+    )
 
 
 def _claim_key(standing: Standing) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from buildsys.toolchains import Fingerprint, Provisioner
 from buildsys.toolchains.environment import Look
+from buildsys.toolchains.inside.imported import PYTHON
 
 REQUIREMENTS = "requirements:"
 
@@ -25,10 +26,16 @@ class Environments:
         found = self._found(environment)
         return found.digest if found is not None else None
 
-    def installed(self, environment: str) -> tuple[str, ...]:
-        """`name==version` of what is installed, as the fingerprint says it; empty where that is `None`."""
+    def versions(self, environment: str) -> Mapping[str, str]:
+        """Name to version of what is installed, as the fingerprint says it, and of `python`.
+
+        Empty where there is no fingerprint.
+        """
         found = self._found(environment)
-        return found.installed if found is not None else ()
+        if found is None:
+            return {}
+        rows = (each.rpartition("==") for each in found.installed)
+        return {name: version for name, _, version in rows} | {PYTHON: found.python}
 
     def altered(self, environment: str) -> str | None:
         """How an environment differs from what was put into it; `None` where it does not."""

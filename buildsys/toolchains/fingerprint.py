@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
+import site
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -54,10 +56,12 @@ class Fingerprint:
     Attributes:
         digest: sha256 in hex, over the interpreter and all that is installed.
         installed: `name==version` of each package, sorted; local versions (`+cpu`) are kept.
+        python: The interpreter's version.
     """
 
     digest: str
     installed: tuple[str, ...]
+    python: str = ""
 
     @staticmethod
     def of(interpreter: Interpreter, installed: Iterable[str]) -> Fingerprint:
@@ -66,7 +70,9 @@ class Fingerprint:
         canonical = json.dumps(
             {**asdict(interpreter), "installed": packages}, sort_keys=True, separators=(",", ":")
         )
-        return Fingerprint(hashlib.sha256(canonical.encode()).hexdigest(), packages)
+        return Fingerprint(
+            hashlib.sha256(canonical.encode()).hexdigest(), packages, interpreter.version
+        )
 
 
 def site_packages(folder: Path, minor: str) -> Path:
@@ -85,8 +91,19 @@ def installed_in(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def host_fingerprint() -> Fingerprint:
-    """The interpreter that this program runs in. Starts no process."""
-    return Fingerprint.of(Interpreter.host(), installed_in(sys.path))
+    """The interpreter that this program runs in, with what its workers see. Starts no process."""
+    return Fingerprint.of(Interpreter.host(), installed_in(worker_path()))
+
+
+def worker_path() -> list[str]:
+    """Where a worker in this program's own environment finds packages.
+
+    It starts without the user's variables and the user's own `site-packages`.
+    """
+    hidden = {os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    hidden.add(os.path.abspath(site.getusersitepackages()))
+    kept = set(site.getsitepackages())
+    return [e for e in sys.path if e in kept or os.path.abspath(e) not in hidden]
 
 
 def missing(site: Path, name: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:

@@ -128,6 +128,7 @@ class Preloaded:
         with self._watched(spec):
             for module, function in wanted:
                 self._import(module, function)
+        self._start.host.IMPORTED.warm()
         gc.freeze()  # Collecting in a child would copy every page that holds a counter.
         return True
 

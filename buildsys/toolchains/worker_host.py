@@ -485,6 +485,10 @@ def import_sources(project: Path, discovery: Discovery) -> None:
     sys.path_importer_cache.clear()
 
 
+IMPORTED: Any = None
+"""Knows which installed packages the process imports (`inside/imported.py`), from its start on."""
+
+
 @functools.cache
 def beside(name: str) -> Any:
     """Loads a module of the folder `inside`, which no `sys.path` of a worker holds."""
@@ -633,7 +637,12 @@ def perform(spec: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
         if discovery is not None:
             discovery.stop()
     found = discovery.report() if discovery is not None else []
-    return {"ok": True, "notes": request.notes, "discovered": found}
+    return {
+        "ok": True,
+        "notes": request.notes,
+        "discovered": found,
+        "imported": IMPORTED.report() if IMPORTED is not None else [],
+    }
 
 
 def answer(path: Path, search: Sequence[str]) -> NoReturn:
@@ -665,7 +674,9 @@ def answer(path: Path, search: Sequence[str]) -> NoReturn:
 
 def main() -> None:
     """Answers one request, or serves many."""
+    global IMPORTED
     search = tuple(sys.path)
+    IMPORTED = beside("imported").Imported(search)
     sources = beside("source_imports")
     program = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sources.install(sources.trusted(installed_folders(search), program))

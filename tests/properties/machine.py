@@ -271,7 +271,7 @@ class Machine(RuleBasedStateMachine):
         elif value == 3:
             toolchains.missing.add(what)
         else:
-            toolchains.versions[what] = value
+            toolchains.numbers[what] = value
 
     @move(which=PLACE, how=st.sampled_from(("delete", "change", "add", "replace")))
     def touch_artifact(self, which: int, how: str) -> None:

@@ -134,7 +134,7 @@ class Toolchains(Environments):
     """Stand-ins for environments: a version each, and whether it is installed."""
 
     def __init__(self) -> None:
-        self.versions = dict.fromkeys(TOOLCHAINS, 0)
+        self.numbers = dict.fromkeys(TOOLCHAINS, 0)
         self.missing: set[str] = set()
         self.broken: set[str] = set()
         self.made: list[str] = []
@@ -142,10 +142,10 @@ class Toolchains(Environments):
     def fingerprint(self, environment: str) -> str | None:
         if environment in self.missing:
             return None
-        return f"{environment} {self.versions[environment]}"
+        return f"{environment} {self.numbers[environment]}"
 
-    def installed(self, environment: str) -> tuple[str, ...]:
-        return ()
+    def versions(self, environment: str) -> dict[str, str]:
+        return {}
 
     def altered(self, environment: str) -> str | None:
         return None
@@ -163,7 +163,7 @@ class Toolchains(Environments):
         return Path("python")
 
     def lock(self, environment: str) -> str | None:
-        return f"lock {self.versions[environment]}"
+        return f"lock {self.numbers[environment]}"
 
 
 class Toy:

@@ -61,6 +61,7 @@ class Done:
         phases: Where the time went, in seconds: `inputs` (copying and checking them), `wait` (until
             a process was ready and had imported what it shares), `work`, `store`.
         cpu: Processor time of the work in seconds.
+        imported: Name and version of each installed package that the step imported, and of Python.
     """
 
     outputs: dict[str, Stored]
@@ -72,6 +73,7 @@ class Done:
     log: Path
     phases: Mapping[str, float] = field(default_factory=dict)
     cpu: float = 0.0
+    imported: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,7 @@ def _done(
             "store": time.monotonic() - finished,
         },
         ended.cpu,
+        tuple((name, version) for name, version in result.get("imported", ())),
     )
 
 

@@ -127,7 +127,7 @@ def test_a_step_that_imports_another_version_than_its_key_says_is_not_kept(
     if not warm:
         monkeypatch.setattr("buildsys.engine.executors.local.FORKS", False)
     space.write("model.py", "import numpy\n" + (space.project / "model.py").read_text())
-    build = space.build("ios/m.onnx")
+    build = space.build("ios/m.onnx", jobs=1)
     assert build.exit == 1
     (failed,) = build.run.failures.values()
     import numpy as np

@@ -263,8 +263,8 @@ def _weights(weights: Mapping[str, Any]) -> Gate:
 
 def _strays(figures: Mapping[str, Any]) -> str:
     return (
-        f"NaN or infinite where the original is not the same (it has {figures['nan_count']} NaN, "
-        f"{figures['inf_count']} infinite)"
+        "NaN or infinite where the original is not the same (the artifact gives "
+        f"{figures['nan_count']} NaN, {figures['inf_count']} infinite)"
     )
 
 

@@ -342,8 +342,8 @@ def test_a_rejection_says_once_what_leaves_all_bounds_without_a_value() -> None:
     ]
     assert [gate.bound for gate in failed] == ["finite", "signal_error", "max_abs"]
     assert rejection(failed) == (
-        "3 elements of logits: NaN or infinite where the original is not the same (it has 2 NaN, "
-        "1 infinite)"
+        "3 elements of logits: NaN or infinite where the original is not the same (the artifact gives "
+        "2 NaN, 1 infinite)"
     )
     cut = compare(REFERENCE[:, :1], REFERENCE).to_json()
     failed = [g for g in gates({**record, "outputs": {"logits": cut}}, {}).values() if not g.passed]

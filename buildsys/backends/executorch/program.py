@@ -13,6 +13,7 @@ from executorch.exir import to_edge_transform_and_lower
 
 from ..kit.request import StepError
 from . import sizes
+from .norms import spelled_out
 from .sizes import Ports
 
 POOLS = {
@@ -47,12 +48,12 @@ class Lowered:
 
 
 def load(path: Path) -> Any:
-    """The exported program, with each pool's stride written out.
+    """The exported program, with each pool's stride written out, and norms spelled out (see `norms`).
 
     Without it a pool strides by its size, which neither XNNPACK's partitioner nor coremltools knows.
     """
     with path.open("rb") as stream:  # torch wants the suffix `.pt2` on paths.
-        program = torch.export.load(stream)
+        program = spelled_out(torch.export.load(stream))
     for node in program.graph.nodes:
         if node.target in POOLS and (len(node.args) < 3 or not node.args[2]):
             node.args = (*node.args[:2], node.args[1], *node.args[3:])

@@ -30,6 +30,7 @@ CASES = (
     "lstm-xnnpack",
     "text-xnnpack",
     "single-portable",
+    "normed-portable",
     "exotic-portable",
 )
 DYNAMIC = {"scheme": "dynamic", "bits": 8, "per_channel": True}

@@ -63,7 +63,8 @@ def build(
         settings: Jobs, keep-going, timeout; default: what the user's `config.toml` says. The limit of
             the cache always comes from there.
         out: Where artifacts go; default: `artifacts/` beside the recipe.
-        strict: Whether an unverified deployable is an error (`Build.exit` is then 3).
+        strict: Whether a deployable is an error that is unverified, or whose inputs are not fully known
+            (`Build.exit` is then 3).
 
     Raises:
         buildsys.settings.SettingsError: `config.toml` cannot be used.

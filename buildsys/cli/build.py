@@ -72,7 +72,11 @@ TIMEOUT = 3600.0
     help="How much the running steps may take together: `8GiB`. One above it is killed.",
 )
 @click.option("--offline", is_flag=True, help="Use no network: toolchains from what is kept only.")
-@click.option("--strict", is_flag=True, help="Exit 3 when a deployable is unverified.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit 3 when a deployable is unverified, or its inputs are not fully known.",
+)
 @click.option(
     "--search", "again", is_flag=True, help="Search again for what `deploy.lock.yaml` has chosen."
 )

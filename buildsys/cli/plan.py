@@ -80,6 +80,7 @@ def record(plan: Plan) -> dict[str, Any]:
                 "reasons": [reason.text for reason in planned.reasons],
                 "blocked": planned.blocked,
                 "rejected": planned.rejected,
+                "inputs_not_known": list(planned.unseen),
                 "search": planned.search,
                 "notices": list(planned.deployable.notices),
             }

@@ -730,7 +730,9 @@ class Coordinator:
                 and self._walk.memo.of(given.path) != record["inputs"][name]
             ):
                 return given.path.name
-        return None
+        now, then = self._walk.declared(action) or {}, record.get("files") or {}
+        differ = sorted(n for n in now.keys() | then.keys() if now.get(n) != then.get(n))
+        return differ[0] if differ else None
 
     def _moved(self, outcome: Done) -> str | None:
         """A file that the model's code read and that is not now what it was then."""
@@ -745,7 +747,7 @@ class Coordinator:
         return None
 
     def _again_after_change(self, action: Action, what: str) -> None:
-        name = what.removesuffix(PRESENCE)
+        name = what.partition(PRESENCE)[0]
         message = f"{name} changed while {action.rule} ran; what it gave is not kept"
         if self._attempt(action):
             self._tell("warning", message, action)

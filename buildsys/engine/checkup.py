@@ -6,6 +6,8 @@ import configparser
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from buildsys.engine.schedule import free_memory
 from buildsys.planner import Catalog
 from buildsys.toolchains import Provisioner, installers
 from buildsys.toolchains.health import Health
+from buildsys.toolchains.inside import watch
 from buildsys.toolchains.verification import Digests
 
 
@@ -34,6 +37,8 @@ class Machine:
         installer: `uv` or `pip`.
         no_installer: Why there is none.
         hint: What would mend that.
+        unwatched: Why the kernel cannot tell what child processes and native code read; `None` where it
+            can.
     """
 
     python: str
@@ -46,6 +51,7 @@ class Machine:
     installer: str | None
     no_installer: str | None
     hint: str | None = None
+    unwatched: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,19 @@ def machine(store: Path, environ: Mapping[str, str] = os.environ) -> Machine:
         installer=installer,
         no_installer=no_installer,
         hint=hint,
+        unwatched=_unwatched(environ),
     )
+
+
+def _unwatched(environ: Mapping[str, str]) -> str | None:
+    """Why the kernel does not tell what a step's children and native code read; tried in a process."""
+    if environ.get(watch.SWITCH) == watch.PYTHON:
+        return f"`{watch.SWITCH}` says so"
+    program = Path(watch.__file__).with_name("syscalls.py")
+    tried = subprocess.run(
+        [sys.executable, "-I", program], capture_output=True, text=True, check=False
+    )
+    return None if tried.returncode == 0 else tried.stdout.strip() or "it could not be tried"
 
 
 def toolchains(provisioner: Provisioner, names: Iterable[str] | None = None) -> dict[str, Health]:

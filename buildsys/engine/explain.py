@@ -16,7 +16,7 @@ from buildsys.engine.positions import Positions
 from buildsys.engine.walk import LOST, Standing, State, Walk
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.recipe import Position, Recipe
-from buildsys.toolchains.worker_host import ABSENT, PRESENCE
+from buildsys.toolchains.worker_host import ABSENT, PRESENCE, UNSEEN
 
 SHORT = 6
 FIRST = "was built for the first time"
@@ -276,7 +276,9 @@ class Explainer:
         if head == "inputs" and isinstance(given := action.inputs.get(rest), FileInput):
             return f"{self._name(given.path)} {verb(change)} {arrow}"
         if head == "discovered":
-            return f"{rest.removesuffix(PRESENCE)} {verb(change)} {arrow}"
+            return _of_read(rest, change)
+        if head == "files":
+            return f"{rest} {verb(change)} {arrow}"
         if head == "toolchain":
             return f"toolchain {action.environment} changed {arrow}"
         if head == "implementation":
@@ -289,6 +291,19 @@ class Explainer:
     def _name(self, path: Path) -> str:
         folder = self._recipe.folder
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _of_read(name: str, change: Change) -> str:
+    """What happened to something that the model's own code reads."""
+    if name.startswith(UNSEEN):
+        return f"it no longer reads through {name.removeprefix(UNSEEN)}"
+    path, _, what = name.partition(PRESENCE)
+    if what:
+        before, after = (
+            str(each).partition(":")[2] or "none" for each in (change.before, change.after)
+        )
+        return f"the {what} of {path} changed ({before} → {after})"
+    return f"{path} {verb(change)} ({short(change.before)} → {short(change.after)})"
 
 
 def explanations(recipe: Recipe, graph: ActionGraph, walk: Walk) -> list[Explanation]:

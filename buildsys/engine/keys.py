@@ -50,6 +50,7 @@ def manifest(
     fingerprint: str | None,
     inputs: Mapping[str, str | None],
     discovered: Mapping[str, str] | None,
+    files: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Everything that decides the outputs.
 
@@ -59,6 +60,7 @@ def manifest(
         fingerprint: What is installed in its toolchain.
         inputs: Digest by input name; `None` for a file that does not exist.
         discovered: What the model's own code read, path to digest; `None` for the static part.
+        files: What the recipe says that it reads, path to digest; `None` where it does not say.
     """
     record: Manifest = {
         "record": "action",
@@ -74,6 +76,8 @@ def manifest(
         record["toolchain"] = {"name": _environment_name(action), "fingerprint": fingerprint}
     else:
         record["toolchain"] = {"name": "coordinator", "fingerprint": f"numpy {_numpy_version()}"}
+    if files is not None:
+        record["files"] = dict(files)
     if discovered is not None:
         record["discovered"] = dict(discovered)
     return record

@@ -55,6 +55,8 @@ class PlannedDeployable:
         search: How many candidates a search would build at most, where it has none chosen.
         rejected: For one that is up to date: the bound that does not hold. A build would run nothing
             and reject it again.
+        unseen: For one that is up to date: through what its model's code read where nothing could see
+            it, so that its inputs are not fully known.
     """
 
     deployable: Deployable
@@ -63,6 +65,7 @@ class PlannedDeployable:
     blocked: str | None
     rejected: str | None = None
     search: int | None = None
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,9 @@ class Session:
         planned = [self._planned(d, standings, explainer) for d in graph.deployables]
         judge = Judge(graph, Run(standings), self.engine.store, self.environments)
         planned = [
-            replace(p, rejected=judge.rejection(p.deployable)) if p.sign == "=" else p
+            replace(p, rejected=judge.rejection(p.deployable), unseen=judge.unseen(p.deployable))
+            if p.sign == "="
+            else p
             for p in planned
         ]
         planned = [_unsearched(p, searches.get(p.deployable.label)) for p in planned]
@@ -288,7 +293,8 @@ class Session:
             selectors: Targets, labels or globs; all deployables where there is none.
             settings: How to run.
             out: Where artifacts go; default: `artifacts/` beside the recipe.
-            strict: Whether an unverified deployable is an error.
+            strict: Whether a deployable is an error that is unverified, or whose inputs are not fully
+                known.
             listener: Is told what happens.
 
         Raises:
@@ -351,6 +357,7 @@ class Session:
                         "deployable": verdict.deployable.label,
                         "status": str(verdict.status),
                         "reason": verdict.reason,
+                        "inputs_not_known": list(verdict.unseen),
                         "gates": [gate.to_json() for gate in verdict.gates],
                     },
                 )
@@ -372,7 +379,8 @@ def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> int:
     statuses = {verdict.status for verdict in verdicts}
     if Status.FAILED in statuses or run.failures:
         return 1
-    if Status.REJECTED in statuses or (strict and Status.UNVERIFIED in statuses):
+    unsure = Status.UNVERIFIED in statuses or any(verdict.unseen for verdict in verdicts)
+    if Status.REJECTED in statuses or (strict and unsure):
         return 3
     return 5 if Status.BLOCKED in statuses else 0
 

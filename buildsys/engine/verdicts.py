@@ -13,6 +13,7 @@ from buildsys.backends.kit.direction import SHARES
 from buildsys.engine.build import Run
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
+from buildsys.engine.unseen import unseen
 from buildsys.planner.conversion import RANGES
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
@@ -62,6 +63,8 @@ class Verdict:
         failure: The failed step.
         calibration: How ranges of activations were taken (`method`, `runs`, `tried`, the number of
             `tensors`), and the digest of all `ranges`, as `kit.ranges` writes them.
+        unseen: Through what its model's code read where nothing could see it, and the recipe lists no
+            files: its inputs are not fully known then.
     """
 
     deployable: Deployable
@@ -78,6 +81,7 @@ class Verdict:
     log: Path | None = None
     failure: Failed | None = None
     calibration: Mapping[str, Any] | None = None
+    unseen: tuple[str, ...] = ()
 
 
 class Judge:
@@ -146,7 +150,12 @@ class Judge:
             locks=self._locks(self._graph.below(deployable.artifact)),
             log=self._run.logs.get(deployable.artifact.action),
             calibration=self._calibration(deployable),
+            unseen=self.unseen(deployable),
         )
+
+    def unseen(self, deployable: Deployable) -> tuple[str, ...]:
+        """Through what a deployable's inputs are not fully known."""
+        return unseen(self._graph, deployable, self._run.trace)
 
     def _gates(
         self,

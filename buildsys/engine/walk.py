@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildsys.engine import keys
+from buildsys.engine.declared import declared_files
 from buildsys.engine.environments import Environments
 from buildsys.engine.keys import Change, Manifest
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
@@ -143,7 +144,8 @@ class Walk:
         implementation = self.implementation(action)
         inputs, unknown = self._inputs(action, above)
         fingerprint = self._fingerprint(action)
-        record = keys.manifest(action, implementation, fingerprint, inputs, None)
+        files = self.declared(action)
+        record = keys.manifest(action, implementation, fingerprint, inputs, None, files)
         if self._salt:
             record["salt"] = self._salt
         reason = None
@@ -227,6 +229,14 @@ class Walk:
                 digests[name] = trace.outputs[given.output].digest
         return digests, unknown
 
+    def declared(self, action: Action) -> dict[str, str] | None:
+        """The files that the recipe says its code reads, path to digest; `None` where it does not say."""
+        if action.files is None:
+            return None
+        found = declared_files(self._project, action.files, self.memo.look)
+        digests = {name: self.memo.digest(self._project / name) for name in found}
+        return {name: digest for name, digest in digests.items() if digest is not None}
+
     def _fingerprint(self, action: Action) -> str | None:
         if action.environment is None:
             return None
@@ -253,8 +263,9 @@ class Walk:
         """Name and digest of each file of a worker's source; all workers have the kit in common."""
         if source not in self._listed:
             files = [source]
-            if source.is_dir():
-                self.memo.load(source)
+            folder = source.is_dir()
+            self.memo.load(source if folder else source.parent)  # A statement for all of them.
+            if folder:
                 files = _sources(source)
             self._listed[source] = [
                 (file.relative_to(source.parent).as_posix(), self.memo.digest(file))
@@ -269,9 +280,10 @@ class Walk:
 
     def discovered_digest(self, path: str) -> str:
         """The digest now of something that a model's code read; files go by the memo."""
-        if path.endswith(worker_host.PRESENCE):
-            plain = path.removesuffix(worker_host.PRESENCE)
-            self.memo.look(os.path.join(self._project, plain))
+        plain, _, _ = path.partition(worker_host.PRESENCE)
+        if len(plain) < len(path):  # Whether it is there, its size, its time; or nothing saw it.
+            if not path.startswith(worker_host.UNSEEN):
+                self.memo.look(os.path.join(self._project, plain))
             return worker_host.discovered_digest(str(self._project), path)
         if path.endswith(("/", "/" + worker_host.MODULES)):
             found = worker_host.discovered_digest(str(self._project), path)

@@ -17,6 +17,11 @@ from buildsys.toolchains import worker_host
 
 KIT = BUILT_IN / "kit"
 WORKER_HOST = Path(worker_host.__file__)
+READING = tuple(
+    WORKER_HOST.with_name("inside") / f"{name}.py"
+    for name in ("reads", "hook", "watch", "syscalls", "inherited/sitecustomize")
+)
+"""What decides which files count as read: a record of an earlier one's may lack some."""
 
 
 class NotInGraph(Exception):
@@ -144,7 +149,7 @@ def kit_worker(backend: Backend, function: str) -> Worker:
 @cache
 def _worker(function: str, backend: str, folder: Path, ships: tuple[str, ...] = ()) -> Worker:
     shipped = (folder / name for name in ships)
-    return Worker(function, backend, folder, (folder, KIT, WORKER_HOST, *shipped))
+    return Worker(function, backend, folder, (folder, KIT, WORKER_HOST, *READING, *shipped))
 
 
 @cache

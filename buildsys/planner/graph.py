@@ -94,6 +94,12 @@ class Action:
     instead: tuple[str, ...] = ()
     resumes: bool = False
 
+    @property
+    def files(self) -> list[str] | None:
+        """Globs over the files that the model's own code reads, where the recipe lists them."""
+        found: list[str] | None = self.options.get("source", self.options).get("files")
+        return found if self.user_code else None
+
     def upstream(self) -> list[str]:
         """The ids of the actions whose outputs it takes."""
         return [i.action for i in self.inputs.values() if isinstance(i, OutputRef)]

@@ -59,6 +59,8 @@ class ModelSource:
         files: dict[str, Input] = {}
         if source.factory is not None:
             declaration = {"kind": "factory", "factory": source.factory, "args": dict(source.args)}
+            if source.files is not None:
+                declaration["files"] = list(source.files)
             if source.checkpoint is not None:
                 files["checkpoint"] = FileInput(
                     recipe.folder / source.checkpoint, (*place, "checkpoint")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from buildsys.recipe.part import NOT_EMPTY, SOME, EntryPoint, FilePath, Part, PortName
+from buildsys.recipe.part import NOT_EMPTY, SOME, EntryPoint, FileGlobs, FilePath, Part, PortName
 from buildsys.recipe.preprocess import Preprocess
 
 
@@ -17,6 +17,13 @@ class PythonSource(Part):
         description="A function without arguments that returns a mapping from names to arrays, "
         "the first axis of each being the samples: `module:callable`, relative to the recipe.",
         examples=["data:load"],
+    )
+    files: FileGlobs | None = Field(
+        default=None,
+        description="The files that its own code reads, as globs; a folder stands for all in it. They count "
+        "by content. To be given where a build says `inputs not fully known`; an empty list says that "
+        "there are none.",
+        examples=[["vocabulary.txt", "data/**/*.bin"]],
     )
 
 

@@ -24,6 +24,7 @@ from buildsys.recipe.part import (
     SYMBOL,
     TEXT_LINE,
     EntryPoint,
+    FileGlobs,
     FilePath,
     Name,
     Number,
@@ -65,6 +66,13 @@ class ModelSource(Part):
         "`.pt`, `.pth`, `.bin` read without running code. Without it the module keeps its own.",
         examples=["weights.safetensors"],
     )
+    files: FileGlobs | None = Field(
+        default=None,
+        description="The files that its own code reads, as globs; a folder stands for all in it. They count "
+        "by content. To be given where a build says `inputs not fully known`; an empty list says that "
+        "there are none.",
+        examples=[["vocabulary.txt", "data/**/*.bin"]],
+    )
     torchscript: FilePath | None = Field(
         default=None, description="A TorchScript file.", examples=["model.pt"]
     )
@@ -84,9 +92,10 @@ class ModelSource(Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         kind = exactly_one(self, *SOURCES)
-        for name in ("args", "checkpoint"):
+        for name in ("args", "checkpoint", "files"):
             if kind != "factory" and name in self.model_fields_set:
-                hint = f"a `{kind}` file holds its own weights: delete `{name}`"
+                what = "runs no code of yours" if name == "files" else "holds its own weights"
+                hint = f"a `{kind}` file {what}: delete `{name}`"
                 if kind == "model":
                     hint = f"`model` brings its own: delete `{name}`"
                 raise misplaced(f"`{name}` needs a `factory`", hint, name)

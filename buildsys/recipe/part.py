@@ -31,6 +31,9 @@ EntryPoint = Annotated[str, Field(pattern=ENTRY_POINT)]
 FilePath = Annotated[str, Field(pattern=PATH)]
 """A path relative to the recipe's folder, also where it is written in an included file."""
 
+FileGlobs = Annotated[tuple[Annotated[str, Field(pattern=PATH)], ...], Field(strict=False)]
+"""Globs over files, relative to the recipe's folder; `**` goes through folders."""
+
 
 class Part(BaseModel):
     """Base of all parts: unknown keys are errors, values are not coerced, nothing changes later."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,10 @@ _FILES = (
     ),
     _FileField(("toolchains", "*", "lock"), "lock file"),
 )
+_GLOBS = (
+    ("models", "*", "source", "files", "*"),
+    ("datasets", "*", "source", "files", "*"),
+)
 
 
 def unknown_names(root: Node) -> list[Diagnostic]:
@@ -110,6 +115,12 @@ def missing_files(root: Node, folder: Path) -> list[Diagnostic]:
             problem = _problem(field, value, folder)
             if problem is not None:
                 message, hint = problem
+                found.append(Diagnostic(message, place.value_position(), hint, place.via))
+    for pattern in _GLOBS:
+        for value, place in _texts(root, pattern):
+            if not any(glob.iglob(value, root_dir=folder, recursive=True, include_hidden=True)):
+                hint = "globs are relative to the folder of the recipe"
+                message = f"no file matches `{value}`"
                 found.append(Diagnostic(message, place.value_position(), hint, place.via))
     return found
 

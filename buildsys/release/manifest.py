@@ -55,6 +55,7 @@ def _artifact(build: Build, verdict: Verdict, files: list[str]) -> dict[str, Any
         "size_ratio": size_ratio(verdict),
         "status": str(verdict.status),
         "reason": verdict.reason,
+        "inputs_not_known": list(verdict.unseen),
         "notes": list(verdict.notes),
         "accept": {"name": asked.acceptance, "bounds": dict(asked.bounds)},
         "gates": [gate.to_json() for gate in verdict.gates],

@@ -64,6 +64,10 @@ def _print_machine(console: Console, machine: Machine) -> None:
     table.add_row("machine", about)
     store = f"{machine.store}, {size(machine.disk)} free"
     table.add_row("store", Text(machine.unwritable or store, "red" if machine.unwritable else ""))
+    reads = "also by child processes and native code"
+    if machine.unwatched is not None:
+        reads = f"by Python alone, in its own processes: {machine.unwatched}"
+    table.add_row("file reads seen", Text(reads, "yellow" if machine.unwatched else ""))
     if machine.no_installer is None:
         table.add_row("installer", machine.installer)
     else:

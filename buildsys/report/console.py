@@ -13,6 +13,7 @@ from rich.text import Text
 
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.session import Build, Plan, PlannedDeployable
+from buildsys.engine.unseen import NOT_KNOWN, described
 from buildsys.engine.verdicts import Status, failure_position
 from buildsys.engine.walk import State
 from buildsys.recipe import Diagnostic
@@ -119,7 +120,7 @@ def table(entries: Iterable[Entry], width: int) -> Table:
     entries, wide = list(entries), width >= NARROW
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("deployable", no_wrap=True, overflow="fold")
-    statuses = [len(entry["status"]) for entry in entries]
+    statuses = [len(shown_status(entry)) for entry in entries]
     grid.add_column("status", no_wrap=True, min_width=max(statuses, default=0))
     grid.add_column("size", justify="right", no_wrap=True)
     if wide:
@@ -134,7 +135,7 @@ def table(entries: Iterable[Entry], width: int) -> Table:
         gates = [Gate.from_json(gate) for gate in entry["gates"]]
         row: list[str | Text] = [
             Text(entry["label"]),
-            Text(entry["status"], STYLES[Status(entry["status"])]),
+            Text(shown_status(entry), STYLES[Status(entry["status"])]),
             size(entry["bytes"]),
         ]
         if wide:
@@ -145,6 +146,11 @@ def table(entries: Iterable[Entry], width: int) -> Table:
             row += [metric(figures), latency(figures), size(memory)]
         grid.add_row(*row)
     return grid
+
+
+def shown_status(entry: Entry) -> str:
+    """A status, with a mark where the deployable's inputs are not fully known."""
+    return f"{entry['status']}{' (?)' if entry.get('inputs_not_known') else ''}"
 
 
 def print_build(console: Console, build: Build, seconds: float, *, verbose: bool = False) -> None:
@@ -181,7 +187,10 @@ def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seco
     )
     console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
     if build.exit == REFUSED and all(e["status"] != Status.REJECTED for e in entries):
-        console.print("error: `--strict`, and not everything is verified", highlight=False)
+        what = "not everything is verified"
+        if all(e["status"] != Status.UNVERIFIED for e in entries):
+            what = f"not everything has all of its inputs known ({NOT_KNOWN})"
+        console.print(f"error: `--strict`, and {what}", highlight=False)
 
 
 def print_record(
@@ -218,6 +227,8 @@ def tally(entries: Sequence[Entry]) -> str:
     """How many deployables there are, and of which status."""
     statuses = [entry["status"] for entry in entries]
     found = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
+    marked = sum(bool(entry.get("inputs_not_known")) for entry in entries)
+    found += f" ({marked} with {NOT_KNOWN})" if marked else ""
     return f"{len(statuses)} deployable{'s' if len(statuses) > 1 else ''}: {found}"
 
 
@@ -234,6 +245,9 @@ def print_said(console: Console, entries: Iterable[Entry], reasoned: Sequence[En
         if entry["reason"] is not None:
             said.setdefault(f"{entry['status']}: {entry['reason']}", []).append(entry["label"])
     for entry in entries:
+        if entry.get("inputs_not_known"):
+            text = described(entry["inputs_not_known"])
+            said.setdefault(text, []).append(entry["label"])
         for note in entry["notes"]:
             said.setdefault(f"note: {note}", []).append(entry["label"])
     if said:
@@ -441,6 +455,8 @@ def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
         return [planned.blocked or "blocked"]
     if sign == "=" and planned.rejected is not None:
         return [f"up to date, and rejected: {planned.rejected}"]
+    if sign == "=" and planned.unseen:
+        return [f"up to date, as far as is known: {described(planned.unseen)}"]
     if sign == "=":
         return ["up to date"] if verbose else []
     texts = [reason.text for reason in planned.reasons] or ["an input will be made anew"]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from buildsys.engine.session import Build
 from buildsys.engine.verdicts import Status
-from buildsys.report.console import STYLES, Entry, print_outcome
+from buildsys.report.console import STYLES, Entry, print_outcome, shown_status
 from buildsys.report.record import deployable
 from buildsys.verify.gate import OUTPUT_FLOORS, Gate
 
@@ -34,7 +34,7 @@ def print_judgement(
             console.print()
         title = Text(entry["label"], "bold")
         title.append("  ")
-        title.append(entry["status"], STYLES[Status(entry["status"])])
+        title.append(shown_status(entry), STYLES[Status(entry["status"])])
         held = f"  held to `{entry['accept']}`" if entry["gates"] else ""
         title.append(held, "dim")
         console.print(title, soft_wrap=True)

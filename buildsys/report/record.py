@@ -59,6 +59,7 @@ def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
         "size_ratio": size_ratio(verdict),
         "status": str(verdict.status),
         "reason": verdict.reason,
+        "inputs_not_known": list(verdict.unseen),
         "notes": list(verdict.notes),
         "accept": asked.acceptance,
         "gates": [gate.to_json() for gate in verdict.gates],

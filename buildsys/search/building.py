@@ -36,7 +36,7 @@ def build(
         selectors: Targets, labels or globs; all deployables where there is none.
         settings: How to run.
         out: Where artifacts go; default: `artifacts/` beside the recipe.
-        strict: Whether an unverified deployable is an error.
+        strict: Whether a deployable is an error that is unverified, or whose inputs are not fully known.
         listener: Is told what happens.
         again: Whether what is chosen is searched for anew.
         locked: Whether a search that would have to run is an error.

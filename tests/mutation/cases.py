@@ -323,6 +323,9 @@ CASES = (
         "folder",
     ),
     _put(
+        "datasets.{name}.source.files", "datasets.coded.source.files", ["loading.py"], "data.load"
+    ),
+    _put(
         "datasets.{name}.source.python",
         "datasets.coded.source.python",
         "loading:load_all",
@@ -362,6 +365,8 @@ CASES = (
         ORIGINALS,
     ),
     _put("models.{name}.source.checkpoint", f"{SOURCE}.checkpoint", None, ORIGINALS, "dropped"),
+    _put("models.{name}.source.files", f"{SOURCE}.files", ["layers.py"], ORIGINALS),
+    _put("models.{name}.source.files", f"{SOURCE}.files", [], ORIGINALS, "none"),
     _put(
         "models.{name}.source.torchscript",
         "models.scripted.source.torchscript",

@@ -13,6 +13,7 @@ import pytest
 from buildsys.engine import keys
 from buildsys.engine.walk import SOURCES
 from buildsys.planner import Catalog
+from buildsys.planner.builder import READING, WORKER_HOST
 from buildsys.planner.catalog import BUILT_IN
 from tests.mutation import recipe
 from tests.mutation.bench import Bench, catalog
@@ -211,7 +212,7 @@ def sources() -> dict[str, str]:
     """Every file of the backends, of verification and of the worker's host, below the package."""
     folders = [BUILT_IN, PACKAGE / "verify"]
     found = [f for folder in folders for f in sorted(folder.rglob("*")) if f.is_file()]
-    found.append(PACKAGE / "toolchains" / "worker_host.py")
+    found += [WORKER_HOST, *READING]
     names = [file.relative_to(PACKAGE).as_posix() for file in found]
     return {name: _readers(name) for name in names if "__pycache__" not in name}
 

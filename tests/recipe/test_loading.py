@@ -66,7 +66,8 @@ def test_unknown_key_as_it_is_shown(project: Project) -> None:
         ("project:", "projet:", "1:1", "the recipe has no `project`", None),
         ("version: 1\n", "", "1:1", "the recipe has no `version`", "add `version: 1`"),
         ("factory:", "qqq: 1\n      factory:", "9:7", "unknown key `qqq`",
-         "allowed here: `factory`, `args`, `checkpoint`, `torchscript`, `exported`, `onnx`, `model`"),
+         "allowed here: `factory`, `args`, `checkpoint`, `files`, `torchscript`, `exported`, `onnx`, "
+         "`model`"),
         ("{max: 8}", "{maximum: 8}", "13:63", "unknown key `maximum`", "did you mean `max`?"),
         (IMAGE, "{dtype: float32}", "13:7", "`models.classifier.inputs.image` has no `shape`", None),
         ("  ios:\n", "  iso:\n", "24:3", "unknown target `iso`",

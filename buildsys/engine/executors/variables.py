@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from buildsys.toolchains.inside.watch import SWITCH
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -36,6 +39,8 @@ def worker_environment(python: Path, threads: int, folder: Path, temporary: Path
         # From 1.29 on, ONNX Runtime sends names and hashes of graphs home unless it is told not to.
         "ORT_DISABLE_TELEMETRY": "1",
         **dict.fromkeys(THREADS, str(threads)),
+        # It decides how reads are found, and what is said of them; never bytes.
+        **{name: value for name, value in os.environ.items() if name == SWITCH},
     }
 
 

@@ -1,0 +1,1 @@
+"""A backend with one step: it runs the project's `model.read()`."""

@@ -10,6 +10,7 @@ from buildsys.diagnosis.defects import explain
 from buildsys.engine.build import Run, Settings
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.session import Session
+from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import ActionGraph, make_location
 from buildsys.toolchains.lockfile import parse
 
@@ -71,7 +72,44 @@ def locate(
             "defect": known.defect,
             "way_out": known.way_out,
         }
-    return Located(graph, run, location)
+    return Located(graph, run, _judged(session, label, location, settings or Settings(), listener))
+
+
+def _judged(
+    session: Session,
+    label: str,
+    location: dict[str, Any],
+    settings: Settings,
+    listener: Listener,
+) -> dict[str, Any]:
+    """The location with what the bounds say: of an artifact that keeps them all nothing is at fault.
+
+    `passes` is added, `null` where nothing judges it, and `rejected`, why it does not pass. What errs most
+    in an artifact that passes is its `largest_step`.
+    """
+    graph = session.graph([label])
+
+    def do() -> tuple[Run, list[Verdict]]:
+        return session.engine.judge(graph, session.project(), settings, listener)
+
+    _, (verdict,) = session.engine.mended(do, lambda _: None)
+    if verdict.status not in (Status.VERIFIED, Status.CHECKED):
+        rejected = verdict.status is Status.REJECTED
+        passes = False if rejected else None
+        return location | {"passes": passes, "rejected": verdict.reason if rejected else None}
+    blamed = location["operation"]
+    rows = [row for row in location["table"] if blamed and row["number"] == blamed["number"]]
+    return location | {
+        "passes": True,
+        "rejected": None,
+        "found": False,
+        "kind": "healthy",
+        "in_words": None,
+        "operation": None,
+        "overflow": None,
+        "cure": None,
+        "largest_step": rows[0] if rows else location["largest_step"],
+    }
 
 
 def _versions(session: Session, graph: ActionGraph) -> dict[str, str]:

@@ -60,6 +60,7 @@ def locate(
             "scheme": deployable.scheme,
             "outputs": source.outputs,
             "bounds": dict(deployable.bounds),
+            "output_bounds": {name: dict(e) for name, e in deployable.output_bounds.items()},
         },
         outputs=(base.Output("location", "location.json"),),
         origin=("models", source.name),
@@ -87,10 +88,10 @@ def _chosen(
             inputs["edges"] = OutputRef(at_edges.action, EDGES.name)
     action = builder.add(
         "verify.choose",
-        host_worker("buildsys.verify.locating:choose"),
+        host_worker("buildsys.verify.choosing:choose"),
         environment=None,
         inputs=inputs,
-        options={"outputs": source.outputs},
+        options={"outputs": source.outputs, "scheme": deployable.scheme},
         outputs=(base.Output("chosen", "chosen.npz"), base.Output("varies", "varies.json")),
         origin=("models", source.name, "samples"),
         slot=deployable.label,

@@ -111,10 +111,15 @@ def shown(location: Location, verbose: bool) -> Sequence[Mapping[str, Any]]:
 
 def _healthy(label: str, location: Location) -> str:
     worst = max((o["error"] or 0.0 for o in location["outputs"].values()), default=0.0)
-    said = (
-        f"{label} differs nowhere beyond tolerance: the outputs' error is {figure(worst)} "
-        f"(tolerance {location['tolerance']:.2g})."
-    )
+    if location.get("passes"):
+        said = f"{label} passes: every bound holds, and the outputs' error is {figure(worst)}."
+    else:
+        said = (
+            f"{label} differs nowhere beyond tolerance: the outputs' error is {figure(worst)} "
+            f"(tolerance {location['tolerance']:.2g})."
+        )
+    if location.get("rejected"):
+        said += f" It is rejected for something else: {location['rejected']}."
     step = location["largest_step"]
     if step is None:
         return said

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays, probing
-from buildsys.backends.kit.arrays import is_labels
+from buildsys.backends.kit import probing
 from buildsys.backends.kit.probing import Recording, Step
 from buildsys.backends.kit.request import Request, StepError
 from buildsys.verify.defaults import default_bounds
+from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.verify.matching import Tensor, error
-from buildsys.verify.metrics import variation
 from buildsys.verify.operator_names import plain
 from buildsys.verify.parting import Comparison, Parting
 from buildsys.verify.rows import Row
@@ -34,84 +33,6 @@ CAST = "cast"
 """Core ML's word for a change of the type alone."""
 
 LOSSY = ("float16", "static", "dynamic", "weight-only")
-
-
-def choose(request: Request) -> None:
-    """Writes `chosen` (`.npz`): the samples, the worst of them first; and `varies` (`.json`).
-
-    The latter says how much each output varies over all samples, which two of them do not tell; what
-    the original was not run for is missing.
-
-    Inputs: `samples`; where the artifact was run, `got` and `reference` (outputs for them), and maybe
-    `edges`, `got_edges` and `reference_edges` (what both were fed at the edges, and gave): the worst
-    is one of these where an artifact goes wrong there alone.
-    Options: `outputs`.
-    """
-    samples = {k: v for k, v in arrays.load(request.inputs["samples"]).items() if not is_labels(k)}
-    count = len(next(iter(samples.values())))
-    order = list(range(count))
-    varies: dict[str, float] = {}
-    if "got" in request.inputs:
-        got, reference = (arrays.load(request.inputs[n]) for n in ("got", "reference"))
-        outputs = [
-            name
-            for name in request.options["outputs"]
-            if name in got and got[name].shape == reference[name].shape
-        ]
-        varies = {name: variation(reference[name]) for name in outputs}
-        if "edges" in request.inputs:
-            count += _add_edges(request, outputs, samples, got, reference)
-            order = list(range(count))
-        badness = np.zeros(count)
-        for name in outputs:
-            badness += _badness(got[name], reference[name], count)
-        # Stable: of equals the first.
-        order = sorted(order, key=lambda row: -badness[row])
-    # The worst, then the others in their own order: they differ as samples do.
-    rows = [*order[:1], *(r for r in range(count) if r != order[0])]
-    arrays.save(request.outputs["chosen"], {n: a[rows] for n, a in samples.items()})
-    known = {name: value for name, value in varies.items() if math.isfinite(value) and value > 0}
-    request.outputs["varies"].write_text(json.dumps(known) + "\n")
-
-
-def _add_edges(
-    request: Request,
-    outputs: Sequence[str],
-    samples: arrays.Arrays,
-    got: arrays.Arrays,
-    reference: arrays.Arrays,
-) -> int:
-    """Puts a row for each edge behind the samples and what they gave; gives how many there are."""
-    fed, mine, theirs = (
-        arrays.grouped(arrays.load(request.inputs[n]))
-        for n in ("edges", "got_edges", "reference_edges")
-    )
-    added = 0
-    for case, feed in fed.items():
-        rows = [(samples, feed, samples), (got, mine.get(case, {}), outputs)]
-        rows.append((reference, theirs.get(case, {}), outputs))
-        if not all(
-            name in given and given[name].shape == (1, *held[name].shape[1:])
-            for held, given, names in rows
-            for name in names
-        ):
-            continue
-        for held, given, names in rows:
-            for name in [*names]:
-                held[name] = np.concatenate([held[name], given[name].astype(held[name].dtype)])
-        added += 1
-    return added
-
-
-def _badness(got: NDArray[Any], reference: NDArray[Any], count: int) -> NDArray[np.float64]:
-    a = got.astype(np.float64).reshape(count, -1)
-    r = reference.astype(np.float64).reshape(count, -1)
-    with np.errstate(invalid="ignore"):
-        apart = np.where(a == r, 0.0, np.abs(a - r))
-    apart = np.where(np.isfinite(apart), apart, 1e300)
-    scale = float(np.abs(r[np.isfinite(r)]).max(initial=0.0)) or 1.0
-    worst: NDArray[np.float64] = apart.max(axis=1, initial=0.0) / scale
-    return worst
 
 
 def locate(request: Request) -> None:
@@ -163,6 +84,11 @@ class Location:
         if scheme is None and "floor_ratio" in bounds:
             # Judged by what its precision costs, it may be rejected for less than that bound.
             self._limit = min(self._limit, self._floor)
+        specific = options.get("output_bounds", {})
+        self._limits = {
+            name: float(specific.get(name, {}).get("signal_error", self._limit))
+            for name in options["outputs"]
+        }
         self._notes = [*artifact.notes, *original.notes]
 
     def record(self) -> dict[str, Any]:
@@ -170,7 +96,7 @@ class Location:
         errors = self._errors(self._artifact.given)
         shipped = self._errors(self._artifact.shipped) if self._artifact.shipped else errors
         comparison = Comparison(self._artifact, self._original, self._floor)
-        wrong = [name for name, e in errors.items() if not e <= self._limit]
+        wrong = [name for name in self._judged() if not errors[name] <= self._limits[name]]
         parting = comparison.part(wrong)
         kind, words = self._kind(parting, errors, shipped, comparison, wrong)
         at = parting.at if kind in ("op", "input", "overflow") else None
@@ -207,6 +133,14 @@ class Location:
             "table": [_table_row(row) for row in parting.rows],
         }
 
+    def _judged(self) -> list[str]:
+        """The outputs that a bound is on; all where none is, or where the task's metric decides."""
+        outputs: list[str] = self._options["outputs"]
+        general, specific = self._options["bounds"], self._options.get("output_bounds", {})
+        if not specific or set(general) & {*OUTPUT_CEILINGS, *OUTPUT_FLOORS, "metric_drop"}:
+            return outputs
+        return [name for name in outputs if name in specific]
+
     def _errors(self, given: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         """The error of each output, over the runs; infinite where shapes or strays differ."""
         found = {}
@@ -224,7 +158,7 @@ class Location:
         wrong: Sequence[str],
     ) -> tuple[str, str | None]:
         if not wrong:
-            late = [n for n, e in shipped.items() if not e <= self._limit]
+            late = [n for n in self._judged() if not shipped[n] <= self._limits[n]]
             if not late:
                 return "healthy", None
             return "runtime", (

@@ -34,7 +34,26 @@ def test_a_rejected_deployable_is_located(space: Space, monkeypatch: pytest.Monk
 def test_a_healthy_one_is_said_to_be(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = run(space, monkeypatch, "--locate", "ios/m.onnx")
     assert code == 0
-    assert "differs nowhere beyond tolerance" in text
+    assert "`ios/m.onnx` passes: every bound holds" in text
+
+
+@pytest.mark.parametrize("fix", [[], ["--fix"]])
+def test_one_that_keeps_its_bounds_is_not_blamed(
+    space: Space, monkeypatch: pytest.MonkeyPatch, fix: list[str]
+) -> None:
+    """Locating judges by `signal_error`; the recipe by what it likes."""
+    space.edit("deploy.yaml", "{format: onnx,", "{format: onnx, options: {gain: 1.5},")
+    space.edit("deploy.yaml", "close: {signal_error: 1.0e-3}", "close: {cosine: 0.5}")
+    code, text = run(space, monkeypatch, "--locate", "ios/m.onnx", *fix)
+    assert code == 0
+    assert "goes wrong" not in text
+    assert "`ios/m.onnx` passes: every bound holds" in text
+    assert "most at `product` (number 0, `made`)" in text
+    code, text = run(space, monkeypatch, "--locate", "ios/m.onnx", "--json")
+    record = json.loads(text)
+    assert (code, record["passes"], record["found"], record["kind"]) == (0, True, False, "healthy")
+    assert record["largest_step"]["artifact_op"] == "product"
+    assert (record["operation"], record["cure"]) == (None, None)
 
 
 def test_all_of_it_comes_from_the_cache(space: Space) -> None:

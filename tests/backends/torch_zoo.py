@@ -120,6 +120,27 @@ class Net(nn.Module):
 def build():
     return Net()
 """,
+    "reserved": """
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.meta = nn.Linear(6, 6)
+    def forward(self, x):
+        return self.meta(x)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.meta = nn.Linear(6, 6)
+        self.graph = Inner()
+        self.code = nn.Parameter(torch.ones(6, 6))
+        self.register_buffer("recompile", torch.full((6,), 0.5))
+        self.shape_env = torch.full((6,), 0.25)
+    def forward(self, x):
+        return self.graph(self.meta(x) @ self.code + self.recompile) * self.shape_env
+def build():
+    torch.manual_seed(3)
+    return Net()
+""",
     "exotic": """
 class Inner(nn.Module):
     def forward(self, x):

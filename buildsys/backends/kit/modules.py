@@ -9,6 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 KEY = "module"
+RENAMED = "__fx_part"
+"""Ends the first part of a weight's name where torch.fx keeps that name: `meta__fx_part.weight`."""
+
+
+def renamed(name: str) -> str:
+    """A weight's name that torch.fx leaves alone."""
+    head, dot, rest = name.partition(".")
+    return f"{head}{RENAMED}{dot}{rest}"
+
+
+def original(name: str) -> str:
+    """A weight's name in the model, of its name in an exported program."""
+    head, dot, rest = name.partition(".")
+    return f"{head.removesuffix(RENAMED)}{dot}{rest}"
 
 
 def modules(program: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,26 @@ def declare_outputs(model: Any, contract: Contract) -> None:
                 dim.dim_value = size
             else:
                 dim.dim_param = size
+
+
+def rename_weights(model: Any, name_of: Callable[[str], str]) -> None:
+    """Renames the weights of the main graph wherever they are used, but for names that are taken."""
+    graph = model.graph
+    taken = {name for node in graph.node for name in node.output}
+    taken |= {tensor.name for tensor in graph.initializer}
+    wanted = {tensor.name: name_of(tensor.name) for tensor in graph.initializer}
+    changed = {old: new for old, new in wanted.items() if new != old and new not in taken}
+    if not changed:
+        return
+    for tensor in (*graph.initializer, *graph.value_info):
+        tensor.name = changed.get(tensor.name, tensor.name)
+    pending = [graph]
+    while pending:
+        part = pending.pop()
+        for node in part.node:
+            for index, name in enumerate(node.input):
+                node.input[index] = changed.get(name, name)
+            pending += [a.g for a in node.attribute if a.HasField("g")]
 
 
 def described(ports: list[Port]) -> str:

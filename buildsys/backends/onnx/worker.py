@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 import torch
 
+from ..kit import modules
 from ..kit import ports as ports_of
 from ..kit.archive import kind_of
 from ..kit.contract import Contract
@@ -153,6 +154,7 @@ def _from_exported(
         exported.save(draft, external_data=True)
         model = onnx.load(draft, load_external_data=False)
     _rename_symbols(model, contract)
+    graph.rename_weights(model, modules.original)
     return model
 
 

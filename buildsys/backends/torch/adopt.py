@@ -15,7 +15,7 @@ from ..kit.archive import broken, kind_of
 from ..kit.cause import first_lines
 from ..kit.request import Request, StepError
 from ..kit.survey import capture_sizes, survey
-from . import canonical, model
+from . import canonical, model, reserved
 from .outputs import leaves, order, to_numpy
 
 WORDS = {"torchscript": "TorchScript", "exported": "ExportedProgram"}
@@ -85,6 +85,7 @@ def _adopt_torchscript(path: Path, request: Request) -> None:
 
 def _adopt_exported(path: Path, request: Request) -> None:
     program = load(path, "exported")
+    reserved.rename(program, request)
     ports = request.options["ports"]
     dynamic = request.options.get("dynamic", True)
     nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}

@@ -21,6 +21,7 @@ from ..kit.entry import described
 from ..kit.ports import Sizes
 from ..kit.request import Request, StepError
 from ..kit.survey import Survey
+from . import reserved
 from .model import Eager, tensors
 from .outputs import Flat, difference, leaves, to_numpy
 
@@ -124,7 +125,7 @@ def export(
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.export(
+            program = torch.export.export(
                 module, given, dynamic_shapes=_by_parameter(module, given, shapes)
             )
     except Exception as error:
@@ -135,6 +136,8 @@ def export(
                 "inputs",
             ) from error
         raise _failed("exported", error, request, "export") from error
+    reserved.rename(program, request)
+    return program
 
 
 def compare(

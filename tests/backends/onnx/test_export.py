@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit import arrays, modules
 from tests.backends import torch_zoo as zoo
 from tests.backends.harness import Result, factory, port, run_worker
 
@@ -20,6 +20,7 @@ CASES = {
     "branch": ([port("x", ["N", 6])], ["y"]),
     "dict": ([port("x", ["N", 6])], ["boxes", "scores"]),
     "exotic": ([port("x", ["N", 6])], ["y"]),
+    "reserved": ([port("x", ["N", 6])], ["y"]),
     "attention": (
         [
             port("tokens", ["N", "T"], "int64", span=[0, 7], T=(2, 12, 5)),
@@ -109,6 +110,19 @@ def test_an_export_agrees_with_its_capture_at_other_sizes(
         expected = want[output].astype(np.float64)
         assert np.ptp(expected, axis=0).max() > 1e-3
         np.testing.assert_allclose(array.astype(np.float64), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_whose_names_torch_fx_keeps_reach_onnx_under_their_own(tmp_path: Path) -> None:
+    captured = capture(zoo.write(tmp_path / "project", "reserved"), "reserved", "export")
+    made = export(captured, "reserved")
+    # In a protobuf each name comes after its length.
+    for name in (b"meta.weight", b"meta.bias", b"graph.meta.weight", b"code", b"recompile"):
+        assert bytes([len(name)]) + name in made.bytes
+    assert modules.RENAMED.encode() not in made.bytes
+    samples = write_samples(tmp_path / "in.npz", "reserved")
+    got = run("onnx", "onnx", made, "reserved", samples).arrays()["y"]
+    want = run("torch", "torch", captured, "reserved", samples).arrays()["y"]
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["trace", "export"])

@@ -41,6 +41,16 @@ from buildsys.recipe.shape import checked_size
 from buildsys.recipe.transforms import Transform
 
 Dtype = Literal["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"]
+LIMITS = {
+    "bool": (0, 1),
+    "float16": (-65504, 65504),
+    "int8": (-(2**7), 2**7 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint8": (0, 2**8 - 1),
+}
+"""The least and the greatest number of each narrow type."""
 SOURCES = ("factory", "torchscript", "exported", "onnx", "model")
 
 
@@ -189,12 +199,25 @@ class Port(Part):
                 raise misplaced(f"`{symbol}` is no symbol of the shape", hint, "dims", symbol)
         if self.range is not None and self.range[0] > self.range[1]:
             raise fault("the least value of `range` is above the greatest", None, "range")
+        if self.range is not None:
+            self._check_range(*self.range)
         if self.layout is not None and len(self.layout) != len(self.shape):
             message = f"`{self.layout}` has {len(self.layout)} letters for {len(self.shape)} axes"
             raise fault(message, None, "layout")
         if self.preprocess is not None:
             self.preprocess.fits(self.shape, self.layout)
         return self
+
+    def _check_range(self, least: float, greatest: float) -> None:
+        """Refuses a range that elements of the type cannot hold: samples would wrap around."""
+        bounds = LIMITS.get(self.dtype)
+        if bounds is None:
+            return
+        if "float" not in self.dtype and (least % 1 or greatest % 1):
+            raise fault(f"`{self.dtype}` holds whole numbers only", None, "range")
+        if least < bounds[0] or greatest > bounds[1]:
+            message = f"`{self.dtype}` holds {bounds[0]} to {bounds[1]}"
+            raise fault(message, "narrow the range, or take a wider `dtype`", "range")
 
 
 def _kind_of_labels(value: Any) -> str | None:

@@ -159,12 +159,10 @@ def random_samples(options: dict[str, Any]) -> Arrays:
     for port in options["ports"]:
         shape, dims = port["shape"], port["dims"]
         sizes = [dims[s]["example"] if isinstance(s, str) else s for s in shape]
-        # With a batch axis a row is one element of it, whatever the example's batch is.
-        sizes = (
-            [options["count"], *sizes[1:]]
-            if isinstance(shape[0], str) or shape[0] == 1
-            else [options["count"], *sizes]
-        )
+        # With a batch axis a row is one element of it, whatever the example's batch is. An input
+        # without axes has none: each sample is a number.
+        batched = bool(shape) and (isinstance(shape[0], str) or shape[0] == 1)
+        sizes = [options["count"], *(sizes[1:] if batched else sizes)]
         drawn[port["name"]] = _random(generator, port, sizes, options["random"])
     return drawn
 
@@ -174,9 +172,7 @@ def _random(
 ) -> NDArray[np.generic]:
     dtype = np.dtype(port["dtype"])
     low, high = port["range"] or (0, 1)
-    if dtype == np.bool_:
-        return generator.integers(0, 2, sizes).astype(dtype)
-    if np.issubdtype(dtype, np.integer):
+    if dtype.kind in "biu":
         return generator.integers(low, high, sizes, endpoint=True).astype(dtype)
     if kind == "normal":
         return generator.standard_normal(sizes).astype(dtype)

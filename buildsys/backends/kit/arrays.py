@@ -30,7 +30,7 @@ def save(path: Path | IO[bytes], arrays: Mapping[str, NDArray[np.generic]]) -> N
         for name in sorted(arrays):
             buffer = io.BytesIO()
             np.lib.format.write_array(
-                buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False
+                buffer, np.asarray(arrays[name], order="C"), allow_pickle=False
             )
             archive.writestr(
                 zipfile.ZipInfo(name + ".npy", (1980, 1, 1, 0, 0, 0)), buffer.getvalue()

@@ -120,11 +120,11 @@ def _cases(samples: Arrays, ports: Ports) -> dict[str, Arrays]:
 
 def _ends(port: Mapping[str, Any], rows: NDArray[np.generic]) -> tuple[Any, Any]:
     """The least and the greatest value of an input."""
-    if rows.dtype.kind == "b":
-        return False, True
     if port["range"] is not None:
         low, high = port["range"]
         return low, high
+    if rows.dtype.kind == "b":
+        return False, True
     finite = rows[np.isfinite(rows)] if rows.dtype.kind == "f" else rows.ravel()
     return (finite.min(), finite.max()) if finite.size else (0, 0)
 

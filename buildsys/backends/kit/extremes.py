@@ -249,7 +249,7 @@ def _fitted(samples: Feeds, ports: Ports, sizes: Sizes, draw: int) -> Feed:
             rows, begin = rows[draw % len(rows)], 0
         for axis, size in list(enumerate(shape))[begin:]:
             rows = rows.take(np.arange(size) % rows.shape[axis], axis=axis)
-        feed[port["name"]] = np.ascontiguousarray(rows)
+        feed[port["name"]] = np.asarray(rows, order="C")
     return feed
 
 

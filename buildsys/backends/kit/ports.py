@@ -28,7 +28,8 @@ def to_artifact(port: Port, array: NDArray[Any]) -> NDArray[Any]:
         raise StepError(
             f"values of `{port.name}` do not fit into {port.dtype}, which the artifact takes"
         )
-    return np.ascontiguousarray(cast)
+    # `ascontiguousarray` would give an array without axes one.
+    return np.asarray(cast, order="C")
 
 
 def to_model(port: Port, array: NDArray[Any]) -> NDArray[Any]:
@@ -77,11 +78,9 @@ def random_feed(
     for port in ports:
         drawn: NDArray[Any]
         shape, dtype = concrete(port["shape"], sizes), np.dtype(port["dtype"])
-        if np.issubdtype(dtype, np.integer):
+        if dtype.kind in "biu":
             low, high = port["range"] or (0, 1)
             drawn = generator.integers(int(low), int(high), shape, endpoint=True)
-        elif dtype == np.bool_:
-            drawn = generator.integers(0, 2, shape)
         elif port["range"] is not None:
             drawn = generator.uniform(port["range"][0], port["range"][1], shape)
         else:

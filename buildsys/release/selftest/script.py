@@ -115,7 +115,7 @@ def outputs_of(run: Run, case: Case, samples: Arrays, shapes: dict[str, tuple[in
             array = array[rows] if port["batched"] else array[start]
             if port["permutation"] is not None:
                 array = array.transpose(port["permutation"])
-            feed[port["artifact_name"]] = np.ascontiguousarray(array.astype(port["dtype"]))
+            feed[port["artifact_name"]] = np.asarray(array.astype(port["dtype"]), order="C")
         got = run(feed)
         kept = min(batch, total - start)
         for port in case["outputs"]:

@@ -60,4 +60,4 @@ def _permuted(array: NDArray[Any], port: dict[str, Any], back: bool) -> NDArray[
     order = port.get("permutation")
     if order is None:
         return array
-    return np.ascontiguousarray(array.transpose(np.argsort(order) if back else order))
+    return np.asarray(array.transpose(np.argsort(order) if back else order), order="C")

@@ -8,7 +8,8 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..kit.ports import Sizes
 from ..kit.request import Request, StepError
 from ..kit.survey import Survey
 from . import reserved
+from .decomposing import Decomposed
 from .model import Eager, tensors
 from .outputs import Flat, difference, leaves, to_numpy
 
@@ -40,8 +42,16 @@ INSTEAD = {
 }
 
 
-def trace(eager: Eager, survey: Survey, request: Request) -> tuple[Any, list[str]]:
+def trace(
+    eager: Eager, survey: Survey, request: Request, decomposed: Collection[str] = ()
+) -> tuple[Any, list[str]]:
     """Traces the model on example inputs.
+
+    Args:
+        eager: The model.
+        survey: Sizes.
+        request: The step's.
+        decomposed: Operators to decompose.
 
     Returns:
         The ScriptModule, and the places where tracing turned a tensor into a Python value.
@@ -51,7 +61,7 @@ def trace(eager: Eager, survey: Survey, request: Request) -> tuple[Any, list[str
     """
     module = _positional(eager)
     given = example(request, survey.sizes)
-    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
+    with warnings.catch_warnings(record=True) as caught, torch.no_grad(), _mode(decomposed):
         warnings.simplefilter("always")
         try:
             # The outputs are compared below, on other inputs than torch's own check would take.
@@ -112,7 +122,11 @@ def _wrapper(eager: Eager, request: Request) -> Callable[[torch.nn.Module], torc
 
 
 def export(
-    eager: Eager, survey: Survey, request: Request, dynamic: bool
+    eager: Eager,
+    survey: Survey,
+    request: Request,
+    dynamic: bool,
+    decomposed: Collection[str] = (),
 ) -> torch.export.ExportedProgram:
     """Exports the model as an ExportedProgram, with the ports' symbols as dynamic dims.
 
@@ -123,7 +137,7 @@ def export(
     given = example(request, survey.sizes)
     shapes = dims(request.options["ports"], dynamic)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _mode(decomposed):
             warnings.simplefilter("ignore")
             program = torch.export.export(
                 module, given, dynamic_shapes=_by_parameter(module, given, shapes)
@@ -219,6 +233,10 @@ def _fed_bytes(ports: list[dict[str, Any]], sizes: Sizes) -> int:
         math.prod(ports_of.concrete(port["shape"], sizes)) * np.dtype(port["dtype"]).itemsize
         for port in ports
     )
+
+
+def _mode(decomposed: Collection[str]) -> AbstractContextManager[Any]:
+    return Decomposed(decomposed) if decomposed else nullcontext()
 
 
 def _positional(eager: Eager) -> torch.nn.Module:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
 from ..kit import measure
 from ..kit import ports as ports_of
-from ..kit.request import Request
+from ..kit.request import Request, StepError
 from ..kit.survey import Survey, capture_sizes, survey
-from . import canonical, graphs, model
+from . import canonical, decomposing, graphs, model
 from .adopt import adopt, load
 from .floor import floor
 from .rounded import rounded
@@ -33,15 +38,22 @@ def capture(request: Request) -> None:
     """
     eager, found = _checked(request, dynamic=True)
     method = request.options["method"]
-    baked: list[str] = []
-    if method == "script":
-        module = graphs.script(eager, request)
-    else:
-        module, baked = graphs.trace(eager, found, request)
     path = request.outputs["artifact"]
-    canonical.save_torchscript(module, path)
-    # What is compared is what was written.
-    graphs.compare(eager, load(path, "torchscript"), found, request, method, baked)
+
+    def write(module: Any, baked: list[str]) -> None:
+        canonical.save_torchscript(module, path)
+        # What is compared is what was written.
+        graphs.compare(eager, load(path, "torchscript"), found, request, method, baked)
+
+    if method == "script":
+        write(graphs.script(eager, request), [])
+    else:
+        traced = graphs.trace(eager, found, request)
+        lacking = decomposing.lacking(traced[0])
+        if not _decomposed(
+            lacking, lambda: write(*graphs.trace(eager, found, request, lacking)), request
+        ):
+            write(*traced)
     found.contract.write(request.outputs["io"])
 
 
@@ -55,10 +67,18 @@ def export(request: Request) -> None:
     """
     dynamic = request.options.get("dynamic", True)
     eager, found = _checked(request, dynamic)
-    program = graphs.export(eager, found, request, dynamic)
     path = request.outputs["artifact"]
-    canonical.save_exported(program, path)
-    graphs.compare(eager, load(path, "exported").module(), found, request, "export", [])
+
+    def write(program: torch.export.ExportedProgram) -> None:
+        canonical.save_exported(program, path)
+        graphs.compare(eager, load(path, "exported").module(), found, request, "export", [])
+
+    program = graphs.export(eager, found, request, dynamic)
+    lacking = decomposing.lacking(program)
+    if not _decomposed(
+        lacking, lambda: write(graphs.export(eager, found, request, dynamic, lacking)), request
+    ):
+        write(program)
     found.contract.write(request.outputs["io"])
 
 
@@ -69,6 +89,33 @@ def reference(request: Request) -> None:
         StepError: The model cannot be made or does not take the samples.
     """
     measure.record(model.load(request), request)
+
+
+def _decomposed(lacking: list[str], again: Callable[[], None], request: Request) -> bool:
+    """Captures a model again without operators that some converter lacks.
+
+    Args:
+        lacking: These operators; with none, nothing is done.
+        again: Captures, writes and compares.
+        request: The step's.
+
+    Returns:
+        Whether the capture without them is the model.
+    """
+    if not lacking:
+        return False
+    shown = ", ".join(f"`{name}`" for name in lacking)
+    try:
+        again()
+    except Exception as error:  # A decomposition of ours: the capture as it is says what is wrong.
+        told = error.message if isinstance(error, StepError) else str(error)
+        request.note(
+            f"{shown}, which some converters lack, could not be decomposed: "
+            f"{' '.join(told.split())[:200]}"
+        )
+        return False
+    print(f"decomposed {shown}, which some converters lack", flush=True)
+    return True
 
 
 def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:

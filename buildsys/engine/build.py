@@ -26,7 +26,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from buildsys.engine import keys, schedule
+from buildsys.engine import keys, schedule, ways_out
 from buildsys.engine.claims import OURS, Claims
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Event, Listener
@@ -761,7 +761,8 @@ class Coordinator:
         self._run.executed.append(action.id)
         if failed.log is not None:
             self._run.logs[action.id] = failed.log
-        self._tell("error", failed.message, action, hint=failed.hint, instead=list(action.instead))
+        hint, instead = ways_out.of_failure(self._graph, self._run.failures, action.id)
+        self._tell("error", failed.message, action, hint=hint, instead=list(instead))
         self._settle(action)
 
     # Telling

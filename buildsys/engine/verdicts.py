@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from buildsys.backends.kit.direction import SHARES
+from buildsys.engine import ways_out
 from buildsys.engine.build import Run
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
@@ -186,7 +187,8 @@ class Judge:
         """The verdict where a step gave nothing."""
         for name in deployable.actions:
             if name in self._run.failures:
-                failure = self._run.failures[name]
+                hint, _ = ways_out.of_failure(self._graph, self._run.failures, name)
+                failure = replace(self._run.failures[name], hint=hint)
                 rule = self._graph.actions[name].rule
                 return Verdict(
                     deployable,

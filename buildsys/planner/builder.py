@@ -87,6 +87,7 @@ class GraphBuilder:
         resources: Mapping[str, int] = MappingProxyType({}),
         instead: tuple[str, ...] = (),
         resumes: bool = False,
+        way: str | None = None,
     ) -> str:
         """Adds an action, or finds the one that is the same step; gives its id.
 
@@ -125,6 +126,7 @@ class GraphBuilder:
             number=len(self.graph.actions),
             instead=instead,
             resumes=resumes,
+            way=way,
         )
         self._by_structure[digest] = name
         return name

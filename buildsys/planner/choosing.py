@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from buildsys.planner import detours
 from buildsys.planner.candidates import (
     Candidate,
     Candidates,
@@ -72,11 +73,15 @@ def settled(recipe: Recipe, catalog: Catalog) -> Recipe:
     Raises:
         RecipeError: The lock cannot be read, or says what cannot be.
     """
-    searched = [entry for entry in entries(recipe) if _search(recipe, entry) is not None]
-    if not searched:
+    everything = entries(recipe)
+    searched = [entry for entry in everything if _search(recipe, entry) is not None]
+    detouring = [entry for entry in everything if len(entry.item.routes) > 1]
+    if not searched and not detouring:
         return recipe
     root = _read(recipe)
     listed = {} if root is None else root.data["choices"]
+    if root is not None and detouring:
+        recipe = replace(recipe, detours=detours.read(recipe, root, detouring))
     choices: dict[str, Choice] = {}
     more: dict[str, Quantization] = {}
     failures: list[Diagnostic] = []
@@ -228,7 +233,7 @@ def _malformed(root: Node) -> list[Diagnostic]:
     choices = follow(root, ("choices",))
     if not isinstance(root.data.get("choices"), dict):
         return [Diagnostic("the lock has no `choices`", choices.key_position(), REMOVE)]
-    found = []
+    found = detours.malformed(root, REMOVE)
     for label, edge in choices.node.children.items():
         place = edge.key_position()
         choice = edge.node.data

@@ -127,6 +127,7 @@ def follow(
             instead=without(builder.catalog, source.state, source.method, rule)
             if number and not rule.quantizes
             else (),
+            way=rule.route,
         )
         if not last:
             builder.begun[begun] = action

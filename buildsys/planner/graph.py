@@ -74,6 +74,7 @@ class Action:
         number: Its place in the graph's order.
         resumes: Whether an interrupted attempt at it is taken up where it was.
         instead: For a conversion: what the model can be had as without it.
+        way: The word of `route:` for it, where there are several ways to what it makes.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Action:
     resources: Mapping[str, int] = field(default_factory=dict)
     instead: tuple[str, ...] = ()
     resumes: bool = False
+    way: str | None = None
 
     @property
     def files(self) -> list[str] | None:
@@ -137,6 +139,7 @@ class Deployable:
         unjudged: Which of its bounds a build does not judge, and what does; or empty.
         chosen: The profile that it is made with, where `profile` is a search.
         probed: Whether its operations can be looked into, to find where it goes wrong.
+        left: The words of `route:` that the recipe names before the one taken, and that gave nothing.
     """
 
     label: str
@@ -169,6 +172,7 @@ class Deployable:
     unjudged: str = ""
     chosen: str | None = None
     probed: bool = False
+    left: tuple[str, ...] = ()
 
 
 @dataclass

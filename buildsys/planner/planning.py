@@ -40,6 +40,8 @@ class Entry:
             that one's search chose; `None` without one.
         accept: The tolerances that it is held to: the line's, or those of its profile's search.
         open: Whether its profile is a search that has not chosen yet.
+        route: The route that it takes: the first that the line names, or the one after those that gave
+            nothing; `None` where the line names none.
     """
 
     label: str
@@ -50,6 +52,7 @@ class Entry:
     profile: str | None = None
     accept: str | None = None
     open: bool = False
+    route: str | None = None
 
     @property
     def place(self) -> tuple[str | int, ...]:
@@ -76,6 +79,7 @@ def _entry(recipe: Recipe, target: str, model: str, index: int, item: TargetEntr
     label, profile = item.label(target, model), item.quantization
     searched = profile is not None and recipe.spec.quantization[profile].search is not None
     choice = recipe.choices.get(label) if searched else None
+    detour = recipe.detours.get(label)
     return Entry(
         label,
         target,
@@ -85,6 +89,7 @@ def _entry(recipe: Recipe, target: str, model: str, index: int, item: TargetEntr
         profile=choice.profile if choice is not None else profile,
         accept=recipe.held_to(item),
         open=searched and choice is None,
+        route=detour.taken if detour is not None else next(iter(item.routes), None),
     )
 
 
@@ -189,11 +194,20 @@ def _planned(
                 Diagnostic(error.message, recipe.where_key(*entry.place, *error.keys), error.hint)
             )
         except NoRoute as error:
-            place = entry.place + (("route",) if entry.item.route else ("format",))
+            place = entry.place + (("route",) if entry.route else ("format",))
             failures.append(Diagnostic(error.message, recipe.where(*place), hint=error.hint))
     if failures:
         raise RecipeError(tuple(failures))
     return planning, labels
+
+
+def _detoured(recipe: Recipe, entry: Entry) -> list[str]:
+    """Which route is taken in place of those that gave nothing, and why."""
+    detour = recipe.detours.get(entry.label)
+    if detour is None:
+        return []
+    whys = "; ".join(f"`route: {word}`: {why}" for word, why in detour.failed.items())
+    return [f"`route: {detour.taken}` was taken, since another gave nothing: {whys}"]
 
 
 class Unread(Exception):
@@ -238,7 +252,7 @@ class Planning:
         declared = self._catalog.formats[item.format]
         scheme = self._recipe.spec.quantization[profile].scheme if profile else None
         steps = cheapest(
-            self._catalog, source.state, source.method, (item.format, scheme), item.route
+            self._catalog, source.state, source.method, (item.format, scheme), entry.route
         )
         self._check_read(entry, steps)
         options = self._given_options(entry)
@@ -295,6 +309,7 @@ class Planning:
             beside.artifact if beside is not None and SIZE_BOUNDS & set(bounds) else None,
             timed,
         )
+        detour = self._recipe.detours.get(entry.label)
         later = unjudged(_regression_bounds(self._recipe, entry))
         needed = self.graph.below_all(wanted)
         for name in needed:
@@ -335,11 +350,13 @@ class Planning:
                 place=entry.place,
                 notices=(
                     *notices(declared, options, source.ports),
+                    *_detoured(self._recipe, entry),
                     *([later] if later else []),
                 ),
                 unjudged=later,
                 legacy=declared.legacy,
                 probed=declared.probe is not None,
+                left=tuple(detour.failed) if detour is not None else (),
             )
         )
 
@@ -392,7 +409,7 @@ class Planning:
         read = {name for rule in makers for name in rule.options}
         # What refines an artifact reads its options even where they say that it is not asked for.
         read |= {n for _, rule in refiners(self._catalog, item.format) for n in rule.options}
-        if item.route is not None and item.route not in {rule.route for rule in makers}:
+        if entry.route is not None and entry.route not in {rule.route for rule in makers}:
             raise Unread(
                 f"`{entry.model}` comes to {item.format} by {makers[0].name}, the only way: "
                 "`route` would mean nothing",
@@ -439,7 +456,7 @@ class Planning:
         source, item = self._source(entry.model), entry.item
         goal = Goal(item.format, options, entry.label, entry.place)
         steps = cheapest(
-            self._catalog, source.state, source.method, (item.format, None), item.route
+            self._catalog, source.state, source.method, (item.format, None), entry.route
         )
         steps = refined(self._catalog, steps, item.format, options)
         made = follow(self._builder, self._recipe, source, steps, goal)

@@ -90,13 +90,15 @@ def _entry(recipe: Recipe, catalog: Catalog, place: Place, item: Any) -> list[Di
     elif item.quantization:
         found += profiles.faults(recipe, declared, place, item.quantization)
     words = ways(catalog, item.format)
-    if item.route is not None and item.route not in words:
-        hint = nearest(item.route, words) if words else f"{item.format} has one way only: drop it"
-        found.append(
-            Diagnostic(
-                f"{item.format} has no route `{item.route}`", recipe.where(*place, "route"), hint
-            )
-        )
+    for number, word in enumerate(item.routes):
+        at = (*place, "route") if isinstance(item.route, str) else (*place, "route", number)
+        if word not in words:
+            hint = nearest(word, words) if words else f"{item.format} has one way only: drop it"
+            message = f"{item.format} has no route `{word}`"
+            found.append(Diagnostic(message, recipe.where(*at), hint))
+        elif word in item.routes[:number]:
+            message = f"`{word}` stands in the list already"
+            found.append(Diagnostic(message, recipe.where(*at), "delete it"))
     return found
 
 

@@ -27,6 +27,19 @@ class Choice:
     found: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Detour:
+    """Which of several routes a deployable takes, since those before it gave nothing.
+
+    Attributes:
+        taken: The route.
+        failed: Why each of those before it was left, by its word.
+    """
+
+    taken: str
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """A validated `deploy.yaml`.
@@ -39,6 +52,7 @@ class Recipe:
         environment: The variables that were put in with `${VAR}`, each with the value that was
             used (the default, where that was).
         choices: What searches chose, by label; see `planner.choosing`.
+        detours: The routes that are taken in place of the first ones, by label; see `planner.detours`.
         warnings: Findings that do not stop anything.
     """
 
@@ -50,6 +64,7 @@ class Recipe:
     root: Node = field(repr=False)
     warnings: tuple[Diagnostic, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    detours: Mapping[str, Detour] = field(default_factory=dict)
 
     @property
     def lock(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from buildsys.recipe.acceptance import Acceptance
 from buildsys.recipe.data import Dataset
@@ -14,6 +14,12 @@ from buildsys.recipe.part import NOT_EMPTY, PROJECT, RELEASE, SOME, FilePath, Na
 from buildsys.recipe.quantization import Quantization
 
 TargetName = Literal["ios", "android", "server", "web", "edge"]
+
+
+def _kind_of_route(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<word>"
+    return "<list>" if isinstance(value, list | tuple) else None
 
 
 class TargetEntry(Part):
@@ -30,10 +36,22 @@ class TargetEntry(Part):
         description="Tolerances under `acceptance`; without one a default for the scheme applies.",
     )
     options: dict[str, JsonValue] = Field(default={}, description="Options of the format, by name.")
-    route: str | None = Field(
+    route: (
+        Annotated[
+            Annotated[str, Tag("<word>")]
+            | Annotated[tuple[str, ...], SOME, NOT_EMPTY, Tag("<list>")],
+            Discriminator(
+                _kind_of_route,
+                custom_error_type="recipe_choice",
+                custom_error_message="a word, or a list of words in order",
+            ),
+        ]
+        | None
+    ) = Field(
         default=None,
-        description="Which way to the format to take, where there are several.",
-        examples=["direct", "onnx"],
+        description="Which way to the format to take, where there are several. Of a list the first is "
+        "taken; the next one where it fails, or where what it gives is rejected, and the report says so.",
+        examples=["direct", ["exported", "torchscript"]],
     )
     models: Annotated[tuple[Name, ...], SOME, NOT_EMPTY] | None = Field(
         default=None, description="The models it is for. Default: all."
@@ -42,6 +60,13 @@ class TargetEntry(Part):
         default=None,
         description="Ends the label, to tell entries apart that have all else in common.",
     )
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The words of `route`, in order."""
+        if self.route is None:
+            return ()
+        return (self.route,) if isinstance(self.route, str) else self.route
 
     def label(self, target: str, model: str) -> str:
         """The label of the deployable of a model: `ios/classifier.coreml-fp16`."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from buildsys.engine import ways_out
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.session import Build, Plan, PlannedDeployable
 from buildsys.engine.unseen import NOT_KNOWN, described
@@ -356,10 +357,11 @@ def _print_failures(console: Console, build: Build) -> None:
         labels = dict.fromkeys(label for action in actions for label in action.labels)
         console.print()
         position = failure_position(build.recipe, actions[0], failed.field)
-        finding = Diagnostic(f"{rules}: {failed.message}", position, failed.hint)
+        hint, instead = ways_out.of_failure(build.graph, build.run.failures, names[0])
+        finding = Diagnostic(f"{rules}: {failed.message}", position, hint)
         _plain(console, finding.render())
-        if failed.hint is not None and actions[0].instead:
-            others = ", ".join(actions[0].instead)
+        if failed.hint is not None and instead:
+            others = ", ".join(instead)
             _plain(console, f"without {actions[0].rule} this model can be had as {others}")
         _plain(console, f"stopped: {', '.join(labels)}")
         if failed.hint is None and failed.log is not None:

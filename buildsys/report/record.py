@@ -68,6 +68,7 @@ def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
         "benchmark": dict(verdict.benchmark) if verdict.benchmark else None,
         "io": verdict.io,
         "route": list(asked.route),
+        **_detour(build, asked.label),
         "reproducible": asked.reproducible,
         "toolchains": dict(verdict.locks),
         "log": str(verdict.log) if verdict.failure and verdict.log else None,
@@ -84,6 +85,14 @@ def _search(build: Build, label: str) -> dict[str, Any]:
     # In one order, whether it was searched just now or is read from the lock.
     candidates = [dict(sorted(each.items())) for each in found.get("candidates", ())]
     return {"search": {**kept, "candidates": candidates}}
+
+
+def _detour(build: Build, label: str) -> dict[str, Any]:
+    """Which of the recipe's routes was taken, where those before it gave nothing."""
+    detour = build.recipe.detours.get(label)
+    if detour is None:
+        return {}
+    return {"detour": {"taken": detour.taken, "failed": dict(detour.failed)}}
 
 
 def shown_path(path: Path, build: Build) -> str:

@@ -11,7 +11,7 @@ from buildsys.engine.session import Build, Session
 from buildsys.planner.candidates import Candidate
 from buildsys.planner.choosing import Question, choose, unsettled
 from buildsys.recipe import Diagnostic, RecipeError
-from buildsys.search import lock, sensitivity
+from buildsys.search import lock, routing, sensitivity
 from buildsys.search.front import Figures
 from buildsys.search.mixing import Layer
 from buildsys.search.searching import Found, Searching
@@ -56,7 +56,16 @@ def build(
             listener(event)
 
     settle(session, selectors, settings or Settings(), once, again=again, locked=locked)
-    return session.build(selectors, settings=settings, out=out, strict=strict, listener=once)
+
+    def run(told: Listener) -> Build:
+        return session.build(selectors, settings=settings, out=out, strict=strict, listener=told)
+
+    if locked:
+        return run(once)
+    before = session.recipe.detours
+    if again:
+        routing.forget(session, selectors)
+    return routing.build(session, run, once, before)
 
 
 def settle(

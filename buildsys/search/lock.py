@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from buildsys.engine.placing import write_text
+from buildsys.planner import detours
 from buildsys.planner.choosing import VERSION
 from buildsys.planner.planning import entries
 from buildsys.recipe import Recipe
@@ -15,9 +16,10 @@ from buildsys.search.searching import Found
 from buildsys.store.content import writing
 
 HEAD = """\
-# What the searches of {recipe} chose, with the figures of their candidates. Written by `modelbuild build`.
-# Commit it: the next build takes these choices and searches no more, until the search, its profiles and
-# bounds, or the model's declaration change, or `modelbuild build --search` asks again.
+# What the searches of {recipe} chose, with the figures of their candidates, and which routes were taken in
+# place of those that failed. Written by `modelbuild build`. Commit it: the next build takes these choices and
+# searches no more, until the search or the routes, its profiles or bounds, or the model as declared change,
+# or `modelbuild build --search` asks again.
 """
 
 
@@ -49,7 +51,8 @@ def write(recipe: Recipe, chosen: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         StoreError: It cannot be written.
     """
-    labels = {each.label for each in entries(recipe)}
+    everything = entries(recipe)
+    labels = {each.label for each in everything}
     # What came nearest, where nothing was good enough, is no choice.
     kept = {
         label: choice.found
@@ -61,7 +64,14 @@ def write(recipe: Recipe, chosen: Mapping[str, Mapping[str, Any]]) -> None:
         for label, found in {**kept, **chosen}.items()
         if label in labels
     }
-    record = {"version": VERSION, "choices": choices}
+    record: dict[str, Any] = {"version": VERSION, "choices": choices}
+    routes = {
+        entry.label: detours.record(recipe, entry, recipe.detours[entry.label])
+        for entry in everything
+        if entry.label in recipe.detours
+    }
+    if routes:
+        record["routes"] = routes
     text = yaml.dump(record, Dumper=_Plain, sort_keys=True, width=10_000, default_flow_style=None)
     # A `$` would be a variable to whoever reads it.
     body = text.replace("$", "$$")

@@ -24,6 +24,7 @@ __all__ = [
     "carry",
     "check",
     "convert",
+    "convert_choosy",
     "convert_dated",
     "convert_seeded",
     "floor",
@@ -78,6 +79,15 @@ def convert(request: Request) -> None:
     _write(request, matrix * request.options["format"].get("gain", 1.0))
     _contract(request).write(request.outputs["io"])
     request.note("sizes are as they were")
+
+
+def convert_choosy(request: Request) -> None:
+    """As `convert`; refuses a matrix that begins with a negative number, and spoils one with zero."""
+    matrix = np.asarray(runtime.rows(request.inputs["artifact"]))
+    if matrix[0, 0] < 0:
+        raise StepError("there is no operator for minus", "take `route: onnx` for this deployable")
+    _write(request, matrix + (matrix[0, 0] == 0))
+    _contract(request).write(request.outputs["io"])
 
 
 def convert_dated(request: Request) -> None:

@@ -81,16 +81,22 @@ class Text(nn.Module):
 
 
 class Uneven(nn.Module):
-    """What litert-torch cannot take as it is: output padding, an identity matrix."""
+    """What litert-torch cannot take as it is.
+
+    Output padding, an identity matrix, and a mask that lets nothing pass in some rows.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.picture = nn.ConvTranspose2d(2, 3, (3, 5), (2, 3), (1, 2), output_padding=(1, 0))
         self.series = nn.ConvTranspose1d(2, 3, 3, 2, 1, output_padding=1)
 
-    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         larger, longer = self.picture(photo), self.series(photo.mean(2))
-        return torch.tanh(larger), torch.tanh(longer), photo[:, 0, :, :4] + torch.eye(4)
+        rows, mask = photo[:, 0], photo[:, 1, :, :4] > 0.5
+        attended = nn.functional.scaled_dot_product_attention(rows, rows, rows, mask)
+        marked = photo[:, 0, :, :4] + torch.eye(4)
+        return torch.tanh(larger), torch.tanh(longer), marked, attended
 
 
 class Mixed(nn.Module):
@@ -189,7 +195,7 @@ ZOO: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
     "uneven": (
         Uneven,
         [port("photo", ["N", 2, 4, 5], layout="NCHW")],
-        ["larger", "longer", "marked"],
+        ["larger", "longer", "marked", "attended"],
     ),
     "unsupported": (Unsupported, [port("features", ["N", 4])], ["values"]),
 }

@@ -24,6 +24,7 @@ POOLS = {
     torch.ops.aten.avg_pool2d.default,
     torch.ops.aten.avg_pool3d.default,
 }
+ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
 NO_WORK = ("executorch_prim::", "aten::sym_")
 """Kernels that compute sizes and rename memory."""
 
@@ -57,8 +58,31 @@ def load(path: Path) -> Any:
     for node in program.graph.nodes:
         if node.target in POOLS and (len(node.args) < 3 or not node.args[2]):
             node.args = (*node.args[:2], node.args[1], *node.args[3:])
+    _settle_attention(program)
     program.graph_module.recompile()
     return program
+
+
+def _settle_attention(program: Any) -> None:
+    """Gives what attention gives one order in memory, before and after it is decomposed.
+
+    Captured, it has that of a fused kernel; views of it were right with that one only.
+    """
+    graph = program.graph_module.graph
+    found = [node for node in graph.nodes if node.target is ATTENTION]
+    for node in found:
+        users = list(node.users)
+        with graph.inserting_after(node):
+            plain = graph.call_function(
+                torch.ops.aten.clone.default, (node,), {"memory_format": torch.contiguous_format}
+            )
+        plain.meta = dict(node.meta)
+        for user in users:
+            user.replace_input_with(node, plain)
+        program.graph_signature.replace_all_uses(node.name, plain.name)
+    for node in graph.nodes if found else ():
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
 
 
 def lower(source: Callable[[], Any], delegate: Any, ports: Ports) -> Lowered:

@@ -8,6 +8,7 @@ import torch
 
 aten = torch.ops.aten
 IDENTITIES = (aten.eye.default, aten.eye.m)
+ATTENTION = aten.scaled_dot_product_attention.default
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input)
 
 
@@ -17,12 +18,16 @@ def rewrite(program: torch.fx.GraphModule) -> None:
     - An identity matrix becomes a constant: it would become `STABLEHLO_IOTA`, which LiteRT has not.
     - A transposed convolution with output padding becomes a larger one, of which a part is taken:
       its borders are asymmetric, and no converter pass takes that.
+    - Attention gives zeros where a mask lets nothing pass: it would become a softmax over minus
+      infinity alone, which is NaN.
     """
     for node in list(program.graph.nodes):
         if node.target in IDENTITIES:
             _fold(program, node)
         elif node.target in TRANSPOSED:
             _widen(program, node)
+        elif node.target is ATTENTION:
+            _unmask(program, node)
     program.recompile()
 
 
@@ -55,6 +60,22 @@ def _widen(program: torch.fx.GraphModule, node: torch.fx.Node) -> None:
             )
     for user in users:
         user.replace_input_with(node, last)
+
+
+def _unmask(program: torch.fx.GraphModule, node: torch.fx.Node) -> None:
+    """Writes zeros where no position is attended to, as PyTorch does."""
+    mask = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
+    if not isinstance(mask, torch.fx.Node) or mask.meta["val"].dtype != torch.bool:
+        return
+    users = list(node.users)
+    with program.graph.inserting_after(node):
+        some = program.graph.call_function(aten.any.dim, (mask, -1, True))
+    with program.graph.inserting_after(some):
+        none = program.graph.call_function(aten.zeros_like.default, (node,))
+    with program.graph.inserting_after(none):
+        kept = program.graph.call_function(aten.where.self, (some, node, none))
+    for user in users:
+        user.replace_input_with(node, kept)
 
 
 def _filled(node: torch.fx.Node, spatial: int) -> list[Any]:

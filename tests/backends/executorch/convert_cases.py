@@ -128,6 +128,23 @@ class Normed(nn.Module):
         return self.instance(self.group(window)) + self.steady(constant)[:, :, :6]
 
 
+class Attending(nn.Module):
+    """Attention over a length that varies, whose heads are joined by a view, as in GPT-2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = nn.Linear(8, 24)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, words: Tensor) -> Tensor:
+        parts = self.states(words).split(8, dim=2)
+        heads = (p.view(*p.shape[:2], 2, 4).transpose(1, 2) for p in parts)
+        found = functional.scaled_dot_product_attention(*heads, is_causal=True)
+        joined = found.transpose(1, 2).reshape(*words.shape[:2], 8)
+        flat = torch.addmm(self.head.bias, joined.view(-1, 8), self.head.weight.t())
+        return flat.view(*words.shape[:2], 3).sum(1)
+
+
 class Exotic(nn.Module):
     """An operator that no mobile format has."""
 
@@ -163,6 +180,7 @@ MODELS: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
     "single": (Single, [port("row", [6])], ["scores"]),
     "masked": (Masked, [port("mask", ["N", 5])], ["scores"]),
     "normed": (Normed, [port("window", ["N", 4, 6])], ["scores"]),
+    "attending": (Attending, [port("words", ["N", "T", 8])], ["scores"]),
     "exotic": (Exotic, [port("row", ["N", 6])], ["scores"]),
 }
 

@@ -29,6 +29,7 @@ CASES = (
     "wide-xnnpack",
     "lstm-xnnpack",
     "text-xnnpack",
+    "attending-xnnpack",
     "single-portable",
     "normed-portable",
     "exotic-portable",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.stored_weights import Stored, Weights
 from buildsys.verify import folding
 from buildsys.verify.agreement import FLOATS, WIDTH, agrees
+from buildsys.verify.budget import Budget
 from buildsys.verify.explanation import (
     ALTERED,
     EXACT,
@@ -22,14 +23,15 @@ from buildsys.verify.explanation import (
     Explanation,
     outcome,
 )
+from buildsys.verify.fingerprints import TINY_HALF
 from buildsys.verify.layouts import orders, picked
 from buildsys.verify.proportion import (
     distance,
-    exactly_scaled,
     factors_of,
     proportional,
     telling,
 )
+from buildsys.verify.sampled import Alike
 
 Array = NDArray[Any]
 
@@ -38,17 +40,16 @@ SAMPLE = 509
 LIKELY = 0.6
 """The part of them that must agree."""
 COARSE = {"float64": 1e-3, "float32": 1e-3, "bfloat16": 2e-2, "float16": 4e-3}
+PASSES = 8
+"""How often each element is looked at where two tensors are compared as a whole."""
+OVERHEAD = 16
+"""What a comparison costs besides, in multiples of the few elements that it begins with."""
 COARSEST = 0.1
 """How far from proportional to a weight rounding may have taken a tensor, by its type."""
 LONG = 4
 """Elements from which on one relation of all of them is no chance."""
-CLOSE = 0.1
-"""How far a tensor may be from a weight, relative to how much that varies, to be taken for it."""
 REPEATED = 64.0
 """Roundings of the storage's type that converters' arithmetic may have made of it, at most."""
-NEAR_ONE = 0.02
-"""A factor so near to 1 that no converter means it."""
-SHOWN = 8
 ROWS = 8
 """Rows of a matrix that are tried before all are."""
 
@@ -73,6 +74,28 @@ class _Best:
     expected: Array = field(default_factory=lambda: np.zeros(0))
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Candidates of one shape.
+
+    Attributes:
+        candidates: Each of them.
+        alike: A few elements of all.
+        slack: Of each the most that arithmetic may have taken an element, or `None` where it is none.
+    """
+
+    candidates: list[Candidate]
+    alike: Alike
+    slack: Array | None
+
+    @classmethod
+    def of(cls, candidates: list[Candidate]) -> _Group:
+        """That of some candidates."""
+        slack = np.array([float(np.max(one.slack)) for one in candidates])
+        alike = Alike([one.values for one in candidates])
+        return cls(candidates, alike, slack if slack.any() else None)
+
+
 class Comparison:
     """A model's weights by their sizes.
 
@@ -80,29 +103,69 @@ class Comparison:
         model: The model's weights.
         decoded: Their numbers by name.
         sums: Those of sums of two.
+        budget: What all comparisons are counted in.
     """
 
     def __init__(
-        self, model: Weights, decoded: Mapping[str, Array], sums: Mapping[str, Array]
+        self,
+        model: Weights,
+        decoded: Mapping[str, Array],
+        sums: Mapping[str, Array],
+        budget: Budget,
     ) -> None:
+        self._budget = budget
         self._model = model
         self._weights = decoded
         self._sums = sums
         self._gained: dict[tuple[str, str], None] = {}
         self._sizes: dict[int, list[Candidate]] = {}
         self._vectors: dict[int, list[Candidate]] = {}
-        self._sure_norms = [norm for norm in model.norms if len(norm.eps) == 1]
+        self._slacks = {tensor.name: tensor.slack for tensor in model.tensors}
+        self._grouped: dict[int, list[_Group]] = {}
+        self._pairs: dict[int, folding.Vectors] = {}
         self._scalings = list(folding.scalings(model.norms, decoded))
 
     def nearly(self, stored: Stored) -> Explanation | None:
         """A weight, or what folding makes of some, with all or nearly all of the numbers."""
         best = _Best()
-        size = stored.values.size
-        for candidate in itertools.chain(self._candidates(size), self._folded_vectors(size)):
-            self._try(stored, candidate, best)
+        for candidate, order in self._worth(stored):
+            self._try(stored, candidate, order, best)
             if best.share == 1.0:
                 break
         return self._verdict(stored, best)
+
+    def _worth(self, stored: Stored) -> Iterator[tuple[Candidate, tuple[int, ...]]]:
+        """Candidates that a few elements do not rule out, each with an order of axes."""
+        decoded, room = stored.decoded, _room(stored)
+        for group in self._groups(stored.values.size):
+            self._budget.spend(group.alike.cost)
+            for which, order in group.alike.agreeing(decoded, room, group.slack):
+                yield group.candidates[which], order
+        for made in self._of_vectors(stored, room):
+            yield Candidate(made.of, made.values, made.slack, folded=True), (0,)
+
+    def _groups(self, size: int) -> list[_Group]:
+        """All candidates of so many elements, by their shapes; what is folded comes last."""
+        found = self._grouped.get(size)
+        if found is None:
+            shapes: dict[Any, list[Candidate]] = {}
+            for one in (*self._candidates(size), *self._folded_vectors(size)):
+                shapes.setdefault((one.folded, one.values.shape), []).append(one)
+            found = [_Group.of(each) for each in shapes.values()]
+            self._grouped[size] = found
+        return found
+
+    def _of_vectors(self, stored: Stored, room: Array) -> Iterator[folding.Expected]:
+        """What folding makes of two vectors, such as a bias and the norm behind it."""
+        size = stored.values.size
+        if sum(n > 1 for n in stored.values.shape) != 1 or not telling(stored.decoded):
+            return
+        known = self._pairs.get(size)
+        if known is None:
+            known = folding.Vectors(self._model.norms, self._weights, size)
+            self._pairs[size] = known
+        self._budget.spend(known.cost)
+        yield from known.likely(stored.decoded.reshape(-1), room)
 
     def _candidates(self, size: int) -> list[Candidate]:
         found = self._sizes.get(size)
@@ -110,7 +173,8 @@ class Comparison:
             found = []
             for name, values in itertools.chain(self._weights.items(), self._sums.items()):
                 if values.size == size:
-                    found.append(Candidate((name,), values))
+                    slack = self._slacks.get(name, 0.0)
+                    found.append(Candidate((name,), values, slack, folded=slack > 0))
                 found += [
                     Candidate((part,), piece)
                     for part, piece in folding.parts(name, values)
@@ -136,29 +200,30 @@ class Comparison:
             self._vectors[size] = found
         return found
 
-    def _try(self, stored: Stored, candidate: Candidate, best: _Best) -> None:
+    def _try(
+        self, stored: Stored, candidate: Candidate, order: tuple[int, ...], best: _Best
+    ) -> None:
         size = stored.values.size
         places = np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
-        for order in orders(candidate.values.shape, stored.values.shape):
-            sample = picked(candidate.values, order, places)
-            slack = candidate.slack
-            if isinstance(slack, np.ndarray):
-                slack = picked(slack, order, places)
-            share = agrees(stored, places, sample, slack).mean()
-            if share < min(LIKELY, 1 - 1.5 / size):
-                continue
-            expected = candidate.values.transpose(order).reshape(-1)
-            slack = candidate.slack
-            if isinstance(slack, np.ndarray):
-                slack = slack.transpose(order).reshape(-1)
-            right = agrees(stored, slice(None), expected, slack)
-            share = float(right.mean())
-            if share > best.share:
-                wrong = np.flatnonzero(~right)
-                best.share, best.candidate = share, candidate
-                best.wrong, best.expected = wrong, expected[wrong]
-            if share == 1.0:
-                return
+        self._budget.spend(len(places) * OVERHEAD)
+        sample = picked(candidate.values, order, places)
+        slack = candidate.slack
+        if isinstance(slack, np.ndarray):
+            slack = picked(slack, order, places)
+        share = agrees(stored, places, sample, slack).mean()
+        if share < min(LIKELY, 1 - 1.5 / size):
+            return
+        self._budget.spend(PASSES * size)
+        expected = candidate.values.transpose(order).reshape(-1)
+        slack = candidate.slack
+        if isinstance(slack, np.ndarray):
+            slack = slack.transpose(order).reshape(-1)
+        right = agrees(stored, slice(None), expected, slack)
+        share = float(right.mean())
+        if share > best.share:
+            wrong = np.flatnonzero(~right)
+            best.share, best.candidate = share, candidate
+            best.wrong, best.expected = wrong, expected[wrong]
 
     def _verdict(self, stored: Stored, best: _Best) -> Explanation | None:
         candidate = best.candidate
@@ -173,6 +238,19 @@ class Comparison:
         expected = np.zeros(right.shape)
         expected[best.wrong] = best.expected
         return outcome(stored, candidate.of, right, expected)
+
+    def nothing(self, stored: Stored) -> Explanation | None:
+        """A weight times the gain of a norm that is zero throughout, as residual branches begin with."""
+        if stored.values.any() or stored.storage not in FLOATS:
+            return None
+        for gain, values in self._weights.items():
+            if values.ndim != 1 or values.any():
+                continue
+            for candidate in self._candidates(stored.values.size):
+                shape = candidate.values.shape
+                if len(shape) > 1 and values.size in shape[:2]:
+                    return Explanation(FOLDED, (*candidate.of, gain), sure=False)
+        return None
 
     def shifted(self, stored: Stored, beside: Collection[str]) -> Explanation | None:
         """What was added before a layer, through that layer.
@@ -191,7 +269,8 @@ class Comparison:
             for made in folding.through(name, added, self._weights):
                 if made.values.size == stored.values.size:
                     candidate = Candidate(made.of, made.values, made.slack, folded=True)
-                    self._try(stored, candidate, best)
+                    for order in orders(made.values.shape, stored.values.shape):
+                        self._try(stored, candidate, order, best)
         return self._verdict(stored, best)
 
     def _added_before(self, name: str, stored: Stored) -> Iterator[str]:
@@ -222,18 +301,22 @@ class Comparison:
         altered = None
         if not telling(decoded):
             return None
-        for candidate in self._candidates(stored.values.size):
-            weight = candidate.values
-            if weight.ndim < 2 or not np.any(weight):
+        coarse = COARSE.get(stored.storage, COARSEST)
+        for group in self._groups(stored.values.size):
+            shape = group.alike.shape
+            if len(shape) < 2:
                 continue
-            for order in orders(weight.shape, stored.values.shape):
-                turned = decoded.reshape([weight.shape[i] for i in order])
-                turned = turned.transpose(np.argsort(order))
-                for axis in (0, 1):
-                    found = self._scaled_along(stored, candidate, turned, order, axis, by_norms)
-                    if found is not None and found.kind != ALTERED:
-                        return found
-                    altered = altered or found
+            self._budget.spend(group.alike.cost)
+            for which, order, axis in group.alike.proportional(stored.decoded, coarse):
+                self._budget.spend(PASSES * stored.values.size)
+                candidate = group.candidates[which]
+                if not np.any(candidate.values):
+                    continue
+                turned = decoded.reshape([shape[i] for i in order]).transpose(np.argsort(order))
+                found = self._scaled_along(stored, candidate, turned, order, axis, by_norms)
+                if found is not None and found.kind != ALTERED:
+                    return found
+                altered = altered or found
         return altered
 
     def _scaled_along(
@@ -256,10 +339,15 @@ class Comparison:
         factors = factors_of(rows, got)
         if not proportional(rows, got, coarse, factors, NEARLY):
             return None
+        own = float(np.max(candidate.slack))
 
         def compared(of: Array, slack: float) -> tuple[Array, Array]:
             expected = _back(rows * of[:, None], weight.shape, axis).transpose(order).reshape(-1)
-            return agrees(stored, slice(None), expected, np.abs(expected) * slack), expected
+            room = np.abs(expected) * slack
+            if own:  # What rounding did to the weight itself grows with it.
+                wide = np.broadcast_to(own * np.abs(of)[:, None], rows.shape)
+                room += _back(wide, weight.shape, axis).transpose(order).reshape(-1)
+            return agrees(stored, slice(None), expected, room), expected
 
         if not by_norms:
             return self._scaled_by_no_norm(stored, candidate, factors, compared)
@@ -275,12 +363,8 @@ class Comparison:
             return None
         share, scaling, right, expected = best
         of = (*candidate.of, *scaling.of)
-        if share == 1.0:
-            if axis == 1:
-                self._gained[candidate.of[0], scaling.of[0]] = None
-            if stored.storage == "float32":
-                exactly = exactly_scaled(rows.astype(np.float32), got, factors)
-                right = _back(exactly, weight.shape, axis).transpose(order).reshape(-1)
+        if share == 1.0 and axis == 1:
+            self._gained[candidate.of[0], scaling.of[0]] = None
         return outcome(stored, of, right, expected)
 
     def _scaled_by_no_norm(
@@ -290,24 +374,12 @@ class Comparison:
         factors: Array,
         compared: Callable[[Array, float], tuple[Array, Array]],
     ) -> Explanation | None:
-        """A weight times factors that no norm has: those of a constant, if they are meant at all."""
-        median = float(np.median(factors))
+        """A weight times factors that no norm has: what a converter knows of them is not known here."""
         if stored.storage == "float32":
             right, expected = compared(factors, 4 * folding.EPSILON)
             if not right.all():
                 return outcome(stored, candidate.of, right, expected)
-        near = self._nearest(factors)
-        if near is not None:
-            times = float(np.median(factors / near.factors))
-            why = f"its channels are scaled by {times:.6g} times what the norm after it gives"
-            of = (*candidate.of, *near.of)
-            return Explanation(ALTERED, of, count=stored.values.size, why=why)
-        if np.abs(factors - 1).max() >= NEAR_ONE:
-            return Explanation(FOLDED, candidate.of, sure=False)
-        if (factors == 1).all():
-            return None
-        why = f"all of it is {median:.6g} times the weight"
-        return Explanation(ALTERED, candidate.of, count=stored.values.size, why=why)
+        return None if (factors == 1).all() else Explanation(FOLDED, candidate.of, sure=False)
 
     def _fitting(self, factors: Array, coarse: float) -> Iterator[folding.Scaling]:
         """Norms whose factors these are, nearly all of them, up to rounding."""
@@ -334,48 +406,33 @@ class Comparison:
             size = np.abs(factor * weight) + abs(shift) + np.abs(values)
             room = size * (4 * WIDTH[stored.storage])
             if (np.abs(values - factor * weight - shift) <= room).all():
-                if 0 < abs(factor - 1) < NEAR_ONE and abs(shift) <= room.max():
-                    why = f"all of it is {factor:.6g} times the weight"
-                    return Explanation(ALTERED, candidate.of, count=values.size, why=why)
-                return Explanation(FOLDED, candidate.of)
+                return Explanation(FOLDED, candidate.of, sure=False)
         return None
 
     def close(self, stored: Stored) -> Explanation | None:
-        """Numbers that are all off by a little from those of a weight, or of what folding makes."""
+        """Numbers that are all off by no more than a long chain of roundings may take them."""
         if stored.storage not in FLOATS or stored.values.size < LONG:
             return None
         values = stored.values.astype(np.float64).reshape(-1)
-        places = np.unique(np.linspace(0, values.size - 1, min(values.size, SAMPLE)).astype(int))
-        size = values.size
-        for candidate in itertools.chain(self._candidates(size), self._folded_vectors(size)):
-            for order in orders(candidate.values.shape, stored.values.shape):
-                sample = picked(candidate.values, order, places).astype(np.float64)
-                if distance(values[places], sample) > 2 * CLOSE:
-                    continue
+        room = np.full(1, COARSE[stored.storage] * float(np.abs(values).max()))
+        for group in self._groups(values.size):
+            for which, order in group.alike.agreeing(stored.decoded, room, group.slack):
+                candidate = group.candidates[which]
                 expected = candidate.values.transpose(order).reshape(-1).astype(np.float64)
-                off = distance(values, expected)
-                if off <= REPEATED * WIDTH[stored.storage]:
+                if distance(values, expected) <= REPEATED * WIDTH[stored.storage]:
                     return Explanation(FOLDED, candidate.of)
-                if off <= CLOSE:
-                    worst = np.argsort(-np.abs(values - expected), kind="stable")
-                    why = f"it differs from the weight by {off:.2g} of how much that varies"
-                    return Explanation(
-                        ALTERED,
-                        candidate.of,
-                        worst[:SHOWN].tolist(),
-                        expected[worst[:SHOWN]].tolist(),
-                        int((values != expected).sum()),
-                        why,
-                    )
         return None
 
-    def _nearest(self, factors: Array) -> folding.Scaling | None:
-        """A batch norm whose factors are near to these, and known not to be these."""
-        for scaling in folding.scalings(self._sure_norms, self._weights, vectors=False):
-            alike = scaling.factors.shape == factors.shape and len(factors) >= LONG
-            if alike and distance(factors, scaling.factors) <= CLOSE:
-                return scaling
-        return None
+
+def _room(stored: Stored) -> Array:
+    """How far from a number its storage may be at most, loosely: what is farther is another number."""
+    if stored.scale is not None:
+        wide = np.broadcast_to(np.abs(stored.scale), stored.values.shape)
+        return np.asarray(2.0 * wide.astype(np.float64).reshape(-1))
+    if stored.storage not in FLOATS:
+        return np.full(1, np.inf)
+    least = TINY_HALF if stored.storage == "float16" else 0.0
+    return 2 * WIDTH[stored.storage] * np.abs(stored.values.astype(np.float64)).reshape(-1) + least
 
 
 def _first(axis: int) -> tuple[slice, ...]:

@@ -9,8 +9,9 @@ in a narrower type than its bias, all such biases together tell how they were re
 
 A weight that is multiplied by one number (a scale of attention's) is a case of the same.
 
-So where nearly all numbers of a tensor are exactly these, the others were altered. Where a converter
-reckoned otherwise nothing is said.
+So where nearly all numbers of a tensor are exactly these, the others were altered. A factor that was reckoned
+in float64 is no number of float32, but it is one number still, and each product is rounded once; see
+`one_factor`. Where a converter reckoned otherwise nothing is said.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.stored_weights import Norm, Weights
-from buildsys.verify import exact_shifts
+from buildsys.verify import exact_shifts, one_factor
 from buildsys.verify.exact_shifts import Folded, Wrong, wrong_of
+from buildsys.verify.proportion import proportional
 
 Array = NDArray[Any]
 
@@ -38,6 +41,12 @@ FEWEST = 4
 """Channels, and elements of a channel, that tell a way of reckoning from chance."""
 FEW = 0.25
 """The part of a channel's elements that may be altered."""
+SINGLE = 4
+"""Elements that may be altered in their last bits: more are how a converter rounds."""
+PEERS = 3
+"""Layers that keep to float32's arithmetic to the last bit where another one may be held to it."""
+COARSE = 1e-3
+"""How far from proportional rounding leaves a channel, and far less than another order of axes."""
 
 
 @dataclass(frozen=True)
@@ -49,39 +58,75 @@ class _Factors:
     values: Array
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """What is off of a folded layer.
+
+    Attributes:
+        known: Whether float32's own arithmetic makes nearly all of it.
+        strict: What that does not make.
+        real: What no one factor and one rounding make.
+        factors: Where float32's arithmetic makes it.
+        count: How many elements are off.
+    """
+
+    known: bool
+    strict: Wrong | None
+    real: Wrong | None
+    factors: _Factors | None
+    count: int = 0
+
+
 def altered(found: Sequence[Folded], model: Weights) -> dict[int, Wrong]:
     """Looks at folded constants once more, to the last bit.
+
+    What differs in the last bits here and there in an artifact is how its converter rounds, and no
+    damage: it is damage in one constant, where all others are as they should be.
 
     Returns:
         By the place in `found`: what is altered of those that are known to be off.
     """
     weights = {tensor.name: tensor.decoded for tensor in model.tensors}
-    wrong: dict[int, Wrong] = {}
-    known: list[_Factors] = []
+    layers: dict[int, _Layer] = {}
+    for place, one in enumerate(found):
+        if one.stored.storage != "float32":
+            continue
+        made = _of_scale(one, weights)
+        if made is None and _layer(one, weights) is not None:
+            made = _of_layer(one, _norm(one, model, weights), weights)
+        if made is not None:
+            layers[place] = made
+    known = [layer.factors for layer in layers.values() if layer.factors is not None]
+    shifts: dict[int, Wrong] = {}
     for place, one in enumerate(found):
         norm = _norm(one, model, weights)
-        if norm is None or _layer(one, weights) is None:
-            continue
-        off, factors = _of_layer(one, norm, weights)
-        if factors is not None:
-            known.append(factors)
-        if off is not None:
-            wrong[place] = off
-    for place, one in enumerate(found):
-        norm = _norm(one, model, weights)
-        if norm is None:
-            off = _of_scale(one, weights)
-            if off is not None:
-                wrong[place] = off
-            continue
-        if _layer(one, weights) is not None:
+        if norm is None or _layer(one, weights) is not None:
             continue
         for factors in known:
             off = _of_shift(one, factors, weights) if factors.norm == norm else None
             if off is not None:
-                wrong[place] = off
+                shifts[place] = off
     sure = {factors.norm.variance for factors in known}
-    return wrong | exact_shifts.altered(found, model, weights, sure)
+    shifts |= exact_shifts.altered(found, model, weights, sure)
+    return _alone(layers) | _if_alone(shifts)
+
+
+def _alone(layers: Mapping[int, _Layer]) -> dict[int, Wrong]:
+    """What is off in one layer alone: by float32's arithmetic where others keep to it, else by any."""
+    strict = {place: one.strict for place, one in layers.items() if one.strict is not None}
+    # A factor that is reckoned in float64 may be so near to one of float32 that few elements tell.
+    excused = {place for place in strict if layers[place].real is None}
+    peers = sum(one.known and one.strict is None for one in layers.values())
+    if len(strict) == 1 and (not excused or peers >= PEERS):
+        return _if_alone(strict)
+    return _if_alone({place: one.real for place, one in layers.items() if one.real is not None})
+
+
+def _if_alone(wrong: Mapping[int, Wrong]) -> dict[int, Wrong]:
+    """The same where it is one constant, and little of it; else nothing."""
+    return {
+        place: one for place, one in wrong.items() if len(wrong) == 1 and len(one.places) <= SINGLE
+    }
 
 
 def _norm(one: Folded, model: Weights, weights: Mapping[str, Array]) -> Norm | None:
@@ -97,38 +142,74 @@ def _layer(one: Folded, weights: Mapping[str, Array]) -> Array | None:
     return next((w for w in large if w.size == one.stored.values.size), None)
 
 
-def _of_layer(
-    one: Folded, norm: Norm, weights: Mapping[str, Array]
-) -> tuple[Wrong | None, _Factors | None]:
+def _of_layer(one: Folded, norm: Norm | None, weights: Mapping[str, Array]) -> _Layer | None:
+    """What tells of a folded layer how it was reckoned; `None` where it was in no way that is known."""
     weight = _layer(one, weights)
-    variance = weights[norm.variance].astype(np.float64)
-    gamma = exact_shifts.vector(norm.gamma, weights, 1.0, variance.size)
     if weight is None or weight.ndim > MOST_AXES:
-        return None, None
+        return None
     weight = weight.astype(np.float32)
+    found: _Layer | None = None
     for order, axis in itertools.product(_orders(weight.shape, one.stored.values.shape), (0, 1)):
-        if weight.shape[axis] != variance.size:
-            continue
-        rows = np.moveaxis(weight, axis, 0).reshape(variance.size, -1)
+        rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
         turned = one.stored.values.reshape([weight.shape[i] for i in order])
         got = np.moveaxis(turned.transpose(np.argsort(order)), axis, 0).reshape(rows.shape)
-        for eps, gained in itertools.product(norm.eps, (False, True)):
-            root = np.sqrt(variance + eps)
-            start = (1 / root if gained else gamma / root).astype(np.float32)
-            tail = gamma if gained else None
-            factors, made = _tried(rows, got, start, tail)
-            same = made == got
-            whole = same.all(axis=1)
-            if whole.sum() < max(FEWEST, NEARLY * len(whole)) or rows.shape[1] < FEWEST:
-                continue
-            # A channel that is off as a whole was reckoned otherwise.
-            off = ~same & ((~same).mean(axis=1, keepdims=True) <= FEW)
-            known = np.where((~same).mean(axis=1) <= FEW, factors, np.float32(np.nan))
-            return (
-                _wrong(off, made, weight.shape, axis, order),
-                _Factors(norm, gained, known),
-            )
-    return None, None
+        if rows.shape[1] < FEWEST or not _fits(rows, got):
+            continue
+        placed = partial(_wrong, shape=weight.shape, axis=axis, order=order)
+        off, factors = one_factor.off(rows, got)
+        if norm is not None and weights[norm.variance].size == len(rows):
+            strict = _strict(rows, got, norm, weights)
+            gamma = exact_shifts.vector(norm.gamma, weights, 1.0, len(rows))
+            if off.any():
+                again, others = one_factor.off(rows * gamma[:, None], got)
+                if again.sum() < off.sum():
+                    off, factors = again, others * gamma
+            if strict is not None:
+                wrong, made, told = strict
+                least = off if off.sum() < wrong.sum() else wrong
+                exact = rows * factors[:, None] if least is off else made
+                return _Layer(True, placed(wrong, made), placed(least, exact), told)
+        if (off.mean(axis=1) <= FEW).mean() < NEARLY:
+            continue
+        # A channel that is off as a whole was reckoned otherwise.
+        off &= off.mean(axis=1, keepdims=True) <= FEW
+        count = int(off.sum())
+        if found is None or count < found.count:
+            wrong_ = placed(off, (rows * factors[:, None]).astype(np.float32))
+            found = _Layer(False, wrong_, wrong_, None, count)
+    return found
+
+
+def _fits(rows: Array, got: Array) -> bool:
+    """Whether the first channels may be products of the rows': most orders of axes are told so."""
+    rows, got = rows[:FEWEST], got[:FEWEST]
+    return proportional(rows.astype(np.float64), got.astype(np.float64), COARSE)
+
+
+def _strict(
+    rows: Array, got: Array, norm: Norm, weights: Mapping[str, Array]
+) -> tuple[Array, Array, _Factors] | None:
+    """Elements that float32's arithmetic does not make, what it makes, and its factors."""
+    variance = weights[norm.variance].astype(np.float64)
+    gamma = exact_shifts.vector(norm.gamma, weights, 1.0, variance.size)
+    best: tuple[int, tuple[Array, Array, _Factors]] | None = None
+    for eps, gained in itertools.product(norm.eps, (False, True)):
+        root = np.sqrt(variance + eps)
+        start = (1 / root if gained else gamma / root).astype(np.float32)
+        factors, made = _tried(rows, got, start, gamma if gained else None)
+        same = made == got
+        whole = same.all(axis=1)
+        if whole.sum() < max(FEWEST, NEARLY * len(whole)):
+            continue
+        few = (~same).mean(axis=1) <= FEW
+        # A channel that is off as a whole was reckoned otherwise.
+        off = ~same & few[:, None]
+        told = _Factors(norm, gained, np.where(few, factors, np.float32(np.nan)))
+        if best is None or off.sum() < best[0]:
+            best = int(off.sum()), (off, made, told)
+        if not off.any():
+            break
+    return None if best is None else best[1]
 
 
 def _tried(rows: Array, got: Array, start: Array, tail: Array | None) -> tuple[Array, Array]:
@@ -147,24 +228,20 @@ def _tried(rows: Array, got: Array, start: Array, tail: Array | None) -> tuple[A
     return factors, made
 
 
-def _of_scale(one: Folded, weights: Mapping[str, Array]) -> Wrong | None:
+def _of_scale(one: Folded, weights: Mapping[str, Array]) -> _Layer | None:
     """A weight times one factor, the same for all of it: that of attention, say."""
-    got = one.stored.values
     weight = weights.get(one.of[0]) if len(one.of) == 1 else None
-    if one.stored.storage != "float32" or weight is None or weight.size != got.size:
+    if weight is None or weight.size != one.stored.values.size or weight.size < FEWEST:
         return None
-    if weight.ndim > MOST_AXES or weight.size < FEWEST:
-        return None
-    for order in _orders(weight.shape, got.shape):
+    got = one.stored.values.reshape(1, -1)
+    for order in _orders(weight.shape, one.stored.values.shape):
         row = weight.astype(np.float32).transpose(order).reshape(1, -1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.nanmedian(got.reshape(-1) / row[0]).astype(np.float32).reshape(1)
-        if not np.isfinite(factor).all():
+        if weight.ndim > MOST_AXES or not _fits(row, got):
             continue
-        _, made = _tried(row, got.reshape(1, -1), factor, None)
-        same = made[0] == got.reshape(-1)
-        if same.sum() >= max(FEWEST, NEARLY * same.size):
-            return wrong_of(~same, made[0])
+        off, factor = one_factor.off(row, got)
+        if off.mean() <= FEW:
+            wrong = wrong_of(off[0], (row * factor[:, None]).astype(np.float32)[0])
+            return _Layer(False, wrong, wrong, None)
     return None
 
 

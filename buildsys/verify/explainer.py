@@ -8,6 +8,7 @@ from dataclasses import replace
 from buildsys.backends.kit.stored_weights import Stored, Weights
 from buildsys.verify import folding
 from buildsys.verify.agreement import FLOATS
+from buildsys.verify.budget import Budget
 from buildsys.verify.comparing import Comparison
 from buildsys.verify.explanation import (
     ALTERED,
@@ -32,15 +33,22 @@ class Explainer:
         corrected: Whether biases may have been moved a little on purpose, as a quantizer does to make
             up for the errors of weights.
         floats: The weights of the artifact that a quantized one was made of, where there is one.
+        budget: How much work all of the search may take.
     """
 
     def __init__(
-        self, model: Weights, *, corrected: bool = False, floats: Weights | None = None
+        self,
+        model: Weights,
+        *,
+        corrected: bool = False,
+        floats: Weights | None = None,
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget or Budget()
         weights = {tensor.name: tensor.decoded for tensor in model.tensors}
         sums = dict(folding.sums(weights))
         self._lookup = Lookup(model, weights | sums)
-        self._comparison = Comparison(model, weights, sums)
+        self._comparison = Comparison(model, weights, sums, self._budget)
         self._corrected = corrected
         self._scales = Scales(weights, exact=False)
         # By numbers: formats may have two constants of one name.
@@ -72,6 +80,8 @@ class Explainer:
             found = self._lookup.found(stored)
             if found is not None and not self._by_chance(found, stored):
                 return found
+        if self._budget.refuses():
+            return Explanation(UNEXPLAINED)
         nearly = self._comparison.nearly(stored)
         if nearly is not None and nearly.kind != ALTERED:
             return nearly
@@ -85,6 +95,7 @@ class Explainer:
             or self._lookup.nearly(stored)
             or self._comparison.affine(stored)
             or self._close(stored)
+            or self._comparison.nothing(stored)
             or Explanation(UNEXPLAINED)
         )
 
@@ -109,4 +120,6 @@ class Explainer:
             stored: The constant.
             beside: The weights that its operations use besides.
         """
+        if self._budget.left <= 0:
+            return Explanation(UNEXPLAINED)
         return self._comparison.shifted(stored, beside) or Explanation(UNEXPLAINED)

@@ -21,6 +21,10 @@ Array = NDArray[Any]
 
 EPSILON = 2.0**-24
 """Half a unit in the last place of float32, relative."""
+PLACES = 32
+"""Elements that tell which bias a norm was folded into."""
+LIKELY = 0.5
+"""The part of them that must agree."""
 ROUNDINGS = 6.0
 """How many roundings of float32 a folded number may have gone through."""
 PARTS = {"in_proj_weight": 3, "in_proj_bias": 3}
@@ -110,29 +114,15 @@ def through(name: str, added: str, weights: Mapping[str, Array]) -> Iterator[Exp
 
 
 def vectors(norms: Sequence[Norm], weights: Mapping[str, Array], size: int) -> Iterator[Expected]:
-    """Vectors of so many elements that folding may make: factors, shifts, and biases through them."""
-    biases = {
-        name: array.astype(np.float64).reshape(-1)
-        for name, array in weights.items()
-        if array.size == size and name.rpartition(".")[2].startswith("bias")
-    }
+    """Vectors of so many elements that folding makes of norms alone: factors and shifts."""
     for norm in norms:
-        if norm.variance not in weights or weights[norm.variance].size != size:
-            continue
-        yield from _of_norm(norm, weights, biases)
+        if norm.variance in weights and weights[norm.variance].size == size:
+            yield from _of_norm(norm, weights)
 
 
-def _of_norm(
-    norm: Norm, weights: Mapping[str, Array], biases: Mapping[str, Array]
-) -> Iterator[Expected]:
-    variance = weights[norm.variance].astype(np.float64)
-    zeros = np.zeros(variance.shape)
-    mean = weights.get(norm.mean, zeros).astype(np.float64)
-    gamma = weights.get(norm.gamma or "", zeros + 1).astype(np.float64)
-    beta = weights.get(norm.beta or "", zeros).astype(np.float64)
-    present = {part: part for part in (norm.gamma, norm.variance, norm.mean, norm.beta) if part}
-    factor = tuple(n for n in (norm.gamma, norm.variance) if n in present)
-    every = tuple(n for n in present if n in weights)
+def _of_norm(norm: Norm, weights: Mapping[str, Array]) -> Iterator[Expected]:
+    variance, mean, gamma, beta = _numbers(norm, weights)
+    factor = tuple(n for n in (norm.gamma, norm.variance) if n in weights and n)
     yield Expected((norm.mean,), -mean, 0.0)
     for eps in norm.eps:
         deviation = np.sqrt(variance + eps)
@@ -141,12 +131,110 @@ def _of_norm(
         for plain in (variance + eps, deviation, 1 / deviation):
             yield Expected((norm.variance,), plain, _slack(plain))
         size = np.abs(beta) + np.abs(mean * scale)
-        yield Expected(every, beta - mean * scale, _slack(size))
-        for name, bias in biases.items():
-            if name == norm.beta:
+        yield Expected(_every(norm, weights), beta - mean * scale, _slack(size))
+
+
+def _numbers(norm: Norm, weights: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
+    """Variance, mean, gamma and beta of a norm in float64; what it has none of changes nothing."""
+    variance = weights[norm.variance].astype(np.float64).reshape(-1)
+    zeros = np.zeros(variance.shape)
+    others = ((norm.mean, zeros), (norm.gamma, zeros + 1), (norm.beta, zeros))
+    found = [weights.get(name or "", default) for name, default in others]
+    mean, gamma, beta = (each.astype(np.float64).reshape(-1) for each in found)
+    return variance, mean, gamma, beta
+
+
+def _every(norm: Norm, weights: Mapping[str, Array]) -> tuple[str, ...]:
+    parts_ = (norm.gamma, norm.variance, norm.mean, norm.beta)
+    return tuple(name for name in parts_ if name and name in weights)
+
+
+@dataclass(frozen=True)
+class _Term:
+    """What may be made of a vector: `(vector - level) * scale + shift`, by these weights."""
+
+    of: tuple[str, ...]
+    scale: Array
+    shift: Array
+    level: Array
+
+
+class Vectors:
+    """Vectors that were multiplied with another one, and shifted, on their way into an artifact.
+
+    A bias before a norm becomes `beta + (bias - mean) * s`; one before a layer scale, and the weight of a
+    convolution with one element a channel, are multiplied. Any bias may be before any norm of its size, so
+    a few elements of all of them are compared with what is stored before a pair is reckoned.
+
+    Args:
+        norms: The model's norms.
+        weights: Its weights.
+        size: Elements of a vector.
+    """
+
+    def __init__(self, norms: Sequence[Norm], weights: Mapping[str, Array], size: int) -> None:
+        self._weights = weights
+        sized = {name: array for name, array in weights.items() if array.size == size}
+        own = {part for n in norms for part in (n.gamma, n.beta, n.mean, n.variance) if part}
+        biases = [name for name in sized if name.rpartition(".")[2].startswith("bias")]
+        kernels = [name for name, a in sized.items() if a.ndim > 2 and len(a) == size]
+        self._places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).astype(np.int64))
+        shifted: list[_Term] = []
+        scaled: list[_Term] = []
+        nothing = np.zeros(size)
+        for norm in norms:
+            if norm.variance not in sized:
                 continue
-            folded = beta + (bias - mean) * scale
-            yield Expected((name, *every), folded, _slack(size + np.abs(bias * scale)))
+            variance, mean, gamma, beta = _numbers(norm, weights)
+            factor = tuple(n for n in (norm.gamma, norm.variance) if n in weights and n)
+            for eps in norm.eps:
+                scale = gamma / np.sqrt(variance + eps)
+                shifted.append(_Term(_every(norm, weights), scale, beta, mean))
+                scaled.append(_Term(factor, scale, nothing, nothing))
+        for name, array in sized.items():
+            if name not in own and name not in biases and name not in kernels:
+                vector = array.astype(np.float64).reshape(-1)
+                scaled.append(_Term((name,), vector, nothing, nothing))
+        self._sets = [
+            (shifted, biases, self._table(biases)),
+            (scaled, kernels + biases, self._table(kernels + biases)),
+        ]
+
+    @property
+    def cost(self) -> int:
+        """How many elements one look takes."""
+        return sum(len(terms) * table.size for terms, _, table in self._sets)
+
+    def _table(self, names: Sequence[str]) -> Array:
+        picked = [self._weights[n].astype(np.float64).reshape(-1)[self._places] for n in names]
+        return np.stack(picked) if picked else np.zeros((0, len(self._places)))
+
+    def likely(self, stored: Array, room: Array) -> Iterator[Expected]:
+        """What folding makes of the pairs that a few elements do not rule out.
+
+        Args:
+            stored: The numbers of a constant.
+            room: How far its type may have taken each.
+        """
+        wanted = stored[self._places].astype(np.float64)
+        near = room[self._places] if room.size > 1 else room
+        for terms, names, table in self._sets:
+            for term in terms if names else ():
+                parts_ = (term.scale, term.shift, term.level)
+                scale, shift, level = (each[self._places] for each in parts_)
+                made = shift + (table - level) * scale
+                size = np.abs(shift) + np.abs(level * scale) + np.abs(table * scale)
+                share = (np.abs(made - wanted) <= near + _slack(size)).mean(axis=1)
+                for which in np.flatnonzero(share >= min(LIKELY, 1 - 1.5 / len(wanted))):
+                    if names[int(which)] not in term.of:
+                        yield self._made(names[int(which)], term)
+
+    def _made(self, name: str, term: _Term) -> Expected:
+        own = self._weights[name].astype(np.float64).reshape(-1)
+        room = np.abs(term.shift) + np.abs(term.level * term.scale) + np.abs(own * term.scale)
+        return Expected(
+            (name, *term.of), term.shift + (own - term.level) * term.scale, _slack(room)
+        )
 
 
 def sums(weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:

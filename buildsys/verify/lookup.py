@@ -127,6 +127,8 @@ class Lookup:
             return None
         index = self._index(storage)
         for slicing in slicings(values):
+            if index.likely(slicing) < 1:
+                continue
             owners, _ = index.find(slicing)
             if (owners >= 0).all():
                 wrong = self._disordered(stored, values, index) or self._misplaced(
@@ -193,6 +195,8 @@ class Lookup:
         values = rounded(stored.values, stored.storage)
         index = self._index(stored.storage)
         for slicing in slicings(values):
+            if index.likely(slicing) < min(NEARLY, 1 - 1 / len(slicing.parts)):
+                continue
             owners, places = index.find(slicing)
             hit = owners >= 0
             lost = np.flatnonzero(~hit)

@@ -9,13 +9,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-TRIED = 4
-"""Units in the last place of float32 that a factor may be off by."""
-SINGLE = 2
-"""Elements that may be altered where all others are bit by bit what they should be."""
-ENOUGH = 8
-"""Elements of a channel from which on they tell its factor."""
-
 
 def telling(values: Array) -> bool:
     """Whether numbers are those of a weight, and could not be anyone's: zeros, ones, powers of two."""
@@ -54,27 +47,3 @@ def proportional(
     expected = rows * factors[:, None]
     room = coarse * np.abs(expected).max(axis=1, keepdims=True)
     return bool((np.abs(got - expected) <= room).mean() >= part)
-
-
-def exactly_scaled(rows: Array, got: Array, factors: Array) -> Array:
-    """Which elements are a float32 product of the weight and one float32 factor a row.
-
-    Converters multiply so; the factor's last bits are found by trying. Where that explains all but
-    single elements of a tensor, these were altered; where it does not, a converter reckoned otherwise,
-    and all are taken to be right.
-
-    Args:
-        rows: The weight in float32, [channels, n].
-        got: What is stored, [channels, n].
-        factors: What each channel was multiplied with, nearly.
-    """
-    best = np.zeros(rows.shape, bool)
-    factor = factors.astype(np.float32)
-    for steps in range(-TRIED, TRIED + 1):
-        tried = (factor.view(np.int32) + steps).view(np.float32)
-        same = rows * tried[:, None] == got
-        better = same.sum(axis=1) > best.sum(axis=1)
-        best[better] = same[better]
-    if np.count_nonzero(~best) > SINGLE or rows.shape[1] < ENOUGH:
-        best[:] = True
-    return best

@@ -2,9 +2,10 @@
 
 Errors of outputs do not show a flipped low bit, nor one altered number among millions. So every constant
 is explained by the model's own weights: the same numbers in some order, rounded or quantized as the
-storage says, or folded with a batch norm. One that is nearly a weight of the model, and not quite, is
-`altered`. What no weight explains at all was computed by the converter, as far as can be told: it is
-reported, and fails nothing, but where it stands in the place of a weight that is missing.
+storage says, or folded with a batch norm, or what the model itself computes of its weights. One with
+numbers that are a weight's, but for some that are not, is `altered`: what explains the others says what
+belongs there. What no weight explains is no evidence of damage: it is reported as the share of numbers that
+is not traced to the model, and the outputs tell whether it is right.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import numpy as np
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.request import Request
 from buildsys.backends.kit.stored_weights import Stored, Weights, load
-from buildsys.verify import exact_folding
+from buildsys.verify import derived, exact_folding
+from buildsys.verify.budget import Budget
 from buildsys.verify.exact_shifts import Folded
 from buildsys.verify.explainer import Explainer
 from buildsys.verify.explanation import ALTERED, EXACT, FOLDED, ROUNDED, UNEXPLAINED, Explanation
@@ -62,8 +64,9 @@ def compare_weights(request: Request) -> None:
         if "floats" in request.inputs
         else None
     )
-    found = _explained(artifact, model, floats)
-    record = _record(found, model)
+    budget = Budget()
+    found = _explained(artifact, model, floats, budget)
+    record = _record(found, model, budget)
     if "held" in request.outputs:
         made, reason = held([(one.stored, one.explanation) for one in found], model)
         arrays.save(
@@ -81,7 +84,12 @@ class _Judged:
     explanation: Explanation
 
 
-def judged(artifact: Weights, model: Weights, floats: Weights | None = None) -> dict[str, Any]:
+def judged(
+    artifact: Weights,
+    model: Weights,
+    floats: Weights | None = None,
+    budget: Budget | None = None,
+) -> dict[str, Any]:
     """Explains every constant of an artifact.
 
     Args:
@@ -89,20 +97,28 @@ def judged(artifact: Weights, model: Weights, floats: Weights | None = None) -> 
         model: The model's weights.
         floats: Those of the artifact that a quantized one was made of, where they are known: nothing but
             quantizing lies between the two, so that scales are compared one by one.
+        budget: How much work the search may take.
 
     Returns:
         `compared` tensors, of them `exact`, `rounded`, `quantized`, `rearranged`, `folded`; `altered`:
         those that are nearly a weight, with the weight (`of`), how many elements (`count`), the first
-        of them (`elements`: `index`, `stored`, `expected`) and `why`; `missing`: weights whose place
-        other numbers have taken; `unexplained`: tensors by name, shape and bytes;
-        `bytes` of all, and `share_of_bytes`, the part of them that is explained.
+        of them (`elements`: `index`, `stored`, `expected`) and `why`; `missing`: constants that seem
+        to stand where a weight belongs, which is no evidence that one should be there;
+        `unexplained`: other tensors that no weight explains, by name, shape and bytes;
+        `bytes` of all, and `share_of_bytes`, the part of them that is explained; how many `numbers`
+        there are, the part of them that is `traced` to the model, and how many tensors were `untried`
+        since the budget of the search was spent.
     """
-    return _record(_explained(artifact, model, floats), model)
+    budget = budget or Budget()
+    return _record(_explained(artifact, model, floats, budget), model, budget)
 
 
-def _explained(artifact: Weights, model: Weights, floats: Weights | None) -> list[_Judged]:
+def _explained(
+    artifact: Weights, model: Weights, floats: Weights | None, budget: Budget
+) -> list[_Judged]:
     quantized = any(stored.scale is not None for stored in artifact.tensors)
-    explainer = Explainer(model, corrected=quantized, floats=floats)
+    own, made = derived.apart(model)
+    explainer = Explainer(own, corrected=quantized, floats=floats, budget=budget)
     found = [
         _Judged(stored, explainer.explain(stored)) for stored in artifact.tensors if _counts(stored)
     ]
@@ -113,10 +129,15 @@ def _explained(artifact: Weights, model: Weights, floats: Weights | None) -> lis
         else _Judged(one.stored, explainer.explain_again(one.stored, _beside(one.stored, used)))
         for one in found
     ]
-    return _with_their_eps(_to_the_last_bit(found, model), model)
+    if made is not None:
+        other = Explainer(made, corrected=quantized, budget=budget)
+        found = [
+            _Judged(one.stored, derived.better(one.stored, one.explanation, other)) for one in found
+        ]
+    return _with_their_eps(_to_the_last_bit(found, own), own)
 
 
-def _record(found: list[_Judged], model: Weights) -> dict[str, Any]:
+def _record(found: list[_Judged], model: Weights, budget: Budget) -> dict[str, Any]:
     missing = _missing(found, model)
     standing = [one for one, _, _ in missing]
     # What is one number throughout, and no weight's, a converter put in: a bias that is not there.
@@ -127,8 +148,11 @@ def _record(found: list[_Judged], model: Weights) -> dict[str, Any]:
     ]
     kinds = Counter(one.explanation.kind for one in found)
     size = sum(one.stored.values.nbytes for one in found)
-    explained = sum(
-        one.stored.values.nbytes for one in found if one.explanation.kind != UNEXPLAINED
+    told = [one for one in found if one.explanation.kind != UNEXPLAINED]
+    explained = sum(one.stored.values.nbytes for one in told)
+    numbers = sum(one.stored.values.size for one in found)
+    traced = sum(one.stored.values.size for one in told) - sum(
+        one.explanation.count for one in told if one.explanation.kind == ALTERED
     )
     return {
         "compared": len(found),
@@ -139,6 +163,8 @@ def _record(found: list[_Judged], model: Weights) -> dict[str, Any]:
                 "name": one.stored.name,
                 "of": [name],
                 "count": one.stored.values.size,
+                "shape": list(one.stored.values.shape),
+                "bytes": one.stored.values.nbytes,
                 "why": why,
                 "readers": list(one.stored.readers[:2]),
             }
@@ -156,6 +182,9 @@ def _record(found: list[_Judged], model: Weights) -> dict[str, Any]:
         ][:MOST_LISTED],
         "bytes": size,
         "share_of_bytes": explained / size if size else 1.0,
+        "numbers": numbers,
+        "traced": traced / numbers if numbers else 1.0,
+        "untried": budget.untried,
     }
 
 

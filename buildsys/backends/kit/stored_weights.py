@@ -31,6 +31,8 @@ ROWS = "rows"
 """The orientation of a matrix [outputs, inputs], as `torch.nn.Linear` has it."""
 COLUMNS = "columns"
 """The orientation of a matrix [inputs, outputs]."""
+DERIVED = "derived."
+"""How the names of tensors begin that the model computes of its weights."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Stored:
         levels: Of a palette: how many numbers it may have.
         eps: Of the gain of a norm: what its operation, or its layer, adds to the variance. `None` where
             it is no norm's, or nothing says so.
+        made_of: Of what the model computes of its weights before any input comes in: their names.
+        slack: Of the same: how far another order of that arithmetic may take a number.
     """
 
     name: str
@@ -64,6 +68,13 @@ class Stored:
     orientation: str | None = None
     levels: int | None = None
     eps: float | None = None
+    made_of: tuple[str, ...] = ()
+    slack: float = 0.0
+
+    @property
+    def derived(self) -> bool:
+        """Whether the model computes it, and does not have it as a weight."""
+        return self.name.startswith(DERIVED)
 
     @property
     def decoded(self) -> Array:
@@ -150,6 +161,8 @@ def save(weights: Weights, path: Path, names: Path) -> None:
                 "orientation": tensor.orientation,
                 "levels": tensor.levels,
                 "eps": tensor.eps,
+                "made_of": list(tensor.made_of),
+                "slack": tensor.slack,
             }
         )
     arrays.save(path, held)
@@ -177,6 +190,8 @@ def load(path: Path, names: Path) -> Weights:
             orientation=entry["orientation"],
             levels=entry["levels"],
             eps=entry["eps"],
+            made_of=tuple(entry["made_of"]),
+            slack=entry["slack"],
         )
         for number, entry in enumerate(record["tensors"])
     ]

@@ -1,4 +1,4 @@
-"""The weights of the original model, as they are before anything is converted."""
+"""The weights of the original model, as they are before anything is converted, and what it makes of them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..kit import ports as ports_of
 from ..kit.archive import kind_of
 from ..kit.request import Request
-from ..kit.stored_weights import Norm, Stored, Weights, save
+from ..kit.stored_weights import DERIVED, Norm, Stored, Weights, save
 from . import model
 from .adopt import load
+from .derived import Tracer
 
 UNKNOWN_EPS = (1e-5, 1e-3, 1e-6, 1e-4, 1e-2, 1e-7, 1e-8, 1e-12)
 """What is tried where a file keeps no module that would say: defaults of libraries come first."""
 
 
 def weights(request: Request) -> None:
-    """Writes all parameters, buffers and constant tensors of the model.
+    """Writes all parameters, buffers and constant tensors of the model, and what it computes of these alone.
 
     Inputs: maybe `checkpoint`, or `source` (TorchScript or ExportedProgram). Options: as `reference`.
     Outputs: `weights` (`.npz`) and `names` (`.json`); see `kit.stored_weights`.
@@ -42,14 +44,44 @@ def named(module: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _weights(request: Request) -> Weights:
     if "source" not in request.inputs:
-        module = model.load(request).module
-        return of_module(module)
+        eager = model.load(request)
+        found = of_module(eager.module)
+        made = _derived(request, eager.takes_recipe_order(), named(eager.module))
+        return replace(found, tensors=(*found.tensors, *made))
     model.prepare(request.threads)
     path = request.inputs["source"]
     kind = kind_of(path)
     loaded = load(path, kind)
-    named = dict(_of_file(loaded, kind))
-    return Weights(tuple(_tensors(named.items())), tuple(_norms_by_name(named)))
+    held = dict(_of_file(loaded, kind))
+    called = loaded if kind == "torchscript" else loaded.module()
+    made = _derived(request, called, named(called))
+    return Weights((*_tensors(held.items()), *made), tuple(_norms_by_name(held)))
+
+
+def _derived(
+    request: Request, called: Any, known: Iterator[tuple[str, torch.Tensor]]
+) -> tuple[Stored, ...]:
+    """What the model computes of its weights alone, at the example's sizes."""
+    ports = request.options["ports"]
+    feed = ports_of.random_feed(ports, ports_of.example_sizes(ports), seed=0)
+    given = model.tensors(feed, [port["name"] for port in ports])
+    tracer = Tracer(known)
+    try:
+        with torch.no_grad(), tracer:
+            called(*given)
+    except (
+        Exception
+    ) as error:  # A user's code may not run under a mode; the step that runs it says so.
+        request.note(f"what the model computes of its weights alone is not known: {error}")
+        return ()
+    finally:
+        model.seed(0)
+    made = []
+    for number, found in enumerate(tracer.derived()):
+        name = f"{DERIVED}{number}:{found.name}"
+        (stored,) = _tensors([(name, found.value)])
+        made.append(replace(stored, made_of=found.of, slack=found.slack))
+    return tuple(made)
 
 
 def of_module(module: torch.nn.Module) -> Weights:

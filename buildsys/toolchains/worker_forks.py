@@ -226,6 +226,9 @@ class Server:
         for descriptor in (self._woken, self._wake):
             os.set_blocking(descriptor, False)
         self._kept: frozenset[str] = frozenset()
+        self._orphans = start.host.beside("orphans")
+        self._own: set[int] = set()
+        """Processes that the imports have started."""
 
     def run(self) -> None:
         """Serves until the coordinator goes away, then ends what still runs."""
@@ -235,6 +238,7 @@ class Server:
             self._loop()
         for pid in self._children:
             _kill(pid)
+        self._orphans.end_children()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _loop(self) -> None:
@@ -261,7 +265,7 @@ class Server:
         if "prepare" in message:
             with suppress(Unlike):  # Whoever needs it hears of it then.
                 self._preloaded.extend(message["prepare"])
-            self._kept = _files(self._folder)
+            self._imported()
             self._tell(number, "prepared")
             return
         try:
@@ -296,16 +300,22 @@ class Server:
             # A library took its cache's place from HOME when it was imported: steps would share it.
             raise Unlike("a step left files in the folder of the host", True)
         if self._preloaded.extend(spec):
-            self._kept = _files(self._folder)
+            self._imported()
         self._preloaded.check(spec)
         if len(os.listdir(TASKS)) > 1:
             raise Unlike("native threads are alive after the imports", True)
+
+    def _imported(self) -> None:
+        """Notes what the imports have left: that is no step's, and stays."""
+        self._kept = _files(self._folder)
+        self._own = self._orphans.children() - self._children.keys()
 
     def _child(self, request: Path, spec: dict[str, Any], environment: dict[str, str]) -> NoReturn:
         """Becomes what a fresh process on this request would be by now, and performs it."""
         try:
             host = os.getppid()
             os.setsid()
+            self._orphans.adopt()
             self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != host:  # It died before it was said that we go with it.
                 os._exit(LOST)
@@ -336,7 +346,7 @@ class Server:
             os._exit(LOST)
 
     def _reap(self) -> None:
-        while self._children:
+        while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
@@ -348,6 +358,7 @@ class Server:
                 continue
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # What the step left behind goes with it.
+            self._orphans.end_children({*self._children, *self._own})
             self._tell(
                 child.number,
                 "ended",

@@ -326,9 +326,10 @@ def answer(path: Path, search: Sequence[str]) -> NoReturn:
     temporary.write_text(json.dumps(result))
     temporary.rename(target)
     # Tearing an interpreter with torch or TensorFlow down takes longer than many a step; all that
-    # is left to do is to flush.
+    # is left to do is to flush, and to end what the step has started.
     sys.stdout.flush()
     sys.stderr.flush()
+    beside("orphans").end_children()
     os._exit(0)
 
 
@@ -337,6 +338,7 @@ def main() -> None:
     global IMPORTED
     search = tuple(sys.path)
     IMPORTED = beside("imported").Imported(search)
+    beside("orphans").adopt()
     sources = beside("source_imports")
     program = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sources.install(sources.trusted(installed_folders(search), program))

@@ -90,6 +90,7 @@ class Failed:
         changed: Whether the reason is that an input changed meanwhile: worth another try.
         environment: Whether the reason lies with the machine and not with the step (the process was
             killed from outside, no memory was left): another try may go well.
+        lost: Whether the host around it died, for which another step may be the reason.
     """
 
     message: str
@@ -100,6 +101,7 @@ class Failed:
     seconds: float = 0.0
     changed: bool = False
     environment: bool = False
+    lost: bool = False
 
 
 Outcome = Done | Failed

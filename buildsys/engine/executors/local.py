@@ -16,10 +16,12 @@ from typing import Any
 import buildsys.toolchains
 from buildsys.engine.executors.ended import Ended
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
-from buildsys.engine.executors.hosts import FORKS, Hosts, signal_name
+from buildsys.engine.executors.host import signal_name
+from buildsys.engine.executors.hosts import FORKS, Hosts
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.logs import Logs
 from buildsys.engine.executors.memory import MemoryLimits
+from buildsys.engine.executors.process_tree import kill_strays
 from buildsys.engine.executors.processes import Processes
 from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.engine.executors.variables import worker_environment
@@ -67,6 +69,8 @@ class LocalExecutor:
         self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
         self._warm = warm and FORKS
         self._stopping = False
+        self._closed = False
+        self._warn = warn
         # Hosts end with the process in any case; this is for an executor that is dropped before.
         weakref.finalize(self, self._hosts.close)
         weakref.finalize(self, self._folders.close)
@@ -83,6 +87,15 @@ class LocalExecutor:
             CorruptObject: An input in the store is missing or altered.
             StoreError: The store or the action's folder cannot be written.
         """
+        outcome = self._attempt(job, alone=False)
+        if not isinstance(outcome, Failed) or not outcome.lost or self._closed:
+            return outcome
+        # Any step of that host may have killed it. In hosts of their own those that did not go
+        # well, and the one that did is found out.
+        self._warn(f"{outcome.message}; `{job.action.rule}` runs again, in one of its own")
+        return self._attempt(job, alone=True)
+
+    def _attempt(self, job: Job, alone: bool) -> Outcome:
         started = time.monotonic()
         folder = self._folders.make(job)
         keep = False
@@ -93,10 +106,10 @@ class LocalExecutor:
                 return Failed(message, changed=True)
             inputs = time.monotonic() - started
             with self._watch.of(folder.telling, job.told):
-                outcome = self._step(job, folder, inputs)
+                outcome = self._step(job, folder, inputs, alone)
             if isinstance(outcome, Done) and folder.resume is not None:
                 shutil.rmtree(folder.resume, ignore_errors=True)
-            keep = isinstance(outcome, Failed) and outcome.log is not None
+            keep = isinstance(outcome, Failed) and outcome.log is not None and not outcome.lost
             return outcome
         finally:
             self._folders.give_back(folder, keep)
@@ -118,6 +131,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Ends the hosts; what still runs in them is killed."""
+        self._closed = True
         self._hosts.close()
         self._folders.close()
 
@@ -125,26 +139,31 @@ class LocalExecutor:
         """Frees the memory of an environment that no further action needs."""
         self._hosts.retire(environment)
 
-    def _step(self, job: Job, folder: ActionFolder, inputs: float) -> Outcome:
+    def _step(self, job: Job, folder: ActionFolder, inputs: float, alone: bool) -> Outcome:
         """A step of a worker."""
         folder.write_request()
         python = _python(job)
         command = [str(python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
         variables = worker_environment(python, job.threads, folder.path, folder.temporary)
         variables |= self._variables
-        ended = self._ended(job, folder, command, variables)
+        ended = self._ended(job, folder, command, variables, alone)
         result = folder.result()
         if result.get("ok"):
             done = _done(folder, result, ended, inputs)
             if not isinstance(done, str):
                 return done
             result, ended = {"crash": done}, replace(ended, code=0, timed_out=False, lost=None)
-        failed = self._failure(job, result, ended)
+        failed = self._failure(job, result, ended, alone)
         rerun = folder.write_rerun(command, variables)
         return replace(failed, log=folder.log, rerun=rerun, seconds=ended.seconds)
 
     def _ended(
-        self, job: Job, folder: ActionFolder, command: list[str], variables: dict[str, str]
+        self,
+        job: Job,
+        folder: ActionFolder,
+        command: list[str],
+        variables: dict[str, str],
+        alone: bool,
     ) -> Ended:
         """Has the work done, by a host where that is the same as a process of its own."""
         pids: list[int] = []
@@ -154,8 +173,12 @@ class LocalExecutor:
             if job.memory is not None:
                 self._limits.hold(pid, job.memory)
 
-        ended = self._run(job, folder, command, variables, begun)
-        taken = [self._limits.release(pid) for pid in pids]
+        recording = self._logs.begin(folder.log, folder.pipe)
+        try:
+            ended = self._run(job, folder, command, variables, begun, alone)
+        finally:
+            self._logs.end(recording)
+            taken = [self._limits.release(pid) for pid in pids]
         return replace(ended, excess=next((each for each in taken if each is not None), None))
 
     def _run(
@@ -165,26 +188,18 @@ class LocalExecutor:
         command: list[str],
         variables: dict[str, str],
         begun: Callable[[int], None],
-    ) -> Ended:
-        recording = self._logs.begin(folder.log, folder.pipe)
-        try:
-            return self._run_logged(job, folder, command, variables, begun)
-        finally:
-            self._logs.end(recording)
-
-    def _run_logged(
-        self,
-        job: Job,
-        folder: ActionFolder,
-        command: list[str],
-        variables: dict[str, str],
-        begun: Callable[[int], None],
+        alone: bool,
     ) -> Ended:
         wait = 0.0
         if self._warm:
-            name, python = _environment(job), _python(job)
-            ended = self._hosts.run(name, python, folder.request, variables, job.timeout, begun)
+            python, given = _python(job), (folder.request, variables, job.timeout, begun)
+            if alone:
+                ended = self._hosts.run_alone(python, *given)
+            else:
+                ended = self._hosts.run(_environment(job), python, *given)
             if isinstance(ended, Ended):
+                if ended.lost is not None:
+                    kill_strays(variables["HOME"])
                 return ended
             wait = ended.wait
         self.count()
@@ -192,8 +207,15 @@ class LocalExecutor:
         ended = self._processes.run(command, variables, scratch, folder.pipe, job.timeout, begun)
         return replace(ended, wait=wait)
 
-    def _failure(self, job: Job, result: dict[str, Any], ended: Ended) -> Failed:
-        """Says what went wrong, in the order of how much is known of it."""
+    def _failure(self, job: Job, result: dict[str, Any], ended: Ended, alone: bool) -> Failed:
+        """Says what went wrong, in the order of how much is known of it.
+
+        Args:
+            job: The step.
+            result: What it said itself; empty where it did not get to that.
+            ended: How it ended.
+            alone: Whether no other step ran in its host.
+        """
         error = result.get("error")
         if error:
             return Failed(error["message"], error["hint"], error["field"])
@@ -210,7 +232,10 @@ class LocalExecutor:
             return Failed(f"killed after {job.timeout:.0f} s", "raise `--timeout`")
         if ended.lost is not None:
             message = f"the process that hosts {where} {ended.lost}"
-            return Failed(message, OUT_OF_MEMORY, environment=True)
+            if not alone:
+                return Failed(message, OUT_OF_MEMORY, environment=True, lost=True)
+            message += ", and again with this step alone in it: the step ends it"
+            return Failed(message, "find out what the step kills besides its own processes")
         if ended.code == -signal.SIGKILL:
             return Failed(f"killed by SIGKILL, in {where}", OUT_OF_MEMORY, environment=True)
         if ended.code < 0:

@@ -91,3 +91,18 @@ def kill_tree(root: int) -> None:
     for pid in (root, *below):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+
+
+def kill_strays(home: str) -> None:
+    """Kills processes whose HOME is a certain folder: the last way to find what a step has started.
+
+    Where a step or its host was killed, nobody has taken over its orphans. Linux only.
+    """
+    if not HAS_PROC:
+        return
+    marks = (f"HOME={home}\0".encode(), f"\0HOME={home}\0".encode())
+    for name in filter(str.isdigit, os.listdir(PROC)):
+        with suppress(OSError):
+            variables = (PROC / name / "environ").read_bytes()
+            if variables.startswith(marks[0]) or marks[1] in variables:
+                os.kill(int(name), signal.SIGKILL)

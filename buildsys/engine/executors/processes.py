@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from buildsys.engine.executors.ended import Ended
+from buildsys.engine.executors.process_tree import kill_strays, kill_tree
 
 CLOCK_REALTIME_COARSE = 5
 """By which Linux stamps files, up to a tick behind the others; Python has no name for it."""
@@ -68,7 +69,7 @@ class Processes:
 
         def kill() -> None:
             timed_out.set()
-            kill_group(process.pid)
+            kill_tree(process.pid)
 
         timer = threading.Timer(timeout, kill)
         timer.daemon = True
@@ -81,6 +82,8 @@ class Processes:
                 self._running.discard(process.pid)
         process.returncode = os.waitstatus_to_exitcode(status)
         kill_group(process.pid)  # What the worker left behind goes with it.
+        if process.returncode:  # It had no time to end by itself what it had started.
+            kill_strays(environment["HOME"])
         unit = 1 if sys.platform == "darwin" else 1024
         return Ended(
             process.returncode,
@@ -96,7 +99,7 @@ class Processes:
         self._stopping = True
         with self._guard:
             for pid in self._running:
-                kill_group(pid)
+                kill_tree(pid)
 
 
 def before_files() -> int:

@@ -38,6 +38,13 @@ def diff(
     return found
 
 
+def cumsum(input: torch.Tensor, dim: int, **given: Any) -> torch.Tensor | None:
+    """`torch.cumsum` of truths: ONNX adds numbers only, and PyTorch counts."""
+    if input.dtype != torch.bool:
+        return None
+    return torch.cumsum(input.to(given.get("dtype") or torch.int64), dim)
+
+
 def new_ones(tensor: torch.Tensor, *size: Any, **given: Any) -> torch.Tensor | None:
     """`Tensor.new_ones`: ones of the type of another tensor."""
     return _new(torch.ones, tensor, size, given)
@@ -278,6 +285,7 @@ OWN: dict[str, Callable[..., torch.Tensor | None]] = {
     "broadcast_to": broadcast_to,
     "celu": celu,
     "channel_shuffle": channel_shuffle,
+    "cumsum": cumsum,
     "diff": diff,
     "embedding_bag": embedding_bag,
     "erfc": erfc,

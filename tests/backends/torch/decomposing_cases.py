@@ -25,6 +25,8 @@ CASES: dict[str, Callable[[torch.Tensor], Any]] = {
     "diff": lambda x: torch.diff(x, prepend=x[:, :1]),
     "diff twice": lambda x: x.diff(2),
     "diff of truths": lambda x: torch.diff(x > 0.5),
+    "cumsum of truths": lambda x: torch.cumsum(x > 0.5, 1),
+    "cumsum": lambda x: (x > 0.5).cumsum(dim=-1),
     "new_ones": lambda x: x.new_ones(x.shape[0], x.shape[1]) * x,
     "new_ones of a type": lambda x: x.new_ones((x.shape[0], 2), dtype=torch.long),
     "new_ones without axes": lambda x: x.new_ones((), dtype=torch.bool) & (x > 0.5),

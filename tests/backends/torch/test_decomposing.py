@@ -50,7 +50,10 @@ def test_each_decomposition_gives_what_pytorch_gives() -> None:
         f"{name} by {how}": each
         for name, ways in told.items()
         for how, each in ways.items()
-        if not each["agrees"] or each["left"] or (how == "trace" and not each["lacking"])
+        # A sum of numbers stays, and has the name of a sum of truths.
+        if not each["agrees"]
+        or set(each["left"]) - {"cumsum"}
+        or (how == "trace" and not each["lacking"])
     }
     assert wrong == {}
     assert len(told) > 50

@@ -110,13 +110,19 @@ def tensor_types(
     return inputs, outputs
 
 
-def fill_output_shapes(contract: Contract, description: Any) -> None:
-    """Takes the shapes of outputs from the package, which declares them where sizes are fixed."""
+def fill_output_shapes(contract: Contract, description: Any, request: Request) -> None:
+    """Takes the shapes of outputs from the package, which declares them where sizes are fixed.
+
+    Core ML has no arrays without axes: it declares nothing for them, and gives arrays of one number.
+    """
     features = {feature.name: feature for feature in description.output}
     for port in contract.outputs:
         declared = list(features[port.artifact_name or port.name].type.multiArrayType.shape)
         if declared:
             port.shape = [int(size) for size in declared]
+        elif not port.shape and port.kind == "array":
+            port.shape, port.permutation = [1], []
+            request.note(f"output `{port.name}` is an array of one number in the Core ML package")
 
 
 def _array_type(request: Request, kind: str, name: str, dtype: str) -> str:

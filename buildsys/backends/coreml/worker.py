@@ -133,7 +133,7 @@ def _write(model: Any, request: Request, contract: Contract) -> Path:
     if description.predictedFeatureName and all(p.kind == "array" for p in contract.outputs):
         _fix_classes(contract, request)
         classes.declare(request, contract, description)
-    fill_output_shapes(contract, description)
+    fill_output_shapes(contract, description, request)
     packages.check(draft, contract)
     target = request.outputs["artifact"]
     shutil.move(draft, target)

@@ -7,6 +7,14 @@ import torch
 from ...kit.request import StepError
 from .registry import Blocks, Classes, Ints, Items, State, Tensor, Tensors, operation
 
+_ELEMENTS = {
+    "bool": torch.bool,
+    "fp16": torch.float32,
+    "fp32": torch.float32,
+    "int32": torch.int32,
+}
+"""By the word of `make_list`; floats are always computed with as float32."""
+
 
 @operation("cond")
 def cond(pred: bool, blocks: Blocks) -> Tensors:
@@ -48,8 +56,10 @@ def coreml_update_state(state: State, value: Tensor) -> Tensor:
 def make_list(
     elem_shape: Ints, init_length: int = 1, dynamic_length: bool = True, dtype: str = "fp32"
 ) -> Items:
-    """A list of places that nothing is written to yet."""
-    return Items((None,) * init_length)
+    """A list of places that nothing is written to yet: they hold zeros."""
+    open_sizes = any(size < 0 for size in elem_shape)
+    empty = None if open_sizes else torch.zeros(elem_shape, dtype=_ELEMENTS[dtype])
+    return Items((empty,) * init_length, empty)
 
 
 @operation("list_length")
@@ -113,6 +123,6 @@ def _written(items: Items, indices: Ints, values: Tensors) -> Items:
     for index, value in zip(indices, values, strict=True):
         if index < 0:
             raise StepError(f"place {index} of a list is written to")
-        places += [None] * (index + 1 - len(places))
+        places += [items.empty] * (index + 1 - len(places))
         places[index] = value
-    return Items(tuple(places))
+    return Items(tuple(places), items.empty)

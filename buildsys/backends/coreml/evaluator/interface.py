@@ -121,9 +121,13 @@ class Feature:
         return ordered.astype(np.float32).transpose(2, 0, 1)[np.newaxis]
 
     def array(self, value: Any) -> Any:
-        """What the program gave, as an app gets it: an array, a class, or a dictionary of classes."""
+        """What the program gave, as an app gets it: an array, a class, or a dictionary of classes.
+
+        Core ML has no arrays without axes: a number is an array of one.
+        """
         if self.kind == "array":
-            return value.numpy().astype(self.dtype)
+            array = value.numpy().astype(self.dtype)
+            return array if array.ndim else array.reshape(1)
         return value
 
 

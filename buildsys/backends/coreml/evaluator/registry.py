@@ -64,10 +64,13 @@ class Items:
     """A list of tensors; operations give a new one.
 
     Attributes:
-        tensors: One a place; `None` where nothing was written yet.
+        tensors: One a place.
+        empty: What a place holds that nothing was written to: zeros (coremltools' tests); `None` where
+            the sizes are not declared.
     """
 
     tensors: tuple[Tensor | None, ...]
+    empty: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from buildsys.backends.coreml.evaluator import control, interface, ops  # noqa: F401 - they register.
-from buildsys.backends.coreml.evaluator.registry import REGISTERED
+from buildsys.backends.coreml.evaluator.registry import REGISTERED, TensorType
 from buildsys.backends.coreml.quiet import ct
 
 from .case import Case
@@ -55,11 +55,22 @@ def _tensor(value: Any) -> Any:
     return torch.from_numpy(np.array(value, order="C")) if isinstance(value, np.ndarray) else value
 
 
+def _declared(case: Case) -> tuple[TensorType, ...]:
+    """The types that a program would declare for the results; whole numbers where something is raised."""
+    if isinstance(case.expected, str):
+        return (TensorType("INT32", ()),)
+    expected = case.expected if isinstance(case.expected, tuple) else (case.expected,)
+    words = {"f": "FLOAT32", "i": "INT32", "b": "BOOL"}
+    return tuple(TensorType(words[each.dtype.kind], each.shape) for each in expected)
+
+
 def _failure(case: Case) -> str | None:
     given = {name: _tensor(value) for name, value in case.given.items()}
     operation = REGISTERED.get(case.operation)
     if operation is None:
         return "is not registered"
+    if "out" in operation.parameters:
+        given["out"] = _declared(case)
     try:
         with torch.inference_mode():
             result = operation.function(**given)
@@ -113,6 +124,7 @@ def main() -> None:
         name: {
             each.name: None if each.default is inspect.Parameter.empty else repr(each.default)
             for each in operation.parameters.values()
+            if each.name != "out"
         }
         for name, operation in REGISTERED.items()
         if operation.function.__module__.startswith(ops.__name__)

@@ -28,17 +28,19 @@ def mul(x: Tensor, y: Tensor) -> Tensor:
 
 @operation("real_div")
 def real_div(x: Tensor, y: Tensor) -> Tensor:
-    """`x / y`.
+    """`x / y`, of whole numbers without the remainder (coremltools' tests).
 
     Raises:
-        Unsupported: Whole numbers with a remainder, for which no rounding is documented.
+        Unsupported: A negative quotient of whole numbers has a remainder: whether it is rounded to zero
+            or down is said nowhere.
     """
     if x.is_floating_point():
         return torch.div(x, y)
-    quotient = torch.div(x, y, rounding_mode="floor")
-    if not torch.equal(quotient * y, x.expand_as(quotient)):
+    quotient = torch.div(x, y, rounding_mode="trunc")
+    if not torch.equal(quotient, torch.div(x, y, rounding_mode="floor")):
         raise Unsupported(
-            "real_div: whole numbers with a remainder; their rounding is not documented"
+            "real_div: whole numbers of which one is negative, with a remainder; their rounding is not "
+            "documented"
         )
     return quotient
 

@@ -94,7 +94,8 @@ _BINARY = [
     ("pow", WHOLE, i32(2), WHOLE * WHOLE),
     ("equal", WHOLE, i32(2), WHOLE == 2),
     ("real_div", i32([-6, 9]), i32(3), i32([-2, 3])),
-    ("real_div", WHOLE, i32(3), "Unsupported"),
+    ("real_div", i32([10, 20, 60]), i32([11, 12, 16]), i32([0, 1, 3])),
+    ("real_div", i32([-7, 3]), i32([2, 1]), "Unsupported"),
 ]
 
 _FOUR = np.array([True, True, False, False]), np.array([True, False, True, False])

@@ -48,6 +48,9 @@ CASES = [
     Case("matmul", {"x": A, "y": B[0, :, 0], "transpose_y": True}, A @ B[0, :, 0]),
     Case("matmul", {"x": A[0, 0, 0], "y": B, "transpose_x": True}, A[0, 0, 0] @ B),
     Case("matmul", {"x": i32([[1, 2]]), "y": i32([[3], [4]])}, i32([[11]])),
+    Case("matmul", {"x": i32([[1, 2]]), "y": f32([[3], [4]])}, i32([[11]])),
+    Case("matmul", {"x": i32([[1, 2]]), "y": f32([[3.5], [4]])}, f32([[11.5]])),
+    Case("matmul", {"x": i32([[1, 2]]), "y": f32([[3.5], [4]])}, "Undefined"),
     Case(
         "einsum",
         {"values": EINSUM, "equation": "nchw,nwhu->nchu"},

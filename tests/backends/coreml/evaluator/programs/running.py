@@ -124,10 +124,22 @@ def lists() -> None:
 
 
 @case
-def reading_a_place_that_nothing_was_written_to() -> None:
+def a_place_that_nothing_was_written_to_holds_zeros() -> None:
     def body(x: Any) -> Any:
         ls = mb.make_list(init_length=2, dynamic_length=True, elem_shape=(2,))
-        return mb.list_read(ls=mb.list_write(ls=ls, index=0, value=x), index=1)
+        written = mb.list_write(ls=mb.list_write(ls=ls, index=0, value=x), index=4, value=x)
+        return mb.list_gather(ls=written, indices=[1, 3, 4])
+
+    given = np.array([1, -2], np.float32)
+    found = only(Program.open(package(body, (2,))).run({"x": given}))
+    equal(found, np.stack([np.zeros_like(given), np.zeros_like(given), given]))
+
+
+@case
+def reading_behind_a_list() -> None:
+    def body(x: Any) -> Any:
+        ls = mb.make_list(init_length=2, dynamic_length=True, elem_shape=(2,))
+        return mb.list_read(ls=mb.list_write(ls=ls, index=0, value=x), index=2)
 
     program = Program.open(package(body, (2,)))
     refuses(lambda: program.run({"x": floats(2)}), "list_read", "before it is written")

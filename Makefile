@@ -23,10 +23,11 @@ test: $(VENV)/installed
 test-fast: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m "not toolchain" $(PARALLEL)
 
-# The properties on many more random projects, and 200 builds that are killed at random.
+# The properties on many more random projects, 200 builds that are killed at random, and all of ONNX's backend models.
 test-nightly: $(VENV)/installed
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties $(PARALLEL)
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
+	MODELBUILD_BACKEND_MODELS=all $(VENV)/bin/python -m pytest tests/backends/onnx/test_backend_models.py
 
 faults: $(VENV)/installed
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)

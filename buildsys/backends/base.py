@@ -210,6 +210,8 @@ class Format:
         evaluator: The project's own evaluator of the format, for machines where `runtime` is `None` or
             cannot run: it has the figures and the gates of a runtime, and the status `checked`.
         evaluated: What evaluating leaves unproven, in words: the reason of the status `checked`.
+        original: What runs a user's own file of this format as it was given, where adopting it may change
+            it so that `runtime` takes it; `None` where a file is adopted as it is.
         probe: What gives every intermediate tensor of an artifact; see `kit.probing`.
         weights: What reads an artifact's weights back as arrays; see `kit.stored_weights`.
         unverified: Why it is not run, where `runtime` is `None`.
@@ -244,6 +246,7 @@ class Format:
     runtime: Runtime | None = None
     evaluator: Runtime | None = None
     evaluated: str = ""
+    original: Runtime | None = None
     probe: Probe | None = None
     weights: Reader | None = None
     unverified: str = ""

@@ -120,7 +120,8 @@ def measure(
     isolates = _isolates(declared, by, source, scheme)
     if isolates and by.runtime.unrounded:
         inputs_outputs = inputs_outputs[0], (*inputs_outputs[1], *UNROUNDED)
-    run = _run(builder, source, format_name, by, made, inputs_outputs, label, keeps)
+    given: dict[str, Input] = {ARTIFACT: made.artifact, IO: made.io}
+    run = _run(builder, source, format_name, by, given, inputs_outputs, label, keeps)
     inputs: dict[str, Input] = {
         "got": OutputRef(run, "samples"),
         "reference": reference.outputs,
@@ -359,10 +360,17 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
     else:
         # The original is the file itself, in its own runtime.
         kind, original = _file(builder, recipe, source)
-        by = runner(builder, builder.catalog.formats[kind])
+        declared = builder.catalog.formats[kind]
+        by = runner(builder, declared)
         if by is None:
             raise ValueError(f"nothing runs {kind}")
-        action = _run(builder, source, kind, by, original, (inputs, outputs), source.name, True)
+        if declared.original is not None:
+            by = Runner(declared.original, evaluates=False)
+        given = {
+            ARTIFACT: original.artifact if declared.original is None else source.files["source"],
+            IO: original.io,
+        }
+        action = _run(builder, source, kind, by, given, (inputs, outputs), source.name, True)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
     transformed = None
     if evaluated is not None and source.original is not None:
@@ -455,7 +463,7 @@ def _run(
     source: ModelSource,
     format_name: str,
     by: Runner,
-    made: Artifact,
+    given: Mapping[str, Input],
     runs_on: RunsOn,
     slot: str,
     dynamic: bool,
@@ -467,7 +475,7 @@ def _run(
         f"{format_name}.{by.verb}",
         kit_worker(backend, "measure:run_artifact"),
         environment=by.runtime.toolchain,
-        inputs={ARTIFACT: made.artifact, IO: made.io, **inputs},
+        inputs={**given, **inputs},
         options={
             "ports": source.ports,
             "outputs": source.outputs,

@@ -39,10 +39,13 @@ def edges(
         for name in names:
             signal = _signal(original[name], samples[name])
             figures[name] = _figures(outputs[name], original[name], name, signal)
-            near = nearly.get(name)
-            moved = None if near is None else _figures(near, original[name], name, signal)
-            error = None if moved is None else moved["signal_error"]
-            steady[name] = error is not None and error <= STEADY
+            moved = [
+                _figures(row[np.newaxis], original[name], name, signal)["signal_error"]
+                for row in nearly.get(name, ())
+            ]
+            steady[name] = bool(moved) and all(
+                error is not None and error <= STEADY for error in moved
+            )
         found.append({"case": case, "outputs": figures, "steady": steady})
     return found
 

@@ -19,7 +19,8 @@ class Port:
         layout: For example `NCHW`, or `None`.
         artifact_name: The tensor's name inside the artifact.
         permutation: `None`, or how the model's axes are permuted in the artifact:
-            `artifact_array = model_array.transpose(permutation)`.
+            `artifact_array = model_array.transpose(permutation)`. Empty, where the model has one number
+            without axes and the artifact has it as an array of one.
         kind: What an app hands over: `array`; `image`, a picture with values from 0 to 255, which the
             artifact scales itself; `label`, the best class as a string; `probabilities`, a
             dictionary from class to number.

@@ -22,7 +22,7 @@ def to_artifact(port: Port, array: NDArray[Any]) -> NDArray[Any]:
         StepError: An integer does not survive the cast.
     """
     if port.permutation is not None:
-        array = array.transpose(port.permutation)
+        array = array.reshape(1) if not port.permutation else array.transpose(port.permutation)
     cast = array.astype(port.dtype, copy=False)
     if np.issubdtype(array.dtype, np.integer) and not np.array_equal(cast, array):
         raise StepError(
@@ -35,7 +35,8 @@ def to_artifact(port: Port, array: NDArray[Any]) -> NDArray[Any]:
 def to_model(port: Port, array: NDArray[Any]) -> NDArray[Any]:
     """An output of the artifact with the model's axes; the dtype stays the artifact's."""
     if port.permutation is not None:
-        array = array.transpose(np.argsort(port.permutation))
+        back = np.argsort(port.permutation)
+        array = array.transpose(back) if port.permutation else array.reshape(())
     return array
 
 

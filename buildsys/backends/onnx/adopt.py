@@ -10,21 +10,23 @@ import onnx
 
 from ..kit.archive import broken
 from ..kit.contract import Contract, Port
+from ..kit.ports import random_feed
 from ..kit.request import Request, StepError
-from ..kit.survey import input_ports, survey
-from . import canonical, graph, runtime
-
-FIELD = "source.onnx"
+from ..kit.survey import capture_sizes, input_ports, survey
+from . import canonical, graph, original, runtime, unchanged, upgrade
+from .original import FIELD
 
 
 def adopt(request: Request) -> None:
     """Copies the file in canonical form and finds out its outputs' shapes by running it.
 
+    A file that ONNX Runtime does not load as it stands is upgraded, and compared with itself as it was.
+
     Inputs: `source`. Options: `ports`, `outputs`.
 
     Raises:
-        StepError: It does not load, keeps its weights elsewhere, or its names, order, dtypes or sizes
-            are not the recipe's.
+        StepError: It does not load, cannot be upgraded, keeps its weights elsewhere, or its names, order,
+            dtypes or sizes are not the recipe's.
     """
     model = _load(request.inputs["source"])
     ports, names = request.options["ports"], request.options["outputs"]
@@ -38,13 +40,23 @@ def adopt(request: Request) -> None:
     declared = Contract(
         input_ports(ports, dynamic=True), [Port(o.name, [], o.dtype) for o in graph.outputs(model)]
     )
-    session = runtime.load(request.inputs["source"], declared, request.threads)
+    session = original.load(request.inputs["source"], declared, request.threads)
+    changes: list[str] = []
+    if isinstance(session, original.Evaluated):
+        model, changes = upgrade.upgraded(model, session.refusal)
     layouts = request.options.get("layouts")
     contract = survey(session.run, ports, names, dynamic=True, layouts=layouts).contract
     if any(not o.type.tensor_type.HasField("shape") for o in model.graph.output):
         graph.declare_outputs(model, contract)
-    canonical.save(model, request.outputs["artifact"])
-    runtime.load(request.outputs["artifact"], contract, request.threads)
+    canonical.save(model, request.outputs["artifact"], request.note)
+    adopted = runtime.load(request.outputs["artifact"], contract, request.threads)
+    if changes:
+        feed = random_feed(ports, capture_sizes(ports, dynamic=True), seed=0)
+        unchanged.check(
+            request.inputs["source"], session, request.outputs["artifact"], adopted, feed
+        )
+    for sentence in changes:
+        request.note(f"{sentence}; {session.runtime} gives the same for the file as it was")
     contract.write(request.outputs["io"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,14 @@ ROOM = 64 * 2**20
 PROVENANCE = ("doc_string", "metadata_props")
 
 
-def save(model: Any, path: Path) -> None:
+def save(model: Any, path: Path, note: Callable[[str], None] | None = None) -> None:
     """Checks the model, infers its shapes, and writes it without provenance.
+
+    Args:
+        model: The model.
+        path: Where it goes.
+        note: Is told where its shapes cannot be inferred, as of a file that is not of this project's
+            making; without it that is an error.
 
     Raises:
         StepError: It is larger than a file can be, or the checker of ONNX refuses it.
@@ -28,19 +35,27 @@ def save(model: Any, path: Path) -> None:
     size = model.ByteSize()
     if size > LARGEST:
         raise too_large(size)
-    check(model)
+    check(model, note)
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.load(path)
 
 
-def check(model: Any) -> None:
-    """Has ONNX's own checker look at a model, or at the file of one, and infer its shapes.
+def check(model: Any, note: Callable[[str], None] | None = None) -> None:
+    """Has ONNX's own checker look at a model, or at the file of one, and infer its shapes; see `save`.
 
     Raises:
         StepError: The checker refuses it.
     """
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(model, full_check=note is None)
+        if note is not None:
+            try:
+                onnx.checker.check_model(model, full_check=True)
+            except onnx.shape_inference.InferenceError as error:
+                said = " ".join(str(error).split())[:200]
+                note(
+                    f"ONNX infers no shapes of the file, which ONNX Runtime runs all the same: {said}"
+                )
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise StepError(f"the checker of ONNX refuses the model: {error}") from error
 

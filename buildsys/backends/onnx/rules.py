@@ -149,6 +149,7 @@ backend = Backend(
             options=OnnxOptions,
             schemes=SCHEMES,
             runtime=Runtime("onnx"),
+            original=Runtime("onnx", "original"),
             weights=Reader("onnx"),
             layers="single_layers",
             probe=Probe("onnx"),

@@ -113,7 +113,9 @@ def outputs_of(run: Run, case: Case, samples: Arrays, shapes: dict[str, tuple[in
         for port in case["inputs"]:
             array = samples[port["name"]]
             array = array[rows] if port["batched"] else array[start]
-            if port["permutation"] is not None:
+            if port["permutation"] == []:
+                array = array.reshape(1)
+            elif port["permutation"] is not None:
                 array = array.transpose(port["permutation"])
             feed[port["artifact_name"]] = np.asarray(array.astype(port["dtype"]), order="C")
         got = run(feed)
@@ -131,7 +133,9 @@ def _rows(value: Any, port: Case, batch: int, row: tuple[int, ...]) -> Any:
     if isinstance(value, dict):  # A classifier's probabilities, by label.
         value = np.array([[value[label] for label in port["labels"]]])
     array = np.asarray(value)
-    if port["permutation"] is not None:
+    if port["permutation"] == []:
+        array = array.reshape(())
+    elif port["permutation"] is not None:
         array = array.transpose(np.argsort(port["permutation"]))
     if array.shape == (batch, *row):
         return array

@@ -48,3 +48,19 @@ def test_a_feed_is_within_range_and_repeatable() -> None:
     one, two = (ports.random_feed([port], {"N": 4}, seed=1)["ids"] for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert set(np.unique(one)) == {3, 4, 5, 6, 7}
+
+
+def test_a_number_without_axes_stays_one() -> None:
+    """Runtimes refuse an array of one where the model declares a number."""
+    port = Port("x", [], "float32")
+    fed = ports.to_artifact(port, np.array(1.5))
+    assert fed.shape == ()
+    assert ports.to_model(port, fed).shape == ()
+
+
+def test_a_number_without_axes_may_be_an_array_of_one_in_the_artifact() -> None:
+    port = Port("x", [1], "float32", permutation=[])
+    fed = ports.to_artifact(port, np.array(1.5))
+    assert fed.shape == (1,)
+    assert ports.to_model(port, fed).shape == ()
+    assert ports.model_shape(port) == []

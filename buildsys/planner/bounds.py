@@ -26,5 +26,5 @@ class Bounds:
 
 
 def judges_errors(general: Mapping[str, float], outputs: Mapping[str, Mapping[str, float]]) -> bool:
-    """Whether bounds say anything of how right an artifact is, and not of its size and speed alone."""
-    return bool(set(general) - SIZE_BOUNDS - LATENCY_BOUNDS or outputs)
+    """Whether bounds say anything of an artifact's outputs, and not of its size, speed and weights alone."""
+    return bool(set(general) - SIZE_BOUNDS - LATENCY_BOUNDS - {"weights"} or outputs)

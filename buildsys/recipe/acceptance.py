@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -74,6 +74,11 @@ class TargetBounds(OutputBounds):
     latency_ratio: float | None = Field(
         default=None, gt=0, description="At most: the median latency against the float artifact's."
     )
+    weights: Literal["traced"] | None = Field(
+        default=None,
+        description="`traced`: every number of the artifact's weights must be traced to the model. "
+        "Without it, what cannot be explained is reported, and only what is known to be wrong rejects.",
+    )
     max_size_ratio: float | None = Field(
         default=None,
         gt=0,
@@ -123,9 +128,11 @@ class Acceptance(TargetBounds):
         return {name: found[name] for name in REGRESSION_BOUNDS if name in found}
 
     def _limits(self, target: str, exclude: set[str]) -> dict[str, float]:
-        own: dict[str, float] = self.model_dump(exclude_none=True, exclude=exclude)
+        own = self.model_dump(exclude_none=True, exclude=exclude)
         there = self.targets.get(target)
-        return own | (there.model_dump(exclude_none=True, exclude=exclude) if there else {})
+        found = own | (there.model_dump(exclude_none=True, exclude=exclude) if there else {})
+        # The part of all numbers that it asks for.
+        return {name: 1.0 if value == "traced" else value for name, value in found.items()}
 
     def output_bounds(self, target: str) -> dict[str, dict[str, float]]:
         """The bounds that hold for a target on outputs by name."""

@@ -17,7 +17,7 @@ from buildsys.backends.kit.edge_cases import WORDS
 from buildsys.verify.floors import Floors
 from buildsys.verify.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.limits import Limits
-from buildsys.verify.wording import drop, wrong_weight
+from buildsys.verify.wording import drop, share, untraced, untraced_weight, wrong_weight
 
 OTHER_GRAPH = "the original gives something else with the artifact's own weights: the graph differs"
 
@@ -94,12 +94,17 @@ def judge(
     floors = Floors.of(measurement, limits.precision)
     gates = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
     if measurement and measurement.get("weights") is not None:
-        gates.append(_weights(measurement["weights"]))
+        gates.append(_weights(measurement["weights"], traced="weights" in limits.general))
+    elif "weights" in limits.general:
+        reason = "nothing reads the weights of this artifact"
+        gates.append(Gate("weights", None, 0.0, None, passed=False, reason=reason))
     for bound in limits.bounds():
         if bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
             gates += _output_gates(bound, limits, outputs, floors)
         elif bound == "metric_drop":
             gates += _metric_gate(limits, measurement)
+        elif bound == "weights":
+            continue  # Judged above: a part of it holds without being asked for.
         elif bound == "latency_ratio":
             gates.append(_latency_gate(limits.general[bound], measurement, latency_ratio))
         elif bound == "size_ratio":
@@ -252,12 +257,16 @@ def _intact(output: str, figures: Mapping[str, Any]) -> Iterator[Gate]:
             yield Gate(bound, output, 0.0, None, passed=False, reason=reason)
 
 
-def _weights(weights: Mapping[str, Any]) -> Gate:
-    """Whether none of the weights is known to be another than the model's."""
-    wrong = weights["altered"]
-    reason = "; ".join(wrong_weight(tensor) for tensor in wrong[:SHOWN_WEIGHTS])
+def _weights(weights: Mapping[str, Any], *, traced: bool) -> Gate:
+    """Whether none of the weights is known to be another than the model's; or all are known to be its own."""
+    wrong = [wrong_weight(tensor) for tensor in weights["altered"]]
+    if traced:
+        wrong += [untraced_weight(tensor) for tensor in untraced(weights)]
+    reason = "; ".join(wrong[:SHOWN_WEIGHTS])
     if len(wrong) > SHOWN_WEIGHTS:
         reason += f"; and {len(wrong) - SHOWN_WEIGHTS} more"
+    if traced and weights["traced"] < 1:
+        reason = f"{share(weights)}, and all are asked for: {reason}"
     return Gate("weights", None, 0.0, float(len(wrong)), passed=not wrong, reason=reason or None)
 
 

@@ -20,8 +20,7 @@ NOTEWORTHY = 0.01
 def noted(weights: Mapping[str, Any]) -> list[str]:
     """What of the unexplained tensors people should know: those of 1 % of all bytes or more."""
     notes = []
-    untold = [*weights["unexplained"], *weights["missing"]]
-    large = [t for t in untold if t.get("bytes", 0) >= NOTEWORTHY * weights["bytes"]]
+    large = [t for t in untraced(weights) if t.get("bytes", 0) >= NOTEWORTHY * weights["bytes"]]
     if large:
         names = ", ".join(f"`{t['name']}` {t['shape']}" for t in large[:SHOWN_TENSORS])
         more = f" and {len(large) - SHOWN_TENSORS} more" if len(large) > SHOWN_TENSORS else ""
@@ -103,6 +102,19 @@ def wrong_weight(tensor: Mapping[str, Any]) -> str:
         first = elements[0]
         stored, expected = (_shown(first[key]) for key in ("stored", "expected"))
         text += f", at {first['index']} it is {stored} and not {expected}"
+    return text
+
+
+def untraced(weights: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tensors that nothing explains."""
+    return [*weights["unexplained"], *weights["missing"]]
+
+
+def untraced_weight(tensor: Mapping[str, Any]) -> str:
+    """A tensor that nothing explains, in words."""
+    text = f"no weight of the model explains `{tensor['name']}` {tensor['shape']}"
+    if tensor.get("of"):
+        text += f", which may stand for `{tensor['of'][0]}`: {tensor['why']}"
     return text
 
 

@@ -570,6 +570,8 @@ CASES = (
     # Acceptance
     Case("acceptance.{name}", rename("acceptance.everything", "all"), NOTHING),
     *(_bound(name, value) for name, value in {**OF_OUTPUTS, **OF_ARTIFACTS}.items()),
+    _put("acceptance.{name}.weights", "acceptance.everything.weights", "traced", NOTHING),
+    _put("acceptance.{name}.targets.{name}.weights", f"{WEB_BOUNDS}.weights", "traced", NOTHING),
     *(
         _put(f"{OUTPUT_BOUNDS}.{name}", f"{LOGITS_BOUNDS}.{name}", value, NOTHING)
         for name, value in OF_OUTPUTS.items()

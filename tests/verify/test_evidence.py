@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.stored_weights import DERIVED, Norm, Stored, Weights, plain
 from buildsys.verify import one_factor
 from buildsys.verify.budget import Budget
+from buildsys.verify.gate import Gate
+from buildsys.verify.gates import judge
 from buildsys.verify.weights import judged
 
 Array = NDArray[Any]
@@ -202,3 +204,26 @@ def test_one_factor_and_one_rounding_explain_a_row_whatever_the_factor_is() -> N
     zero = np.zeros((2, 8), np.float32)
     assert not one_factor.off(zero, zero)[0].any()
     assert one_factor.off(zero, zero + 1)[0].all()
+
+
+def test_a_recipe_may_ask_for_every_number_to_be_traced() -> None:
+    weight, table = drawn(12, 7), drawn(9, 9, seed=1)
+    found = looked(model({"fc.weight": weight}), plain("w", weight), plain("table", table))
+    measurement = {"outputs": {}, "weights": found, "metric": None}
+
+    def gates(measured: dict[str, Any], **bounds: float) -> Gate:
+        (gate,) = judge(measured, bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
+        return gate
+
+    assert gates(measurement).passed
+    gate = gates(measurement, weights=1.0)
+    assert (gate.bound, gate.value, gate.passed) == ("weights", 1.0, False)
+    assert gate.reason == (
+        "50.91 % of the numbers traced to the model, and all are asked for: no weight of the model "
+        "explains `table` [9, 9]"
+    )
+    whole = looked(model({"fc.weight": weight}), plain("w", weight))
+    assert gates({**measurement, "weights": whole}, weights=1.0).passed
+    unread = gates({"outputs": {}, "metric": None}, weights=1.0)
+    assert (unread.passed, unread.value) == (False, None)
+    assert unread.reason == "nothing reads the weights of this artifact"

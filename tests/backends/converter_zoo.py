@@ -52,6 +52,20 @@ class Lstm(nn.Module):
         return self.head(states[:, -1])
 
 
+class Heavy(nn.Module):
+    """More than 256 KiB of weights in eight bits, in convolutions of long kernels, as trained models have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 64, (32, 1)), nn.ReLU(), nn.Conv2d(64, 128, (64, 1)), nn.ReLU()
+        )
+        self.head = nn.Linear(128, 8)
+
+    def forward(self, sound: Tensor) -> Tensor:
+        return self.head(self.body(sound[:, None, :, None]).mean((2, 3)))
+
+
 class Segment(nn.Module):
     """A 4-D output of unequal sizes, and a second output."""
 
@@ -185,6 +199,7 @@ def port(name: str, shape: list[Any], dtype: str = "float32", **more: Any) -> di
 
 ZOO: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
     "cnn": (Cnn, [port("image", ["N", 1, 8, 8], layout="NCHW")], ["logits"]),
+    "heavy": (Heavy, [port("sound", ["N", 128])], ["scores"]),
     "lstm": (Lstm, [port("window", ["N", 100, 6])], ["scores"]),
     "segment": (Segment, [port("photo", ["N", 3, 12, 20], layout="NCHW")], ["mask", "edges"]),
     "text": (

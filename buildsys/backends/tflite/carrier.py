@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from ..kit.contract import Contract, Port
 from ..kit.description import KEY, check_read_back, described
 from ..kit.request import Request, StepError
-from . import metadata
+from . import buffers, metadata
 from .signature import DEFAULT, Signature
-
-FILE_IDENTIFIER = b"TFL3"
-ALIGNMENT = 16
-"""Of the data of buffers, in bytes: the schema demands it, and flatbuffers' Python forgets it."""
 
 
 def describe(request: Request) -> None:
@@ -29,9 +24,9 @@ def describe(request: Request) -> None:
         StepError: The labels do not fit the outputs, or the file holds weights behind its tables.
     """
     contract = described(request)
-    raw = request.inputs["artifact"].read_bytes()
+    raw = buffers.moved_within(request.inputs["artifact"].read_bytes())
     model = schema.ModelT.InitFromPackedBuf(raw, 0)
-    if any(buffer.offset > 1 for buffer in model.buffers):
+    if any(map(buffers.is_behind, model.buffers)):
         raise StepError("the file is larger than 2 GiB, and cannot be written again with metadata")
     inputs, outputs = _ordered(model, contract)
     files = metadata.label_files(contract)
@@ -39,7 +34,7 @@ def describe(request: Request) -> None:
     _put(model, KEY, contract.text().encode())
     labels = {port.name: port.labels or [] for port in contract.outputs}
     lists = {file: labels[name] for name, file in files.items()}
-    made = metadata.with_files(_packed(model), lists)
+    made = metadata.with_files(buffers.packed(model), lists)
     _check(made, contract, lists)
     request.outputs["artifact"].write_bytes(made)
     contract.write(request.outputs["io"])
@@ -80,25 +75,6 @@ def _put(model: Any, name: str, data: bytes) -> None:
     model.buffers.append(schema.BufferT(data=held))
     entry = schema.MetadataT(name=name.encode(), buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or ()), entry]
-
-
-class _Builder(flatbuffers.Builder):  # type: ignore[misc]
-    """Keeps the data of buffers aligned."""
-
-    def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802
-        """Writes an array of numbers as a vector."""
-        if x.dtype != np.uint8:
-            return int(super().CreateNumpyVector(x))
-        self.StartVector(1, x.size, ALIGNMENT)
-        self.head = self.Head() - x.size
-        self.Bytes[self.Head() : self.Head() + x.size] = x.tobytes()
-        return int(self.EndVector())
-
-
-def _packed(model: Any) -> bytes:
-    builder = _Builder(1 << 20)
-    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def _check(made: bytes, contract: Contract, lists: dict[str, list[str]]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from .buffers import is_behind
+
 
 def _names(kind: type) -> dict[int, str]:
     return {value: name for name, value in vars(kind).items() if isinstance(value, int)}
@@ -62,9 +64,10 @@ def census(model: bytes) -> Census:
         for tensor in graph.tensors:
             kind = _TYPES[tensor.type]
             found.tensors[kind] += 1
-            data = root.buffers[tensor.buffer].data
+            buffer = root.buffers[tensor.buffer]
+            held = is_behind(buffer) or (buffer.data is not None and len(buffer.data))
             # A buffer that several tensors or graphs share is one weight.
-            if data is None or not len(data) or (tensor.buffer, kind) in stored:
+            if not held or (tensor.buffer, kind) in stored:
                 continue
             stored.add((tensor.buffer, kind))
             if kind in (*_FLOATS, *_INTEGERS):

@@ -15,6 +15,7 @@ from ..kit.mixing import Layer, resolved
 from ..kit.request import Request, StepError
 from . import borders, configurations, observing
 from .audit import FIELD, audit, check_types, kind_of, told_size
+from .buffers import moved_within
 from .census import census
 from .configurations import Assigned, Config, Settings
 from .operators import Operator, operators
@@ -132,7 +133,7 @@ def _made(model: bytes, assigned: Assigned, found: Mapping[str, Range] | None) -
         raise StepError(
             f"the quantizer refuses this model: {' '.join(str(error).split())[:400]}", field=FIELD
         ) from error
-    return bytes(result.quantized_model)
+    return moved_within(bytes(result.quantized_model))
 
 
 def _with_ranges(

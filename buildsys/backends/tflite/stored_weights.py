@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ..kit.contract import Contract
 from ..kit.stored_weights import ROWS, Array, Stored, along
+from .buffers import data_of
 from .census import operator_name
 
 FLOATS = {"FLOAT32": np.float32, "FLOAT16": np.float16, "FLOAT64": np.float64}
@@ -36,22 +37,13 @@ def read(path: Path, contract: Contract) -> Iterator[Stored]:
     for graph in root.subgraphs:
         users = _users(graph, names)
         for index, tensor in enumerate(graph.tensors):
-            held = _bytes(root.buffers[tensor.buffer], data)
+            held = data_of(root.buffers[tensor.buffer], data)
             if held is not None and users.get(index):
                 found = _stored(tensor, held, users[index]) or _in_blocks(
                     root, graph, tensor, held, users[index], data
                 )
                 if found is not None:
                     yield found
-
-
-def _bytes(buffer: Any, data: Array) -> Array | None:
-    """A buffer's bytes; those of files beyond 2 GiB lie behind the tables."""
-    if buffer.data is not None and len(buffer.data):
-        return np.asarray(buffer.data, np.uint8)
-    if buffer.offset > 1:
-        return np.asarray(data[buffer.offset : buffer.offset + buffer.size])
-    return None
 
 
 def _users(graph: Any, names: list[str]) -> dict[int, list[tuple[str, int]]]:
@@ -77,7 +69,7 @@ def _in_blocks(
     if quantized is None or quantized.detailsType != BLOCKWISE or _TYPES[tensor.type] != NIBBLES:
         return None
     scales = graph.tensors[quantized.details.scales]
-    numbers = _bytes(root.buffers[scales.buffer], data)
+    numbers = data_of(root.buffers[scales.buffer], data)
     if numbers is None or _TYPES[scales.type] not in FLOATS:
         return None
     shape = tuple(int(n) for n in tensor.shape)

@@ -11,7 +11,7 @@ from tests.backends.harness import Result
 from tests.backends.tflite.steps import convert
 
 MAKER = Path(__file__).parents[1] / "converter_zoo.py"
-CAPTURED = ("cnn", "lstm", "segment", "text", "uneven", "unsupported", "masked")
+CAPTURED = ("cnn", "heavy", "lstm", "segment", "text", "uneven", "unsupported", "masked")
 
 
 @pytest.fixture(scope="session")
@@ -27,5 +27,5 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def floats(zoo: Path) -> dict[str, Result]:
     """Float files: of each route and of several kinds of models."""
     wanted = [("cnn", "direct"), ("cnn", "onnx"), ("lstm", "direct"), ("lstm", "onnx")]
-    wanted += [("text", "direct"), ("segment", "onnx"), ("masked", "direct")]
+    wanted += [("heavy", "direct"), ("text", "direct"), ("segment", "onnx"), ("masked", "direct")]
     return {f"{m}-{r}": convert(zoo, m, r) for m, r in wanted}

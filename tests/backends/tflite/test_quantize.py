@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.backends.coreml_tflite_harness import digest
+from tests.backends.describing import describe
 from tests.backends.harness import Result
 from tests.backends.tflite.steps import errors, quantize, samples
 
@@ -37,6 +38,22 @@ def test_schemes_without_data(
         assert size[0] < ratio * size[1]
     kind = "float16" if scheme == "float16" else "int8"
     assert any(f"are {kind}" in note for note in done.notes)
+
+
+@pytest.mark.parametrize(("scheme", "ratio"), [("float16", 0.52), ("dynamic", 0.28)])
+def test_a_file_with_real_weights_holds_them_within(
+    zoo: Path, tmp_path: Path, floats: dict[str, Result], scheme: str, ratio: float
+) -> None:
+    """From 256 KiB on the quantizer writes weights behind the tables, where few readers look."""
+    source = floats["heavy-direct"]
+    done = quantize(zoo, "heavy", source, scheme)
+    assert max(errors(zoo, "heavy", done, tmp_path).values()) < 5e-2
+    assert done.artifact.stat().st_size < ratio * source.artifact.stat().st_size
+    assert any("99% of the constant numbers are" in note for note in done.notes), done.notes
+    # Metadata are written into a file by writing all of it again.
+    told = describe("tflite", "tflite", done, labels={"scores": list("abcdefgh")})
+    assert told.bytes[4:8] == b"TFL3"
+    assert max(errors(zoo, "heavy", told, tmp_path).values()) < 5e-2
 
 
 @pytest.mark.parametrize("source", ["cnn-direct", "cnn-onnx", "segment-onnx"])

@@ -22,7 +22,13 @@ PRELOAD = {
     "adopt": ("numpy.random",),
     "capture": ("numpy.random", "safetensors.torch"),
     "export": ("numpy.random", "safetensors.torch", "torch.export._trace"),
-    "floor": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
+    "floor": (
+        "encodings.cp437",
+        "numpy.ma",
+        "numpy.random",
+        "safetensors.torch",
+        "torch._dynamo.callback",  # Dispatch modes bring it, with all of sympy.
+    ),
     "reference": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
     "rounded": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
 }

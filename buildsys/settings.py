@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from buildsys.small_files import read_bytes
+
 CONFIG_VARIABLE = "MODELBUILD_CONFIG"
 MAX_SIZE_VARIABLE = "MODELBUILD_CACHE_MAX_SIZE"
 UNLIMITED = "unlimited"
@@ -147,7 +149,7 @@ def read(environ: Mapping[str, str] = os.environ) -> UserSettings:
 
 def _text(file: Path, named: bool, faults: list[Fault]) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return read_bytes(file).decode()
     except (FileNotFoundError, NotADirectoryError):
         if named:
             hint = f"correct {CONFIG_VARIABLE}, or unset it"

@@ -22,6 +22,15 @@ def escaped(text: str) -> str:
     return UNSAFE.sub(_escape, text)
 
 
+def json_text(record: object, indent: int | None = None) -> str:
+    """Writes JSON as people read it, with what could act on a terminal as JSON's own escapes."""
+    import json
+
+    text = json.dumps(record, ensure_ascii=False, indent=indent)
+    # Such characters stand inside of strings only, but for the line feeds of `indent`.
+    return UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
 def is_plain(text: str) -> bool:
     """Whether a name shows as it is: no control character, no mark of direction, one line."""
     return _WITHIN_A_LINE.search(text) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from buildsys.cli.common import (
     selector_argument,
 )
 from buildsys.cli.options import KeepGoing, user_settings, writable
+from buildsys.terminal import json_text
 
 if TYPE_CHECKING:
     from buildsys.engine.build import Settings
@@ -232,7 +232,7 @@ class Lines:
         """
         if not self._shown and self._file is None:
             return
-        line = json.dumps(record, ensure_ascii=False)
+        line = json_text(record)
         with self._guard:
             if self._shown:
                 click.echo(line)

@@ -17,6 +17,7 @@ from buildsys.cli.common import (
     recipe_option,
 )
 from buildsys.cli.options import user_settings
+from buildsys.terminal import escaped
 
 
 def _identity(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -112,7 +113,7 @@ def create_command(
     if as_json:
         print_json({"path": str(bundle.path), "identity": f"sha256:{bundle.identity}"})
     else:
-        click.echo(f"{bundle.path}  sha256:{bundle.identity}")
+        click.echo(escaped(f"{bundle.path}  sha256:{bundle.identity}"))
     return 0
 
 
@@ -141,7 +142,7 @@ def verify_command(
         )
         return
     for label, status in statuses.items():
-        click.echo(f"{label}  {status}")
+        click.echo(escaped(f"{label}  {status}"))
     click.echo(f"{len(bundle.files)} files are what they were: sha256:{bundle.identity}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from buildsys.recipe import Recipe, find
+from buildsys.terminal import json_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,12 +77,12 @@ def open_file(file: Path | None) -> Recipe:
 
 def console(color: str, *, stderr: bool = False) -> Any:
     """A rich console that keeps to `--color`, NO_COLOR and the terminal's width."""
-    from rich.console import Console
+    from buildsys.report.screen import screen
 
     forced = None
     if color == "always" and not os.environ.get("NO_COLOR"):
         forced = True
-    result = Console(
+    result = screen(
         stderr=stderr,
         force_terminal=forced,
         no_color=color == "never" or bool(os.environ.get("NO_COLOR")),
@@ -95,4 +95,4 @@ def console(color: str, *, stderr: bool = False) -> Any:
 
 def print_json(record: Any) -> None:
     """One JSON object on standard output."""
-    click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+    click.echo(json_text(record, indent=1))

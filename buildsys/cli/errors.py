@@ -11,6 +11,7 @@ from buildsys.release.bundle import BundleError
 from buildsys.report.record import RecordError
 from buildsys.search.errors import SearchError
 from buildsys.store import StoreError
+from buildsys.terminal import escaped
 from buildsys.toolchains import ToolchainError
 
 FAILED, RECIPE, REFUSED, NO_MATCH, ENVIRONMENT = 1, 2, 3, 4, 5
@@ -58,4 +59,4 @@ def say_error(message: str, hint: str | None) -> None:
 
 def say(text: str) -> None:
     """A line on stderr."""
-    click.echo(text, err=True)
+    click.echo(escaped(text), err=True)

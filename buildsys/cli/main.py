@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import platform
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 import buildsys
+from buildsys.terminal import escaped
 
 COMMANDS = {
     "build": "Build, verify and place the selected deployables.",
@@ -57,6 +59,12 @@ def group() -> None:
     Exit status: 0 done, 1 a step failed, 2 usage or a wrong recipe, 3 a gate failed, 4 nothing
     matches the selector, 5 environment, 6 `plan --check` and there is work, 70 a bug, 130 interrupted.
     """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise click.UsageError(
+            "the folder that you are in does not exist any more: go to another one"
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,7 +82,9 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return interrupted()
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(escaped(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except KeyboardInterrupt:
         return interrupted()
@@ -91,7 +101,7 @@ def run(arguments: list[str]) -> int:
         status = errors.show(error)
         if status is not None:
             return status
-        traceback.print_exc()
+        click.echo(escaped(traceback.format_exc()), err=True)
         click.echo(
             f"\nerror: this is a bug of modelbuild {buildsys.__version__} "
             f"(Python {platform.python_version()}, {platform.platform()}).\n"

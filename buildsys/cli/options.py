@@ -12,6 +12,7 @@ import click
 
 from buildsys import settings
 from buildsys.settings import LONGEST_SECONDS, UNLIMITED, SettingsError, UserSettings
+from buildsys.terminal import escaped
 
 NO_LIMIT = -1
 """What `limit` gives for `unlimited`: `None` is an option that was not given."""
@@ -97,7 +98,7 @@ class WrongSettings(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """The faults as they are."""
-        click.echo(self.message, file=file, err=True)
+        click.echo(escaped(self.message), file=file, err=True)
 
 
 def user_settings() -> UserSettings:

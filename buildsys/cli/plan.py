@@ -15,6 +15,7 @@ from buildsys.cli.common import (
     recipe_option,
     selector_argument,
 )
+from buildsys.terminal import escaped
 
 if TYPE_CHECKING:
     from buildsys.engine.session import Plan
@@ -51,7 +52,7 @@ def command(
     with Session(open_file(file)) as session:
         plan = session.plan(selectors)
     if graph is not None:
-        click.echo(rendering.graph_text(plan, graph))
+        click.echo(escaped(rendering.graph_text(plan, graph)))
     elif as_json:
         print_json(record(plan))
     elif not quiet:

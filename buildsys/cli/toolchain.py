@@ -9,6 +9,7 @@ import click
 
 from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
 from buildsys.recipe import RecipeError, find
+from buildsys.terminal import escaped
 
 ENVIRONMENT = 5
 
@@ -162,7 +163,7 @@ def lock_command(
         if as_json:
             print_json({"name": name, "difference": difference})
         else:
-            click.echo(difference or f"{name}: unchanged")
+            click.echo(escaped(difference) or f"{name}: unchanged")
 
 
 def known(names: tuple[str, ...], source: Provisioner) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from buildsys.cli.common import console, open_file, output_options, recipe_option
+from buildsys.terminal import json_text
 
 if TYPE_CHECKING:
     from buildsys.engine.explain import Explanation
@@ -44,7 +44,7 @@ def command(
         )
     if as_json:
         for explanation in found:
-            click.echo(json.dumps(record(explanation, recipe.folder), ensure_ascii=False))
+            click.echo(json_text(record(explanation, recipe.folder)))
         return
     if quiet:
         return

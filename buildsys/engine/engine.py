@@ -16,7 +16,7 @@ from buildsys.engine.environments import Environments
 from buildsys.engine.events import Event, Listener
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.lease import Lease
-from buildsys.engine.placing import Placing
+from buildsys.engine.placing import Placing, refuse_obstacles
 from buildsys.engine.verdicts import Judge, Verdict
 from buildsys.engine.walk import Walk, roots
 from buildsys.planner.catalog import BUILT_IN
@@ -153,6 +153,7 @@ class Engine:
             DamagedIndex: See `mended`.
             KeyboardInterrupt: The user stopped it; workers have been killed.
         """
+        refuse_obstacles(project.artifacts, graph.deployables)
         self.store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
         executor = self._executor or LocalExecutor(self.store, warn=_warner(listener))
         before = executor.processes_started

@@ -17,6 +17,7 @@ from buildsys.engine.engine import Engine, Project, needed
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import VERSION, Event, Listener, ignore
 from buildsys.engine.explain import Explainer, Reason
+from buildsys.engine.placing import refuse_obstacles
 from buildsys.engine.verdicts import Judge, Status, Verdict
 from buildsys.engine.walk import Standing, State, Walk
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
@@ -225,7 +226,9 @@ class Session:
             searches[question.entry.label] = question
             recipe = choose(recipe, question.entry.label, question.candidates.taken[0])
         graph = make_graph(recipe, self.catalog, selectors)
-        walk = self.engine.walk(graph, self.project())
+        project = self.project()
+        refuse_obstacles(project.artifacts, graph.deployables)
+        walk = self.engine.walk(graph, project)
         standings = walk.states()
         explainer = Explainer(recipe, graph, walk, standings)
         reasons = {

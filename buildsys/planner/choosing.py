@@ -35,6 +35,7 @@ from buildsys.recipe.parsing import Composer, RefusedError
 from buildsys.recipe.position import Source
 from buildsys.recipe.quantization import Quantization
 from buildsys.recipe.syntax import decode, encoding_diagnostic
+from buildsys.small_files import read_bytes
 
 VERSION = 1
 AGAIN = "search again with `modelbuild build --search`"
@@ -204,7 +205,7 @@ def _read(recipe: Recipe) -> Node | None:
     """
     path = recipe.lock
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -11,6 +11,7 @@ from buildsys.recipe.hints import did_you_mean
 from buildsys.recipe.model import Model
 from buildsys.recipe.quantization import FLOAT, Calibration
 from buildsys.recipe.recipe import Recipe
+from buildsys.recipe.references import is_folder
 
 
 def disagreements(recipe: Recipe) -> list[Diagnostic]:
@@ -108,7 +109,7 @@ def _unlabelled_metrics(recipe: Recipe) -> Iterator[Diagnostic]:
             continue
         dataset = recipe.spec.datasets[evaluate.dataset]
         # A folder of images has its sub-folders for labels, a function can return them.
-        file = isinstance(dataset.source, str) and not recipe.resolve(dataset.source).is_dir()
+        file = isinstance(dataset.source, str) and not is_folder(recipe.resolve(dataset.source))
         if file and dataset.labels is None:
             yield Diagnostic(
                 f"the metric `{evaluate.metric}` needs labels, and the dataset "
@@ -130,7 +131,7 @@ def _unlabelled_metrics(recipe: Recipe) -> Iterator[Diagnostic]:
 def _pictures(recipe: Recipe) -> Iterator[Diagnostic]:
     for name, dataset in recipe.spec.datasets.items():
         source = dataset.source
-        folder = isinstance(source, str) and recipe.resolve(source).is_dir()
+        folder = isinstance(source, str) and is_folder(recipe.resolve(source))
         if folder and dataset.preprocess is None:
             yield Diagnostic(
                 f"the folder of images `{source}` needs `preprocess`",

@@ -18,6 +18,7 @@ from buildsys.recipe.position import Position, Source
 from buildsys.recipe.recipe import Recipe
 from buildsys.recipe.spec import Spec
 from buildsys.recipe.syntax import decode, encoding_diagnostic
+from buildsys.small_files import read_bytes
 
 Check = Callable[[Recipe], list[Diagnostic]]
 FILE_NAME = "deploy.yaml"
@@ -31,7 +32,7 @@ def find(start: Path, name: str = FILE_NAME) -> Path:
     """
     folder = _absolute(start)
     for candidate in (folder, *folder.parents):
-        if (candidate / name).is_file():
+        if references.is_file(candidate / name):
             return candidate / name
     message = f"no `{name}` in `{folder}` or any folder above it"
     raise RecipeError([Diagnostic(message, hint="go to your project, or name one with `--file`")])
@@ -81,7 +82,7 @@ def load(
             environment=MappingProxyType(dict(sorted(reader.used.items()))),
             root=root,
         )
-        if not unknown:
+        if not unknown and not references.unread_names(root):
             for check in (consistency.disagreements, *checks):
                 found += check(recipe)
     found = _ordered(found, reader.files)
@@ -139,7 +140,7 @@ class _Reader:
             message = f"`{written}` is included already"
             self.diagnostics.append(Diagnostic(message, place, "delete it"))
             return None
-        if not path.is_file():
+        if not references.is_file(path):
             message, hint = references.absent(written, self.folder, "file")
             self.diagnostics.append(Diagnostic(message, place, hint))
             return None
@@ -148,7 +149,7 @@ class _Reader:
     def _document(self, path: Path, place: Position | None) -> Node | None:
         self.files.append(path)
         try:
-            content = b"" if path in self._texts else path.read_bytes()
+            content = b"" if path in self._texts else read_bytes(path)
         except OSError as error:
             message = f"`{path}` cannot be read: {error.strerror}"
             self.diagnostics.append(Diagnostic(message, place, "name a recipe with `--file`"))

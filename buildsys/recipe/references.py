@@ -88,6 +88,13 @@ def unknown_names(root: Node) -> list[Diagnostic]:
     return found + list(_unknown_candidates(root))
 
 
+def unread_names(root: Node) -> bool:
+    """Whether a reference could not be read, as with a tag that is not allowed: nobody may follow it."""
+    patterns = [pattern for pattern, _, _ in _NAMES]
+    patterns.append(("quantization", "*", "search", "schemes", "*"))
+    return any(place.node.broken for each in patterns for _, place in select(root, each))
+
+
 def _unknown_candidates(root: Node) -> Iterator[Diagnostic]:
     """What a search names that is neither a profile nor a scheme."""
     defined = follow(root, ("quantization",)).node.data
@@ -125,12 +132,28 @@ def missing_files(root: Node, folder: Path) -> list[Diagnostic]:
     return found
 
 
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; a path that no file can have leads to none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a path that no folder can have leads to none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def absent(written: str, folder: Path, noun: str) -> tuple[str, str]:
     """Message and hint for a path that leads to nothing."""
     base, rest = folder, Path(written)
     done = Path(rest.anchor)
     for part in rest.relative_to(rest.anchor).parts:
-        if not (base / done / part).exists():
+        if not _exists(base / done / part):
             names = _listing(base / done)
             best = nearest(part, names)
             if best is not None:
@@ -158,6 +181,8 @@ def _problem(field: _FileField, written: str, folder: Path) -> tuple[str, str] |
             if field.folder:
                 return None
             return f"the {field.what} `{written}` is a folder", "name a file in it"
+        if not path.is_file():
+            return f"the {field.what} `{written}` is no regular file", "name a file"
     except (OSError, ValueError) as error:
         return f"`{written}` cannot be looked at: {error}", "name a file"
     if field.suffixes and path.suffix.lower() not in field.suffixes:
@@ -165,6 +190,13 @@ def _problem(field: _FileField, written: str, folder: Path) -> tuple[str, str] |
         kind = f"`{path.suffix}` files" if path.suffix else "files without a suffix"
         return f"a {field.what} cannot be read from {kind}", f"known are {known}; {field.advice}"
     return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _listing(folder: Path) -> list[str]:

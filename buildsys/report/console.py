@@ -186,7 +186,7 @@ def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seco
         soft_wrap=True,
         highlight=False,
     )
-    console.print(f"[dim]{build.folder}[/dim]", soft_wrap=True, highlight=False)
+    console.print(str(build.folder), style="dim", soft_wrap=True, highlight=False, markup=False)
     if build.exit == REFUSED and all(e["status"] != Status.REJECTED for e in entries):
         what = "not everything is verified"
         if all(e["status"] != Status.UNVERIFIED for e in entries):
@@ -271,18 +271,18 @@ def print_gates(console: Console, entries: Iterable[Entry]) -> None:
     """Every bound of each entry, a line each."""
     for entry in entries:
         for gate in map(Gate.from_json, entry["gates"]):
-            sign = "[green]pass[/green]" if gate.passed else "[bold red]FAIL[/bold red]"
+            sign = Text("pass", "green") if gate.passed else Text("FAIL", "bold red")
             where = f" {gate.output}" if gate.output else ""
             where += f" at {', '.join(f'{s} = {n}' for s, n in gate.at.items())}" if gate.at else ""
-            text = f"  {sign} {entry['label']}{where} {gate_text(gate)}"
+            text = Text.assemble("  ", sign, f" {entry['label']}{where} {gate_text(gate)}")
             console.print(text, soft_wrap=True, highlight=False)
         if entry.get("calibration"):
-            text = f"  ranges of {entry['label']}: {calibrated(entry['calibration'])}"
-            console.print(text, soft_wrap=True, highlight=False)
+            line = f"  ranges of {entry['label']}: {calibrated(entry['calibration'])}"
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
         weights = (entry["measurement"] or {}).get("weights")
         if weights is not None:
-            text = f"  weights of {entry['label']}: {summary(weights)}"
-            console.print(text, soft_wrap=True, highlight=False)
+            line = f"  weights of {entry['label']}: {summary(weights)}"
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def calibrated(calibration: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from buildsys.engine.events import Event
 from buildsys.report.front import search_lines
@@ -96,7 +97,7 @@ class Progress:
             return
         text = ", ".join(self._running.values())
         room = max(20, self._console.width - 6)
-        self._status.update(text if len(text) <= room else text[: room - 1] + "…")
+        self._status.update(Text(text if len(text) <= room else text[: room - 1] + "…"))
         self._status.start()
 
 

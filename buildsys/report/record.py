@@ -10,6 +10,7 @@ from buildsys.engine.placing import write_text
 from buildsys.engine.session import Build
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.report.front_page import FOLDER, page
+from buildsys.small_files import read_bytes
 from buildsys.store.content import writing
 
 VERSION = 1
@@ -133,6 +134,8 @@ class RecordError(Exception):
         self.hint = hint
 
 
+LARGEST = 256 << 20
+"""How many bytes a report may have."""
 AGAIN = "give a `report.json` as `modelbuild build` writes it, whole and unaltered"
 
 
@@ -143,12 +146,12 @@ def read_report(path: Path) -> dict[str, Any]:
         RecordError: It cannot be read, or is not what a build writes.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_bytes(path, LARGEST))
     except FileNotFoundError as error:
         raise RecordError(f"there is no {path}", "`modelbuild build` writes it") from error
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}", AGAIN) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is no JSON: {error}", AGAIN) from error
     entries = record.get("deployables") if isinstance(record, dict) else None
     if not isinstance(record, dict) or not isinstance(entries, list):

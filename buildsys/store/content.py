@@ -126,7 +126,13 @@ def _private(path: str, flags: int) -> int:
 
 
 def hash_file(path: Path) -> str:
-    """The `sha256:…` digest of a file's bytes."""
+    """The `sha256:…` digest of a file's bytes.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file: a device has no end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with path.open("rb") as stream:
         return FILE + hashlib.file_digest(stream, "sha256").hexdigest()
 

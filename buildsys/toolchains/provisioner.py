@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from buildsys.backends.base import Toolchain
+from buildsys.small_files import read_text
 from buildsys.toolchains import installers, interpreters, node
 from buildsys.toolchains.environment import FILE, Environment, Look, Step, refused
 from buildsys.toolchains.errors import ToolchainError
@@ -350,7 +351,7 @@ class Provisioner:
     def _lock_text(self, name: str) -> str:
         file = self._overrides.get(name) or self._declared(name).lock
         try:
-            return file.read_text()
+            return read_text(file)
         except OSError as error:
             raise ToolchainError(
                 name,
@@ -398,6 +399,6 @@ def _damage_said(damage: Damage) -> str:
 def _with_nested(file: Path, seen: set[Path]) -> str:
     """A requirements file's text, with that of the local files it includes after it."""
     seen.add(file)
-    text = file.read_text()
+    text = read_text(file)
     nested = [(file.parent / name).resolve() for name in NESTED.findall(text) if "://" not in name]
     return "\n".join([text, *(_with_nested(n, seen) for n in nested if n not in seen)])

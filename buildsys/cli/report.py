@@ -80,7 +80,7 @@ def command(
     folder = (out or recipe.folder / "artifacts").absolute()
     record = read_report(folder / NAME)
     if ranges is not None:
-        found = _ranges(record, ranges)
+        found = _ranges(recipe, record, ranges)
         if as_json:
             print_json(found)
         elif not quiet:
@@ -98,26 +98,36 @@ def command(
             print_comparison(console(color), found, verbose=verbose)
         exit_status: int = found["exit"]
         return exit_status
-    labels = [entry["label"] for entry in record["deployables"]]
-    chosen = set(select(selectors, labels))
+    chosen = select(selectors, _labels(recipe, record))
     entries = [entry for entry in record["deployables"] if entry["label"] in chosen]
+    built = {entry["label"] for entry in entries}
+    unbuilt = [label for label in chosen if label not in built]
     if as_json:
-        print_json({**record, "deployables": entries})
+        print_json({**record, "deployables": entries, "not_built": unbuilt})
     elif not quiet:
-        from buildsys.planner.planning import entries as asked
-        from buildsys.report.console import print_record
+        from buildsys.report.console import print_record, print_unbuilt
 
-        unbuilt = [] if selectors else [e.label for e in asked(recipe) if e.label not in chosen]
-        print_record(console(color), entries, unbuilt, verbose=verbose)
+        shown = console(color)
+        if entries:
+            print_record(shown, entries, verbose=verbose)
+        print_unbuilt(shown, unbuilt)
     return 0
 
 
-def _ranges(record: Mapping[str, Any], label: str) -> dict[str, Any]:
+def _labels(recipe: Recipe, record: Mapping[str, Any]) -> list[str]:
+    """The recipe's labels, and those that the last build had and the recipe has no more."""
+    from buildsys.planner.planning import entries
+
+    asked = [entry.label for entry in entries(recipe)]
+    return list(dict.fromkeys((*asked, *(e["label"] for e in record["deployables"]))))
+
+
+def _ranges(recipe: Recipe, record: Mapping[str, Any], label: str) -> dict[str, Any]:
     """All ranges of one artifact of the last build, out of the store.
 
     Raises:
-        NoMatch: The last build has no such artifact.
-        RecordError: It was not calibrated, or the store holds its ranges no more.
+        NoMatch: Neither the recipe nor the last build has such an artifact.
+        RecordError: It was not built or not calibrated, or the store holds its ranges no more.
     """
     import json
 
@@ -126,9 +136,12 @@ def _ranges(record: Mapping[str, Any], label: str) -> dict[str, Any]:
     from buildsys.report.record import RecordError
     from buildsys.store import CorruptObject, Store
 
-    labels = [entry["label"] for entry in record["deployables"]]
-    chosen = select([label], labels)
+    chosen = select([label], _labels(recipe, record))
     entries = [entry for entry in record["deployables"] if entry["label"] in chosen]
+    if not entries:
+        raise RecordError(
+            f"the last build did not build `{label}`", f"run `modelbuild build {label}`"
+        )
     if len(entries) > 1:
         raise click.UsageError(f"`--ranges` shows one artifact, and `{label}` names {len(entries)}")
     calibration = entries[0].get("calibration")
@@ -205,7 +218,7 @@ def _compared(
 
     earlier = read(against)
     today = [entry["label"] for entry in record["deployables"]]
-    labels = list(dict.fromkeys((*today, *earlier.entries)))
+    labels = list(dict.fromkeys((*today, *earlier.entries, *_labels(recipe, record))))
     return compare(
         record["deployables"],
         earlier,

@@ -197,7 +197,6 @@ def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seco
 def print_record(
     console: Console,
     entries: Sequence[Entry],
-    unbuilt: Sequence[str] = (),
     *,
     verbose: bool = False,
 ) -> None:
@@ -206,7 +205,6 @@ def print_record(
     Args:
         console: Where to.
         entries: Of a `report.json`.
-        unbuilt: Labels of the recipe that the record says nothing of.
         verbose: Whether every bound is shown.
     """
     console.print(table(entries, console.width))
@@ -220,8 +218,15 @@ def print_record(
             _path(console, f"log of {entry['label']}: {entry['log']}")
     console.print()
     console.print(f"{tally(entries)}.", soft_wrap=True, highlight=False)
-    if unbuilt:
-        _plain(console, f"not in the last build: {', '.join(unbuilt)}", style="dim")
+
+
+def print_unbuilt(console: Console, labels: Sequence[str]) -> None:
+    """Which deployables the last build did not build, and the command that builds them."""
+    if not labels:
+        return
+    targets = dict.fromkeys(label.partition("/")[0] for label in labels)
+    _plain(console, f"not built by the last build: {', '.join(labels)}")
+    _plain(console, f"hint: run `modelbuild build {' '.join(targets)}`")
 
 
 def tally(entries: Sequence[Entry]) -> str:

@@ -88,7 +88,7 @@ def test_selectors_and_json(built: Inside) -> None:
 def test_it_says_what_the_last_build_left_out(modelbuild: Inside) -> None:
     modelbuild("build", "ios")
     out = modelbuild("report").out
-    assert "not in the last build: android/m.tflite, android/m.tflite-half" in out
+    assert "not built by the last build: android/m.tflite, android/m.tflite-half" in out
 
 
 def test_another_folder(modelbuild: Inside, tmp_path: Path) -> None:
@@ -328,3 +328,25 @@ def test_ranges_of_activations(modelbuild: Inside) -> None:
     modelbuild.space.store.rename(modelbuild.space.store.with_name("gone"))
     lost = modelbuild("report", "--ranges", label)
     assert (lost.code, "not in the store any more" in lost.err) == (1, True)
+
+
+def test_a_target_that_was_not_built_is_no_unknown_one(modelbuild: Inside) -> None:
+    modelbuild("build", "ios")
+    said = modelbuild("report", "android")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (
+        "not built by the last build: android/m.tflite, android/m.tflite-half\n"
+        "hint: run `modelbuild build android`\n"
+    )
+    one = modelbuild("report", "android/m.tflite", "ios/m.onnx").out
+    assert "1 deployable: 1 verified." in one
+    assert "not built by the last build: android/m.tflite\n" in one
+    record = modelbuild("report", "android", "--json").json()
+    assert record["deployables"] == []
+    assert record["not_built"] == ["android/m.tflite", "android/m.tflite-half"]
+    ranges = modelbuild("report", "--ranges", "android/m.tflite")
+    assert ranges.code == 1
+    assert "the last build did not build `android/m.tflite`" in ranges.err
+    for unknown in ("andriod", "server"):
+        assert modelbuild("report", unknown).code == 4
+        assert modelbuild("report", "--ranges", unknown).code == 4

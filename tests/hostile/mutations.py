@@ -153,7 +153,7 @@ def _tree(good: str, chance: random.Random) -> str:
     node, key = chance.choice(places)
     other, name = chance.choice(places)
     how = chance.randrange(5)
-    values = (
+    values: tuple[Any, ...] = (
         None,
         True,
         -1,

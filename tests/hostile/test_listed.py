@@ -55,6 +55,11 @@ def searched(then: Harm) -> Harm:
     return harm
 
 
+def obstructed(folder: Path) -> None:
+    (folder / "artifacts").mkdir()
+    (folder / "artifacts" / "ios").write_text("mine")
+
+
 RECIPES: dict[str, tuple[Harm, int, tuple[str, ...]]] = {
     "a tag on a name that is nowhere": (
         edit("accept: close", "accept: !foo bar"),
@@ -130,7 +135,7 @@ RECIPES: dict[str, tuple[Harm, int, tuple[str, ...]]] = {
         ("deploy.lock.yaml` cannot be read: it is larger than 16 MiB",),
     ),
     "a file where a target's folder should be": (
-        lambda f: ((f / "artifacts").mkdir(), (f / "artifacts" / "ios").write_text("mine")),
+        obstructed,
         5,
         ("artifacts/ios is no folder, and artifacts go there", "hint: move it away"),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,6 +190,21 @@ def test_a_place_that_cannot_be_used_is_told(
     assert TemporaryFolders([place], told.append).make(own) == own
     assert own.is_dir()
     assert "set TMPDIR to a folder with a short name" in told[-1]
+
+
+def test_a_socket_fits_below_the_longest_place(place: Path) -> None:
+    """As `multiprocessing` names it, in the 99,999th step of a build."""
+    long = place / ("x" * (LONGEST - len(str(place)) - 1))
+    long.mkdir()
+    assert unfit(long) is None
+    assert unfit(Path(f"{long}y")) is not None
+    folders = TemporaryFolders([long])
+    own = folders.make(Path("/nowhere")).with_name("99999") / "pymp-12345678"
+    own.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(own / "listener-12345678"))
+        assert len(listener.getsockname()) == 103
+    folders.close()
 
 
 def test_the_users_own_choice_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

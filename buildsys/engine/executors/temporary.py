@@ -27,8 +27,10 @@ PREFIX = "mb-"
 NAMED = re.compile(r"mb-[a-z0-9_]{8}")
 MARKER = ".modelbuild"
 """The file that says that a folder of such a name is ours."""
-LONGEST = 60
-"""Bytes of the name of the folder above; 13 for ours and 30 for what is made in it are then left."""
+SOCKET = 103
+"""Bytes of the longest name that a socket may have, on every system."""
+LONGEST = SOCKET - len("/mb-12345678/12345") - len("/pymp-12345678/listener-12345678")
+"""Bytes of the longest name of the folder above: ours, and what `multiprocessing` makes in it, must fit."""
 ROOM = 64 << 20
 """Bytes that must be free there."""
 PRIVATE = 0o700

@@ -16,3 +16,10 @@ def python(name: str) -> Path:
     provisioner = Provisioner(toolchains_root(cache_root()), Catalog.load().toolchains)
     provisioner.ensure(name, print)
     return provisioner.python(name)
+
+
+def python_of(requirements: Path) -> Path:
+    """The interpreter of an environment of a requirements file, which is made where it is missing."""
+    provisioner = Provisioner(toolchains_root(cache_root()), Catalog.load().toolchains)
+    provisioner.ensure_requirements(requirements, print)
+    return provisioner.python_requirements(requirements)

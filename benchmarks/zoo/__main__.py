@@ -24,6 +24,9 @@ from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import Catalog, routes
 from buildsys.planner.catalog import load_built_in
 
+HALVES = ("coreml",)
+"""Formats that people ship in float16: `--format coreml-float16`."""
+
 
 def built(
     models: Sequence[str], entries: Sequence[project.Entry], folder: Path, jobs: int
@@ -37,7 +40,7 @@ def other_routes(verdicts: Sequence[Verdict], catalog: Catalog) -> list[project.
     """What failed, by the words of `route:` that its format has beside the one that was taken."""
     failed: dict[str, list[str]] = {}
     for verdict in verdicts:
-        if verdict.status is Status.FAILED:
+        if verdict.status is Status.FAILED and verdict.deployable.scheme is None:
             failed.setdefault(verdict.deployable.format, []).append(verdict.deployable.model)
     entries = []
     for name, models in failed.items():
@@ -63,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--format", action="append", choices=formats, help="default: all")
+    halves = [f"{name}-float16" for name in HALVES]
+    parser.add_argument(
+        "--format", action="append", choices=[*formats, *halves], help="default: all but float16"
+    )
     parser.add_argument(
         "--model", action="append", choices=list(ARCHITECTURES), help="default: all"
     )
@@ -76,7 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in given.format or formats:
             # One format after the other, each written at once: a run may take long, and be stopped.
             folder = given.work or Path(temporary)
-            verdicts = built(models, [{"format": name}], folder, given.jobs)
+            base, _, scheme = name.partition("-")
+            entry: project.Entry = {"format": base}
+            if scheme:
+                entry["quantization"] = scheme
+            verdicts = built(models, [entry], folder, given.jobs)
             rerouted: list[tuple[str, Verdict]] = []
             for entry in other_routes(verdicts, catalog):
                 second = built(entry["models"], [entry], folder, given.jobs)

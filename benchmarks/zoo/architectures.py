@@ -18,6 +18,7 @@ class Architecture:
         inputs: The recipe's `inputs`.
         outputs: Names of the outputs.
         samples: What its random samples are drawn from.
+        requirements: The file of this package that lists what it runs in; `None` for torch alone.
     """
 
     family: str
@@ -25,11 +26,18 @@ class Architecture:
     inputs: dict[str, Port]
     outputs: tuple[str, ...]
     samples: str = "normal"
+    requirements: str | None = None
 
     def model(self, name: str, package: str) -> dict[str, Any]:
         """Its part of a recipe, below `models`."""
+        environment = (
+            {"environment": {"requirements": f"{package}/{self.requirements}"}}
+            if self.requirements
+            else {}
+        )
         return {
             "source": {"factory": f"{package}.{self.family}:{name}"},
+            **environment,
             "inputs": self.inputs,
             "outputs": {output: {} for output in self.outputs},
             "samples": {"random": self.samples, "count": 8, "seed": 1},
@@ -55,6 +63,20 @@ def _words(symbol: str, last: int) -> Port:
 
 def _pictures(family: str, kind: str, *outputs: str) -> Architecture:
     return Architecture(family, kind, {"image": _image()}, outputs or ("logits",))
+
+
+def _transformers(kind: str, inputs: dict[str, Port], output: str = "logits") -> Architecture:
+    return Architecture("hugging_face", kind, inputs, (output,), requirements="transformers.txt")
+
+
+def _transformers_pictures(kind: str, height: int = 32, width: int = 48) -> Architecture:
+    return _transformers(kind, {"pixel_values": _image(height=height, width=width)})
+
+
+def _text(*names: str) -> dict[str, Port]:
+    """Inputs of a text model of transformers."""
+    last = {"input_ids": 99, "attention_mask": 1, "token_type_ids": 1}
+    return {name: _words("T", last[name]) for name in names}
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -161,5 +183,27 @@ ARCHITECTURES: dict[str, Architecture] = {
         "two pictures through one tower",
         {"left": _image(1, 16, 24), "right": _image(1, 16, 24)},
         ("alike", "left_code", "right_code"),
+    ),
+    "vit_hf": _transformers_pictures("transformers' ViT"),
+    # Smaller pictures leave a single position to the last stages, and to what they attend to.
+    "convnext_hf": _transformers_pictures("transformers' ConvNeXt", 64, 96),
+    "resnet_hf": _transformers_pictures("transformers' ResNet"),
+    "regnet_hf": _transformers_pictures("transformers' RegNet"),
+    "mobilenet_v2_hf": _transformers_pictures("transformers' MobileNetV2"),
+    "segformer_hf": _transformers_pictures("transformers' SegFormer", 64, 96),
+    "swin_hf": _transformers_pictures("transformers' Swin"),
+    "bert_hf": _transformers(
+        "transformers' BERT; dynamic length",
+        _text("input_ids", "attention_mask", "token_type_ids"),
+    ),
+    "distilbert_hf": _transformers(
+        "transformers' DistilBERT; dynamic length", _text("input_ids", "attention_mask")
+    ),
+    "gpt2_hf": _transformers("transformers' GPT-2; dynamic length", _text("input_ids")),
+    "wav2vec2_hf": _transformers("transformers' wav2vec 2.0", {"input_values": _series(3200)}),
+    "whisper_encoder_hf": _transformers(
+        "the encoder of transformers' Whisper",
+        {"input_features": _series(16, 40)},
+        "last_hidden_state",
     ),
 }

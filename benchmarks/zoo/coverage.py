@@ -15,6 +15,7 @@ RESULTS = REPOSITORY / "benchmarks" / "results" / "zoo.json"
 DOCUMENT = REPOSITORY / "docs" / "coverage.md"
 
 WANTED = ("torchscript", "exported", "onnx", "ort", "tflite", "openvino")
+TRANSFORMERS = ("tflite", "onnx", "coreml float16", "torchscript", "openvino", "executorch")
 LEAST = {WANTED: 0.95, ("executorch",): 0.85}
 """The part of the cells over some formats that must be verified."""
 
@@ -25,7 +26,9 @@ HEAD = """\
 # Coverage
 
 {count} small architectures of different kinds ([`benchmarks/zoo/`](../benchmarks/zoo)), each in every format
-by its default options and route. Weights are seeded and no part of a model is dead. Written by
+by its default options and route. Those of the package transformers (`…_hf`) are its own, in small
+configurations ([`hugging_face.py`](../benchmarks/zoo/hugging_face.py)), in the formats that people ship them
+in. Weights are seeded and no part of a model is dead. Written by
 
     python -m benchmarks.zoo [--format FORMAT]... [--model ARCHITECTURE]...
 
@@ -54,6 +57,12 @@ def cell(verdict: Verdict) -> Cell:
     return found
 
 
+def column_of(verdict: Verdict) -> str:
+    """Where a verdict stands in the table: its format, and its scheme where it has one."""
+    wanted = verdict.deployable
+    return f"{wanted.format} {wanted.scheme}" if wanted.scheme else wanted.format
+
+
 def first_line(text: str, limit: int = 300) -> str:
     """The first line of an error, with spaces between words only."""
     line = re.sub(r"\s+", " ", text.strip().partition("\n")[0]).strip()
@@ -74,9 +83,10 @@ def updated(
     runtimes = dict(record.get("runtimes", {}))
     for verdict in verdicts:
         wanted = verdict.deployable
-        cells.setdefault(wanted.model, {})[wanted.format] = cell(verdict)
+        column = column_of(verdict)
+        cells.setdefault(wanted.model, {})[column] = cell(verdict)
         if verdict.measurement is not None:
-            runtimes[wanted.format] = verdict.measurement["runtime"]
+            runtimes[column] = verdict.measurement["runtime"]
     for way, verdict in rerouted:
         wanted = verdict.deployable
         cells[wanted.model][wanted.format].setdefault("routes", {})[way] = cell(verdict)
@@ -126,10 +136,21 @@ def _shares(record: Record, formats: list[str]) -> str:
         count, total = share(record, [name])
         runtime = record["runtimes"].get(name, "nothing here")
         lines.append(f"| {name} | {count} | {total} | {_percent(count, total)} | {runtime} |")
+    lines += _transformers(record)
     six = [name for name in WANTED if name in formats]
     count, total = share(record, six)
     lines.append(f"| **{', '.join(six)}** | {count} | {total} | **{_percent(count, total)}** | |")
     return "\n".join(lines) + "\n"
+
+
+def _transformers(record: Record) -> list[str]:
+    """The share of the cells of transformers' architectures, where there are any."""
+    rows = {n: row for n, row in record["cells"].items() if ARCHITECTURES[n].requirements}
+    if not rows:
+        return []
+    count, total = share({"cells": rows}, TRANSFORMERS)
+    names = ", ".join(TRANSFORMERS)
+    return [f"| **transformers: {names}** | {count} | {total} | **{_percent(count, total)}** | |"]
 
 
 def _matrix(record: Record, formats: list[str]) -> str:

@@ -33,6 +33,10 @@ def write_models(folder: Path, names: Iterable[str], package: str = PACKAGE) -> 
     code.mkdir(parents=True, exist_ok=True)
     for module in ("__init__", "weights", *(ARCHITECTURES[name].family for name in names)):
         shutil.copyfile(HERE / f"{module}.py", code / f"{module}.py")
+    for name in names:
+        requirements = ARCHITECTURES[name].requirements
+        if requirements is not None:
+            shutil.copyfile(HERE / requirements, code / requirements)
     return {name: ARCHITECTURES[name].model(name, package) for name in names}
 
 
@@ -42,16 +46,20 @@ def write(folder: Path, names: Iterable[str], entries: Iterable[Entry]) -> Path:
     Args:
         folder: Where to.
         names: Architectures.
-        entries: What is wanted of them; `{"format": NAME}` wants all of them in a format.
+        entries: What is wanted of them; `{"format": NAME}` wants all of them in a format, and with
+            `"quantization": SCHEME` in a scheme without settings.
 
     Returns:
         Its recipe. The labels are `server/ARCHITECTURE.FORMAT`.
     """
+    wanted = list(entries)
+    profiles = {name: {"scheme": name} for e in wanted for name in [e.get("quantization")] if name}
     recipe = {
         "version": 1,
         "project": "zoo",
         "models": write_models(folder, names),
-        "targets": {TARGET: list(entries)},
+        **({"quantization": profiles} if profiles else {}),
+        "targets": {TARGET: wanted},
     }
     path = folder / "deploy.yaml"
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))

@@ -38,7 +38,10 @@ def looked_at(name: str) -> dict[str, Any]:
     module = importlib.import_module(f"benchmarks.zoo.{architecture.family}")
     model = getattr(module, name)()
     generator = torch.Generator().manual_seed(0)
-    found = model(*(drawn(port, generator) for port in architecture.inputs.values()))
+    fed = {n: drawn(port, generator) for n, port in architecture.inputs.items()}
+    found = model(**fed) if architecture.requirements else model(*fed.values())
+    if isinstance(found, dict):
+        found = tuple(found.values())
     outputs = found if isinstance(found, tuple) else (found,)
     varies, total = [], torch.zeros(())
     for output in outputs:
@@ -64,10 +67,12 @@ def looked_at(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Looks at all."""
+    """Looks at all that run in the environment of a requirements file, or of none."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else None
     # The fast path of attention has no gradient.
     torch.backends.mha.set_fastpath_enabled(False)
-    json.dump({name: looked_at(name) for name in ARCHITECTURES}, sys.stdout)
+    names = [n for n, each in ARCHITECTURES.items() if each.requirements == wanted]
+    json.dump({name: looked_at(name) for name in names}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from buildsys.engine.executors.job import Failed
-from buildsys.planner.graph import Action, ActionGraph, Deployable
+from buildsys.planner.graph import Action, ActionGraph
 
 CAPTURES = {"torch.export": "export"}
 """The word of `capture:` for a step that has no such option."""
@@ -35,9 +35,7 @@ def of_failure(
     if action.way is not None:
         wanted = (each for each in graph.deployables if each.label in action.labels)
         shut |= {("route", word) for each in wanted for word in each.left}
-    stuck = {
-        each.format for each in _stopped(graph, others) if each.model in _models(graph, action)
-    }
+    stuck = _stuck(graph, others, _models(graph, action))
     instead = tuple(each for each in action.instead if not _is_shut(each, shut, stuck))
     return _kept(failed.hint, shut), instead
 
@@ -94,6 +92,12 @@ def _models(graph: ActionGraph, action: Action) -> set[str]:
     return {each.model for each in graph.deployables if each.label in action.labels}
 
 
-def _stopped(graph: ActionGraph, failed: Iterable[Action]) -> Iterable[Deployable]:
+def _stuck(graph: ActionGraph, failed: Iterable[Action], models: set[str]) -> set[str]:
+    """The formats that a failure stopped for models, whatever their route."""
     names = {action.id for action in failed}
-    return (each for each in graph.deployables if names & set(graph.below(each.artifact)))
+    of_models = [each for each in graph.deployables if each.model in models]
+    stopped = {
+        each.label: each.format for each in of_models if names & set(graph.below(each.artifact))
+    }
+    going = {each.format for each in of_models if each.label not in stopped}
+    return set(stopped.values()) - going

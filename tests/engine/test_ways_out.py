@@ -121,6 +121,15 @@ def test_formats_that_failed_are_not_offered() -> None:
     assert instead == ("coreml",)
 
 
+def test_a_format_that_another_route_gave_is_still_offered() -> None:
+    here = Step("here", "coreml.convert", instead=("onnx",))
+    other = Step("other", "onnx.export", way="torchscript")
+    graph = Graph(here, other)
+    assert told(graph, "here", here="no", other="no")[1] == ()
+    graph.deployables.append(Wanted("server/m.y", "m", "onnx", OutputRef("export", "artifact")))
+    assert told(graph, "here", here="no", other="no")[1] == ("onnx",)
+
+
 def test_the_part_before_the_ways_stays() -> None:
     here = Step("here", "onnx.export", way="exported")
     other = Step("other", "onnx.export", way="torchscript")

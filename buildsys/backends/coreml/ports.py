@@ -52,6 +52,12 @@ def contract_for(request: Request, source: Contract) -> Contract:
                 hint="declare it as int32 or float32, and compare it with zero in the model",
                 field=f"inputs.{spec['name']}.dtype",
             )
+        if not spec["shape"]:
+            raise StepError(
+                f"Core ML has no inputs without axes, and `{spec['name']}` is one",
+                hint="declare it with the shape [1], and take its one element in the model",
+                field=f"inputs.{spec['name']}.shape",
+            )
         inputs.append(
             Port(
                 name=spec["name"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,3 +169,18 @@ def test_bool_inputs_are_refused(zoo: Path) -> None:
     ports[0]["dtype"] = "bool"
     done = convert(zoo, "cnn", ports=ports)
     assert done.field == "inputs.image.dtype"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message", "field"),
+    [
+        ({"dtype": "bool"}, "Core ML has no bool inputs, and `image` is one", "dtype"),
+        ({"shape": []}, "Core ML has no inputs without axes, and `image` is one", "shape"),
+    ],
+)
+def test_inputs_that_core_ml_does_not_have(
+    zoo: Path, changed: dict[str, Any], message: str, field: str
+) -> None:
+    told = json.loads((zoo / "cnn.options.json").read_text())
+    refused = convert(zoo, "cnn", ports=[told["ports"][0] | changed])
+    assert (refused.message, refused.field) == (message, f"inputs.image.{field}")

@@ -23,12 +23,13 @@ test: $(VENV)/installed
 test-fast: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m "not toolchain" $(PARALLEL)
 
-# The properties on many more random projects, 40,000 hostile inputs, 200 builds that are killed at random, and all of
-# ONNX's backend models.
+# The properties on many more random projects, 40,000 hostile inputs, 200 builds that are killed at random, all of
+# ONNX's backend models, and all of Apple's tests of operators (these alone take hours).
 test-nightly: $(VENV)/installed
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties tests/hostile $(PARALLEL)
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
 	MODELBUILD_BACKEND_MODELS=all $(VENV)/bin/python -m pytest tests/backends/onnx/test_backend_models.py
+	MODELBUILD_APPLE=all $(VENV)/bin/python -m pytest -s tests/backends/coreml/apple
 
 faults: $(VENV)/installed
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)

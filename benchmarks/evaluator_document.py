@@ -12,7 +12,8 @@ Nothing but Apple's hardware runs Core ML. Elsewhere a package is opened as it w
 executed operation by operation, each result rounded to the type that the file declares. A deployable whose
 bounds hold is then `checked`: conversion, weights and declared precision are right; Core ML's own kernels
 were not run. On a Mac Core ML runs it, and it is `verified`. What is and what is not shown by that stands
-in the [backend's README](../buildsys/backends/coreml/README.md).
+in the [backend's README](../buildsys/backends/coreml/README.md). How the evaluator does in Apple's own tests
+of operators stands in [coreml-operators.md](coreml-operators.md).
 
 Written by `python -m benchmarks.evaluator`, which builds the architectures of
 [`benchmarks/zoo/`](../benchmarks/zoo) with the default bounds: float32 packages within 10 times of what

@@ -1,0 +1,168 @@
+"""What became of Apple's tests: which agree, which are refused, and why the others differ.
+
+`python -m tests.backends.coreml.apple.outcomes RECORDS...` prints the table of docs/coreml-operators.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RANDOM = "its output is random"
+ENOUGH = 0.99
+"""Of what is evaluated without random numbers, this share has to agree; each other case is explained."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why tests of a kind do not agree.
+
+    Attributes:
+        test: What their names hold, as a regular expression.
+        said: What the evaluator or the test says, as one.
+        why: In words.
+    """
+
+    test: str
+    said: str
+    why: str
+
+
+EXPLANATIONS = (
+    Explanation(
+        r"invalid_indices",
+        r"is outside \[",
+        "Indices outside of the data: the tests expect Core ML to fail or to give anything; the evaluator "
+        "refuses.",
+    ),
+    Explanation(
+        r"LocalResponseNorm::test_builder_to_backend_smoke",
+        r"Not equal to tolerance",
+        "The expected numbers are of the neural network backend, which takes [1, 3, 2] for one channel; "
+        "documented is the second axis, and ranks 4 and 5 agree.",
+    ),
+    Explanation(
+        r"CropResize::test_builder_to_backend_smoke",
+        r"UNALIGN_CORNERS",
+        "The one example of this mode has a box outside of the image, which is documented nowhere: refused.",
+    ),
+    Explanation(
+        r"CropResize::test_builder_to_backend_ios1[67]",
+        r"Not equal to tolerance",
+        "7.9 is expected as 7.899, which only float16's tolerance takes; Apple runs the test in float16.",
+    ),
+    Explanation(
+        r"TestResample",
+        r"^AssertionError: assert \d+ == \d+",
+        "The test counts the casts that the converter writes for float16; no output is compared.",
+    ),
+    Explanation(
+        r"",
+        r"a neural network, which is not evaluated",
+        "A neural network (the older form of models): not evaluated.",
+    ),
+)
+
+
+def read(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """The records of runs; of a test that ran more than once the last."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            found[record["test"]] = record
+    return list(found.values())
+
+
+def kind(record: dict[str, Any]) -> str:
+    """`not run`, `random`, `agrees`, `refused` or `differs`."""
+    if not record["predictions"]:
+        return "not run"
+    if RANDOM in record["refused"]:
+        return "random"
+    # A test may expect what it runs into.
+    if record["outcome"] == "passed":
+        return "agrees"
+    return "refused" if record["refused"] else "differs"
+
+
+def why(record: dict[str, Any]) -> str | None:
+    """Why a test does not agree; `None` where nobody knows."""
+    said = f"{record['refused']}\n{record['error']}" if record["refused"] else record["error"]
+    for each in EXPLANATIONS:
+        if re.search(each.test, record["test"]) and re.search(each.said, said):
+            return each.why
+    return None
+
+
+def skipped(record: dict[str, Any]) -> str:
+    """Why no output of a test was looked at, without what differs from case to case."""
+    said = record["error"].partition("\n")[0] or "it looks at the converted program alone"
+    for name, sentence in (
+        ("XFail", "Apple expects it to fail"),
+        ("TensorFlow", "it needs TensorFlow, which the toolchain does not have"),
+        ("torchvision", "it needs torchvision, which the toolchain does not have"),
+        ("torchaudio", "it needs torchaudio, which the toolchain does not have"),
+        ("breaking at opset", "the operator has another form in this version of iOS"),
+        ("rdar://", "Apple skips it for a fault of Core ML's"),
+    ):
+        if name in said:
+            return sentence
+    if record["outcome"] == "skipped":
+        return "Apple skips it"
+    if record["outcome"] == "failed":
+        return (
+            f"coremltools or the test fails under this version of torch ({said.partition(':')[0]})"
+        )
+    return "it looks at the converted program alone"
+
+
+def strays(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Tests that do not agree, and that nothing explains."""
+    return {
+        each["test"]: each["refused"] or each["error"]
+        for each in records
+        if kind(each) in ("refused", "differs") and why(each) is None
+    }
+
+
+def share(records: Sequence[dict[str, Any]]) -> float:
+    """Which part of what is evaluated without random numbers agrees."""
+    found = Counter(map(kind, records))
+    told = found["agrees"] + found["refused"] + found["differs"]
+    return found["agrees"] / max(1, told)
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """The table, as Markdown."""
+    found = Counter(map(kind, records))
+    told = found["agrees"] + found["refused"] + found["differs"]
+    lines = [
+        f"- {len(records):,} tests; {told:,} of them evaluate a program without random numbers.",
+        f"- {found['agrees']:,} of {told:,} agree ({share(records):.2%}), {found['refused']} are refused, "
+        f"{found['differs']} differ; each of these is explained below.",
+        f"- {found['random']:,} programs have random numbers: refused.",
+        "",
+        "| tests | why they do not agree |",
+        "|---|---|",
+    ]
+    causes = Counter(
+        why(each) or f"not explained: `{each['test']}`"
+        for each in records
+        if kind(each) in ("refused", "differs")
+    )
+    lines += [f"| {count} | {cause} |" for cause, count in causes.most_common()]
+    lines += ["", "| tests | why no output was compared |", "|---|---|"]
+    reasons = Counter(skipped(each) for each in records if kind(each) == "not run")
+    lines += [f"| {count} | {reason} |" for reason, count in reasons.most_common()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(read(map(Path, sys.argv[1:]))), end="")

@@ -33,7 +33,7 @@ HALF = {"coreml float16"}
 CAUSES = ("rejected", "failed", "unverified", "checked", "blocked")
 
 
-NO_EFFECT = re.compile(r"\.(k_proj|key)\.bias$|masked_spec_embed$")
+NO_EFFECT = re.compile(r"\.(k_proj|k_lin|key)\.bias$|masked_spec_embed$")
 """A softmax takes no notice of what all of its numbers have in common; masks are drawn in training only."""
 
 

@@ -36,7 +36,7 @@ def looked_at(name: str) -> dict[str, Any]:
     """
     architecture = ARCHITECTURES[name]
     module = importlib.import_module(f"benchmarks.zoo.{architecture.family}")
-    model = getattr(module, name)()
+    model = getattr(module, name)().requires_grad_(True)  # Fixed positions are weights as well.
     generator = torch.Generator().manual_seed(0)
     fed = {n: drawn(port, generator) for n, port in architecture.inputs.items()}
     found = model(**fed) if architecture.requirements else model(*fed.values())

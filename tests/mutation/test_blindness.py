@@ -29,9 +29,10 @@ def blind(
     fingerprint: str | None,
     inputs: Mapping[str, str | None],
     discovered: Mapping[str, str] | None,
+    files: Mapping[str, str] | None = None,
 ) -> Manifest:
     """A manifest that lacks a thing or two; another one for each rule."""
-    record = manifest(action, implementation, fingerprint, inputs, discovered)
+    record = manifest(action, implementation, fingerprint, inputs, discovered, files)
     options: dict[str, Any] = record["options"]
     match action.rule:
         case "coreml.convert":

@@ -220,6 +220,8 @@ class Format:
         opens: The option that keeps dynamic sizes where the format fixes them by default.
         refuses: Says what the backend cannot do, or would do nothing for, from a model's inputs and
             an entry's options alone; the recipe is then in error before anything runs.
+        refuses_profile: The same of a quantization profile (as steps are told of it, each one that
+            `mixed` gives to layers by itself) and an entry's options.
         deployable: Whether a target may ask for it.
         unrun: Why nothing here runs what these options make, though `runtime` runs the others; such
             an artifact is `unverified` with that reason. `None` where it is run.
@@ -259,6 +261,7 @@ class Format:
     normaliser: Normaliser | None = None
     opens: str | None = None
     refuses: Callable[[Ports, Mapping[str, Any]], Refusal | None] | None = None
+    refuses_profile: Callable[[Mapping[str, Any], Mapping[str, Any]], Refusal | None] | None = None
     layers: str | None = None
     legacy: str = ""
 

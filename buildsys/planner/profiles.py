@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from buildsys.backends.base import Format, Scheme
 from buildsys.recipe import Diagnostic, Position, Recipe
+from buildsys.recipe.document import follow
 from buildsys.recipe.quantization import FLOAT, OPTIONAL, Calibration, Quantization
 
 Place = tuple[str | int, ...]
@@ -66,19 +69,42 @@ def faults(recipe: Recipe, declared: Format, place: Place, name: str) -> Iterato
         yield Diagnostic(message, position, f"{declared.name} takes {known}", also)
         return
     if profile.scheme == "mixed":
-        yield from _layers(recipe, declared, scheme, position, name)
+        yield from _layers(recipe, declared, scheme, place, name)
         return
     if profile.bits is not None and profile.bits not in _widths(scheme, profile):
         yield _bits(declared, scheme, profile, position, also)
         return
     yield from _unread(recipe, declared, scheme, position, name)
     yield from _choices(recipe, declared, scheme, position, name)
+    yield from _refused(recipe, declared, place, name, also)
+
+
+def _refused(
+    recipe: Recipe, declared: Format, place: Place, name: str, also: tuple[Position, ...]
+) -> Iterator[Diagnostic]:
+    """What the format's backend cannot make of a profile with the entry's options."""
+    options = follow(recipe.root, (*place, "options"))
+    given = options.node.data if options.depth == len(place) + 1 else {}
+    if declared.refuses_profile is None:
+        return
+    try:
+        known = declared.options.model_validate(given).model_dump(mode="json")
+    except ValidationError:
+        return  # The options' own check says so.
+    refusal = declared.refuses_profile(settings(recipe, name), known)
+    if refusal is not None:
+        position = recipe.where(*place, "quantization")
+        if refusal.option is not None and refusal.option in given:
+            position = recipe.where(*place, "options", refusal.option)
+        message = f"{declared.name} cannot take `{name}`: {refusal.message}"
+        yield Diagnostic(message, position, refusal.hint, also)
 
 
 def _layers(
-    recipe: Recipe, declared: Format, mixed: Scheme, position: Position, name: str
+    recipe: Recipe, declared: Format, mixed: Scheme, place: Place, name: str
 ) -> Iterator[Diagnostic]:
     """What a format cannot make of the profiles that a `mixed` one gives to layers."""
+    position = recipe.where(*place, "quantization")
     profile = recipe.spec.quantization[name]
     takes = {scheme.name: scheme for scheme in declared.schemes}
     keys: dict[tuple[str, ...], str] = {("default",): profile.default or FLOAT}
@@ -103,6 +129,7 @@ def _layers(
         else:
             yield from _unread(recipe, declared, scheme, position, given)
             yield from _choices(recipe, declared, scheme, position, given)
+            yield from _refused(recipe, declared, place, given, also)
 
 
 def _widths(scheme: Scheme, profile: Quantization) -> tuple[int, ...]:

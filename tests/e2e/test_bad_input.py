@@ -63,6 +63,43 @@ RECIPE_ERRORS: dict[str, tuple[Break, tuple[str, ...]]] = {
             "coreml takes float16, mixed, static, weight-only",
         ),
     ),
+    "activations as integers for an iOS that has none": (
+        lambda p: (
+            edit("quantization: fp16", "quantization: int8")(p),
+            edit("minimum_deployment_target: iOS16, ", "")(p),
+        ),
+        (
+            "coreml cannot take `int8`: activations as integers need iOS17 or later, and "
+            "`minimum_deployment_target` is iOS16",
+            "hint: set `options: {minimum_deployment_target: iOS17}`",
+            "--> deploy.yaml:50:21",
+        ),
+    ),
+    "a mixture for an iOS that is too old": (
+        lambda p: (
+            edit("{scheme: float16}", "{scheme: mixed, default: int8, layers: {head: float}}")(p),
+            edit("accept: half", "accept: quantized")(p),
+        ),
+        (
+            "coreml cannot take `int8`: activations as integers need iOS17 or later",
+            "--> deploy.yaml:52:44",
+        ),
+    ),
+    "4 bits for an iOS that is too old": (
+        edit("{scheme: float16}", "{scheme: weight-only, bits: 4}"),
+        ("coreml cannot take `fp16`: 4 bits need iOS18 or later", "--> deploy.yaml:52:44"),
+    ),
+    "blocks for an iOS that is too old": (
+        edit("{scheme: float16}", "{scheme: weight-only, block_size: 32}"),
+        ("coreml cannot take `fp16`: `block_size` needs iOS18 or later", "--> deploy.yaml:52:44"),
+    ),
+    "an input of float16 for an iOS that is too old": (
+        lambda p: (
+            edit("dtype: float32", "dtype: float16")(p),
+            edit("minimum_deployment_target: iOS16", "minimum_deployment_target: iOS15")(p),
+        ),
+        ("input `image` is float16, which needs iOS16 or later", "--> deploy.yaml:52:44"),
+    ),
     "an unknown option": (
         edit("compute_units: all", "compute_unit: all"),
         ("coreml has no option `compute_unit`", "did you mean `compute_units`?"),

@@ -112,7 +112,37 @@ def _refuses(ports: Ports, options: Mapping[str, Any]) -> Refusal | None:
             "delete it, or declare a symbol in a shape and its `dims`",
             "flexible",
         )
+    halves = [port["name"] for port in ports if port["dtype"] == "float16"]
+    if halves and options["minimum_deployment_target"] == "iOS15":
+        return _too_old(f"input `{halves[0]}` is float16, which needs", "iOS16")
     return None
+
+
+def _refuses_profile(profile: Mapping[str, Any], options: Mapping[str, Any]) -> Refusal | None:
+    """What a profile needs of the deployment target; `compression.check` asks the same of the package."""
+    if profile["scheme"] == "static":
+        asked, needed = "activations as integers need", "iOS17"
+    elif profile["scheme"] == "weight-only":
+        newest = {
+            "4 bits need": profile.get("bits") == 4 and not profile.get("palette"),
+            "`block_size` needs": profile.get("block_size") is not None,
+            "`sparsity` together with `bits` needs": profile.get("sparsity")
+            and profile.get("bits"),
+        }
+        told = [what for what, on in newest.items() if on]
+        asked, needed = (told[0], "iOS18") if told else ("compressed weights need", "iOS16")
+    else:
+        return None
+    oldest = options["minimum_deployment_target"]
+    return _too_old(asked, needed, oldest) if oldest < needed else None
+
+
+def _too_old(asked: str, needed: str, oldest: str = "iOS15") -> Refusal:
+    return Refusal(
+        f"{asked} {needed} or later, and `minimum_deployment_target` is {oldest}",
+        f"set `options: {{minimum_deployment_target: {needed}}}`",
+        "minimum_deployment_target",
+    )
 
 
 class MlmodelOptions(Options):
@@ -213,6 +243,7 @@ backend = Backend(
             dynamic=False,
             opens="flexible",
             refuses=_refuses,
+            refuses_profile=_refuses_profile,
             carrier=CARRIER,
             normaliser=Normaliser("coreml", "normal:normalise"),
         ),

@@ -60,8 +60,8 @@ EXPLANATIONS = (
     Explanation(
         r"LSTMWithPackedSequence",
         r"`lstm` .* it gives \[\d+, \d+\] where \[\d+, \d+\] is declared",
-        "coremltools makes initial states for as many sequences as there are steps (10 for a batch of 3), and "
-        "declares the batch's: sizes that contradict those declared are refused.",
+        "coremltools makes initial states for as many sequences as there are steps (10 for a batch of 3) "
+        "and declares the batch's: sizes that contradict those declared are refused.",
     ),
     Explanation(
         r"TestResample",

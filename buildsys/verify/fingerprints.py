@@ -28,8 +28,10 @@ FEW = 2**16
 """Elements of an array up to which each of them is looked up by itself."""
 CHUNK = 2**22
 """Elements that are mixed at a time: their digests are twice as large as the numbers."""
-FILTER = 22
-"""Bits of a digest that tell most parts that are of no array from the others."""
+ROOM = 8
+"""Places of a filter for each part that is known: one in so many others passes it."""
+WIDEST = 27
+"""The most bits of a digest that are a place in a filter."""
 
 
 def rounded(values: Array, storage: str) -> Array:
@@ -93,10 +95,15 @@ class Slicing:
     parts: Array
 
 
-def slicings(values: Array) -> Iterator[Slicing]:
-    """All ways to cut an array along one axis, or along axes at its beginning or end taken as one."""
+def slicings(values: Array, mixed: Array | None = None) -> Iterator[Slicing]:
+    """All ways to cut an array along one axis, or along axes at its beginning or end taken as one.
+
+    Args:
+        values: The array.
+        mixed: The digests of its numbers, where they are known.
+    """
     shape = tuple(n for n in values.shape if n > 1)
-    mixed = digests(values).reshape(shape)
+    mixed = (digests(values) if mixed is None else mixed).reshape(shape)
     rank = len(shape)
     for axis, count in enumerate(shape):
         others = tuple(i for i in range(rank) if i != axis)
@@ -127,9 +134,10 @@ class Index:
 
     def add(self, owner: int, values: Array) -> None:
         """Adds an array's slices, and the array as a whole."""
-        whole = np.array([digest(values)], np.uint64)
+        mixed = digests(values)
+        whole = np.array([mixed.sum(dtype=np.uint64)], np.uint64)
         self._parts.setdefault(values.size, []).append((whole, owner))
-        for slicing in slicings(values):
+        for slicing in slicings(values, mixed):
             # Single numbers of vectors only: among those of all matrices any number might be found.
             if slicing.size > 1 or _is_vector(values):
                 self._parts.setdefault(slicing.size, []).append((slicing.parts, owner))
@@ -138,10 +146,12 @@ class Index:
         """The share of parts that may be of some array: never less than `find` finds, and cheaper."""
         if slicing.size not in self._parts:
             return 0.0
+        count = sum(len(parts) for parts, _ in self._parts[slicing.size])
+        bits = min(WIDEST, max(1, (ROOM * count).bit_length()))
+        shift = np.uint64(64 - bits)
         known = self._filters.get(slicing.size)
-        shift = np.uint64(64 - FILTER)
         if known is None:
-            known = np.zeros(2**FILTER, bool)
+            known = np.zeros(2**bits, bool)
             for parts, _ in self._parts[slicing.size]:
                 known[parts >> shift] = True
             self._filters[slicing.size] = known

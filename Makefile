@@ -9,7 +9,7 @@ RECIPES := digits activity
 # Two processes; tests that share what was built for them stay together, in the order of tests/conftest.py.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-fast test-nightly faults lint clean
+.PHONY: demo test test-fast test-nightly test-zoo faults lint clean
 
 demo: $(VENV)/installed
 	@set -e; for recipe in $(RECIPES); do \
@@ -30,6 +30,11 @@ test-nightly: $(VENV)/installed
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
 	MODELBUILD_BACKEND_MODELS=all $(VENV)/bin/python -m pytest tests/backends/onnx/test_backend_models.py
 	MODELBUILD_APPLE=all $(VENV)/bin/python -m pytest -s tests/backends/coreml/apple
+	$(VENV)/bin/python -m benchmarks.timm_zoo --hard --again
+
+# One small model of every family of timm: hours, and it goes on where it was stopped.
+test-zoo: $(VENV)/installed
+	$(VENV)/bin/python -m benchmarks.timm_zoo
 
 faults: $(VENV)/installed
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from buildsys.backends.base import Format
+from buildsys.file_names import folded
 from buildsys.planner import profiles
 from buildsys.planner.candidates import candidates
 from buildsys.planner.catalog import Catalog
@@ -53,11 +54,14 @@ def _equal_files(recipe: Recipe, catalog: Catalog) -> list[Diagnostic]:
     for entry in entries(recipe):
         if entry.item.format not in catalog.formats:
             continue
-        file = (entry.target, entry.filename(catalog))
+        name = entry.filename(catalog)
+        file = (entry.target, folded(name))
         if file in seen:
             found.append(
                 Diagnostic(
-                    f"`{entry.label}` and `{seen[file].label}` would be one file, `{'/'.join(file)}`",
+                    f"`{entry.label}` and `{seen[file].label}` would be one file, "
+                    f"`{entry.target}/{name}`"
+                    + ("" if seen[file].filename(catalog) == name else ", where case is ignored"),
                     recipe.where(*entry.place),
                     "give one of them a `name`, or rename the model or the profile",
                     (recipe.where(*seen[file].place).noted("the first one"),),

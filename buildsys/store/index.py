@@ -53,6 +53,9 @@ create table pin (
 USED_GRAIN = 86_400.0
 """Seconds. The time of last use is brought up to date once a day, so that a no-op writes nothing."""
 
+PRIVATE = 0o700
+"""The mode of the store's folder: nobody else reads it."""
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -143,7 +146,11 @@ class Index:
         self._path = root / "index.sqlite"
         self.damage: str | None = None
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            status = root.stat()
+            # What is in there tells of models, data and environments.
+            if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                root.chmod(PRIVATE)
             self._connection = self._open()
         except (OSError, sqlite3.DatabaseError) as error:
             raise StoreError(

@@ -1,0 +1,43 @@
+"""Nobody else reads a store, whatever the umask; names that ignore case are told apart in the recipe."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.cli.inside import Inside
+from tests.space import Space
+
+
+@pytest.fixture
+def modelbuild(
+    space: Space, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Inside:
+    return Inside(space, monkeypatch, capsys)
+
+
+def test_the_store_is_the_users_own(modelbuild: Inside) -> None:
+    store = modelbuild.space.store
+    before = os.umask(0)
+    try:
+        assert modelbuild("plan").code == 0
+        assert store.stat().st_mode & 0o777 == 0o700
+        store.chmod(0o755)
+        assert modelbuild("plan").code == 0
+        assert store.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_names_that_differ_in_case_are_one_file(modelbuild: Inside) -> None:
+    modelbuild.space.edit(
+        "deploy.yaml",
+        "    - {format: coreml}\n",
+        "    - {format: coreml, name: Big}\n    - {format: coreml, name: big}\n",
+    )
+    said = modelbuild("plan")
+    assert said.code == 2
+    assert "`ios/m.coreml-big` and `ios/m.coreml-Big` would be one file" in said.err
+    assert "where case is ignored" in said.err
+    assert "--> deploy.yaml:24:7" in said.err

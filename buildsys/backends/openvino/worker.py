@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -12,6 +13,7 @@ from ..kit import ports as ports_of
 from ..kit.contract import Contract
 from ..kit.request import Request, StepError
 from . import failures, ir, runtime
+from .shaped import shaped
 
 PRELOAD = {"convert": ("numpy.random",)}
 """What each step imports late; see `toolchains/worker_forks.py`."""
@@ -28,16 +30,17 @@ def convert(request: Request) -> None:
     source = request.inputs["artifact"]
     contract = Contract.read(request.inputs["io"])
     graph = onnx.load(source, load_external_data=False).graph
-    model = _converted(source, graph, _shapes(contract, request))
+    model = _converted(source, graph, contract, request)
     ir.fit(model, contract, request)
     ir.write(model, request.outputs["artifact"], _known(graph))
     _try(request, contract)
     contract.write(request.outputs["io"])
 
 
-def _converted(source: Any, graph: Any, shapes: list[Any]) -> Any:
+def _converted(source: Path, graph: Any, contract: Contract, request: Request) -> Any:
+    shapes = _shapes(contract, request)
     try:
-        model = ov.Core().read_model(source)
+        model = _read(source, contract, request)
         if len(shapes) == len(model.inputs):  # Else `fit` says which are missing.
             model.reshape(dict(zip(model.inputs, shapes, strict=True)))
         # As `ovc` does: fuses, folds and drops what only a frontend needs.
@@ -47,6 +50,21 @@ def _converted(source: Any, graph: Any, shapes: list[Any]) -> Any:
     except RuntimeError as error:
         raise failures.of_conversion(error, list(_nodes(graph))) from error
     return model
+
+
+def _read(source: Path, contract: Contract, request: Request) -> Any:
+    """The file as OpenVINO reads it; with the recipe's sizes where it does not do without."""
+    try:
+        return ov.Core().read_model(source)
+    except RuntimeError:
+        told = shaped(source, contract, request.scratch)
+        if told is None:
+            raise
+        model = ov.Core().read_model(told)
+        request.note(
+            "OpenVINO converts this ONNX file only with the recipe's sizes of its inputs written into it"
+        )
+        return model
 
 
 def _shapes(contract: Contract, request: Request) -> list[Any]:

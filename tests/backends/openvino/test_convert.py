@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.backends.coreml_tflite_harness import digest
-from tests.backends.harness import Result
+from tests.backends.harness import Result, interpreter
 from tests.backends.openvino.steps import convert, error, expected, run
 
 pytestmark = pytest.mark.toolchain
@@ -33,6 +34,28 @@ def test_values_and_names_are_the_model_s(
     assert done.json("run")["batch_sizes"] == batches
     assert done.json("run")["runtime"] == "openvino 2026.4.1"
     assert made[name].notes == []
+
+
+UNSHAPED = """
+import sys, onnx
+model = onnx.load(sys.argv[1])
+for given in model.graph.input:
+    given.type.tensor_type.ClearField("shape")
+onnx.save(model, sys.argv[2])
+"""
+
+
+def test_a_rank_that_the_file_does_not_say_is_the_recipe_s(
+    models: Path, made: dict[str, Result], tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.onnx"
+    command = [interpreter("openvino"), "-c", UNSHAPED, models / "cnn.onnx", bare]
+    subprocess.run([*map(str, command)], check=True)
+    done = convert(models, "cnn", bare)
+    assert error(models, "cnn", run(models, "cnn", done).arrays()) < 1e-5
+    assert done.io == made["cnn"].io
+    (note,) = done.notes
+    assert "only with the recipe's sizes of its inputs written into it" in note
 
 
 def test_sizes_keep_their_ranges(made: dict[str, Result]) -> None:

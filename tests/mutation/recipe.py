@@ -231,7 +231,10 @@ targets:
     - {format: coreml, quantization: w8, models: [encoder, classifier]}
     - {format: onnx, accept: close, models: [classifier], options: {opset: 17}}
     - {format: mlmodel, models: [classifier], options: {class_labels: true}}
-    - {format: coreml, quantization: pal, models: [classifier]}
+    - format: coreml
+      quantization: pal
+      models: [classifier]
+      options: {minimum_deployment_target: iOS18}
   android:
     - {format: tflite, quantization: int8, accept: everything, route: onnx, models: [classifier]}
     - {format: tflite, quantization: half, accept: close, route: direct, models: [classifier]}

@@ -172,8 +172,9 @@ def links(folder: Path) -> None:
 
 
 def strangers(folder: Path) -> None:
-    """Puts files there that nothing reads."""
-    for name in ("README.md", ".git/HEAD", "data/notes.txt", "text/.hidden", "notebook.ipynb"):
+    """Puts files there that nothing reads; `text` is listed, and tools leave names of their own there."""
+    names = ("README.md", ".git/HEAD", "data/notes.txt", "text/.DS_Store", "notebook.ipynb")
+    for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("unread")
 

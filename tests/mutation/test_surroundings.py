@@ -50,7 +50,7 @@ FILES = {
     "data/photos/dog/2.png": "data.images",
     "files/scripted.pt": "torch.adopt torch.weights",
     "files/program.pt2": "torch.adopt torch.weights",
-    "files/graph.onnx": "onnx.adopt",
+    "files/graph.onnx": "onnx.adopt onnx.run",  # The file itself is the reference.
     "files/features.txt": f"{DESCRIPTIONS} mlmodel.convert",  # Its entry asks for `class_labels`.
 }
 """Which steps a file must be seen by."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("MODELBUILD_TOOLCHAINS", str(cache / "toolchains"))
     os.environ["MODELBUILD_CONFIG"] = os.devnull  # Nor the user's own settings.
     os.environ["MODELBUILD_CACHE"] = tempfile.mkdtemp(prefix="modelbuild-tests-")
+    # A shell's background jobs ignore Ctrl-C, and so would all builds that the tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,7 +63,7 @@ def test_the_defaults_are_those_that_hold() -> None:
     for shown, scheme, coarse in (
         ("| float32 | 1e-3 |", None, False),
         ("| 8 bits | 0.15 |", "static", False),
-        ("and mixtures with them | 0.5; with `evaluate` 1.0 |", "weight-only", True),
+        ("and mixtures with them | 0.5; with `evaluate` 0.9 |", "weight-only", True),
     ):
         assert shown in TEXT
         limits = [

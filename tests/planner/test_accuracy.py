@@ -56,7 +56,8 @@ def test_few_bits_have_wider_bounds_on_outputs(space: Space, profile: str, limit
         "version: 1\nproject: p\nmodels:\n  m:\n    source: {factory: 'model:build'}\n"
         "    inputs: {x: {shape: [N, 4]}}\n    outputs: {y: {}}\n"
         f"quantization:\n  q: {profile}\n"
-        "targets:\n  ios:\n    - {format: coreml, quantization: q}\n",
+        "targets:\n  ios:\n    - format: coreml\n      quantization: q\n"
+        "      options: {minimum_deployment_target: iOS18}\n",
     )
     catalog = Catalog.load()
     recipe = load(space.project / "deploy.yaml", environ={}, checks=[check(catalog)])

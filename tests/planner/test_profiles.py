@@ -23,7 +23,7 @@ quantization:
   q: {profile}
 targets:
   ios:
-    - {{format: {format}, quantization: q}}
+    - {{format: {format}, quantization: q, options: {options}}}
 """
 
 
@@ -32,8 +32,11 @@ def catalog() -> Catalog:
     return Catalog.load()
 
 
-def graph(catalog: Catalog, folder: Path, format: str, profile: str) -> ActionGraph:
-    (folder / "deploy.yaml").write_text(RECIPE.format(format=format, profile=profile))
+def graph(
+    catalog: Catalog, folder: Path, format: str, profile: str, options: str = "{}"
+) -> ActionGraph:
+    text = RECIPE.format(format=format, profile=profile, options=options)
+    (folder / "deploy.yaml").write_text(text)
     (folder / "model.py").write_text("")
     return make_graph(load(folder / "deploy.yaml", environ={}, checks=[check(catalog)]), catalog)
 
@@ -61,7 +64,9 @@ def test_a_step_that_makes_integers_while_it_converts_is_calibrated(
 ) -> None:
     calibration = "calibration: {dataset: train, count: 8, method: percentile}"
     text = RECIPE.format(
-        format="executorch", profile=f"{{scheme: static, per_channel: false, {calibration}}}"
+        format="executorch",
+        options="{}",
+        profile=f"{{scheme: static, per_channel: false, {calibration}}}",
     )
     (tmp_path / "deploy.yaml").write_text(DATA + text)
     (tmp_path / "model.py").write_text("")
@@ -114,7 +119,8 @@ def refused(catalog: Catalog, folder: Path, format: str, profile: str) -> str:
 def test_what_is_asked_of_weights_reaches_the_step(
     catalog: Catalog, tmp_path: Path, profile: str, told: dict[str, object]
 ) -> None:
-    found = graph(catalog, tmp_path, "coreml", f"{{scheme: weight-only, {profile}}}")
+    newest = "{minimum_deployment_target: iOS18}"
+    found = graph(catalog, tmp_path, "coreml", f"{{scheme: weight-only, {profile}}}", newest)
     (step,) = [a for a in found.actions.values() if a.rule == "coreml.quantize"]
     settings = dict(step.options["quantization"])
     assert (settings.pop("scheme"), settings.pop("per_channel")) == ("weight-only", True)

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from buildsys.engine.session import Session
     from buildsys.planner import ActionGraph
 
-VERSION = 1
+VERSION = 2
 COMMANDS = ("build", "plan")
 FOLDER = "answers"
+KEY_FILE = "secret"
+"""A file of the store with random bytes: values of a recipe's variables are kept as digests by it."""
+SECRET_BYTES = 32
 DAY = 86_400.0
 """Seconds. Once a day the usual path is taken, which also says to the store what is still in use."""
 KEPT = 30 * DAY
@@ -94,8 +97,8 @@ def recall(arguments: Sequence[str]) -> str | None:
 
 
 def _holds(record: dict[str, Any]) -> bool:
-    environ = os.environ
-    if any(environ.get(name) != value for name, value in record["environ"].items()):
+    environ = record["environ"]
+    if environ and _digests(environ, _secret()) != environ:
         return False
     index, inode = record["index"]
     if os.stat(index).st_ino != inode:
@@ -155,6 +158,55 @@ def _path(asked: list[Any]) -> str:
     return os.path.join(_root(), FOLDER, _checksum(json.dumps(asked).encode()).decode())
 
 
+def _digests(names: Iterable[str], secret: bytes) -> dict[str, str | None]:
+    """The values of variables as keyed digests, `None` where one is unset: they may be passwords."""
+    import hmac  # Only for a recipe that has variables: the import takes longer than the comparison.
+
+    found = {name: os.environ.get(name) for name in names}
+    return {
+        name: None
+        if value is None
+        else hmac.new(secret, os.fsencode(f"{name}={value}"), "sha256").hexdigest()
+        for name, value in found.items()
+    }
+
+
+def _secret() -> bytes:
+    """The store's own random bytes, read.
+
+    Raises:
+        OSError: There are none yet.
+        ValueError: They are damaged.
+    """
+    with open(os.path.join(_root(), KEY_FILE), "rb") as stream:
+        found = stream.read()
+    if len(found) != SECRET_BYTES:
+        raise ValueError
+    return found
+
+
+def _own_secret() -> bytes:
+    """The store's own random bytes, made where there are none.
+
+    Answers that were kept before there were any hold values as they are: they are removed.
+    """
+    with suppress(OSError, ValueError):
+        return _secret()
+    path = os.path.join(_root(), KEY_FILE)
+    shelf = os.path.join(_root(), FOLDER)
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(shelf):
+            os.unlink(entry.path)
+    temporary = f"{path}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as stream:
+        stream.write(os.urandom(SECRET_BYTES))
+    os.replace(temporary, path)
+    return _secret()  # Of two that made one at once, the later has it.
+
+
 def _checksum(data: bytes) -> bytes:
     return b"%08x" % zlib.crc32(data)
 
@@ -185,7 +237,7 @@ def keep(session: Session, graph: ActionGraph, run: Run, folder: Path | None, te
     asked = _Question.asked
     if asked is None:
         return
-    with suppress(Unknown, OSError):
+    with suppress(Unknown, OSError, ValueError):
         record = _record(session, graph, run, folder) | {"asked": asked, "text": text}
         body = json.dumps(record, ensure_ascii=False).encode()
         path = _path(asked)
@@ -243,7 +295,7 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
     listings = engine.looked.listings if engine.looked is not None else {}
     return {
         "written": time.time(),
-        "environ": {name: os.environ.get(name) for name in recipe.environment},
+        "environ": _digests(recipe.environment, _own_secret()) if recipe.environment else {},
         "index": [index, os.stat(index).st_ino],
         "project": str(recipe.folder),
         "files": files,

@@ -170,6 +170,33 @@ def test_a_variable_of_the_recipe_counts(
     assert answer.recall(["build"]) is not None
 
 
+def test_values_of_variables_are_not_kept(
+    modelbuild: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAME", value := "correct-horse-battery")
+    modelbuild.space.edit("deploy.yaml", "project: toy", "project: ${NAME:-toy}")
+    shelf = modelbuild.space.store / answer.FOLDER
+    shelf.mkdir(parents=True, exist_ok=True)
+    old = shelf / "00000000"
+    old.write_text(f'of an earlier version: {{"environ": {{"NAME": "{value}"}}}}')
+    aged()
+    assert answer.recall(["build"]) is None
+    assert modelbuild("build").code == 0
+    assert answer.recall(["build"]) is not None
+    assert not old.exists()
+    kept = [path.read_bytes() for path in shelf.iterdir()]
+    assert len(kept) == 1
+    assert b'"environ": {"NAME": "' in kept[0]
+    assert value.encode() not in kept[0]
+    secret = modelbuild.space.store / answer.KEY_FILE
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert len(secret.read_bytes()) == answer.SECRET_BYTES
+    secret.write_bytes(b"damaged")
+    assert answer.recall(["build"]) is None
+    assert modelbuild("build").code == 0
+    assert answer.recall(["build"]) is not None
+
+
 def test_a_nearer_recipe_counts(built: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     below = built.space.project / "below"
     below.mkdir()

@@ -6,6 +6,8 @@ VENV := .venv
 export MODELBUILD_CACHE ?= $(CURDIR)/.cache/modelbuild
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 RECIPES := digits activity
+# Where this is set, each of the hundreds of commands that the tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes; tests that share what was built for them stay together, in the order of tests/conftest.py.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
@@ -24,7 +26,8 @@ test-fast: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m "not toolchain" $(PARALLEL)
 
 # The properties on many more random projects, 40,000 hostile inputs, 200 builds that are killed at random, all of
-# ONNX's backend models, and all of Apple's tests of operators (these alone take hours).
+# ONNX's backend models, and all of Apple's tests of operators. The last two take hours, and go on where they were
+# stopped: what became of each case is written to .cache/modelbuild/sweeps, by the digest of the code.
 test-nightly: $(VENV)/installed
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties tests/hostile $(PARALLEL)
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)

@@ -28,8 +28,8 @@ import buildsys
 from benchmarks import evaluator_document, machine
 from benchmarks.zoo import project
 from benchmarks.zoo.architectures import ARCHITECTURES
-from buildsys.engine.build import Settings
 from buildsys.engine.placing import REJECTED
+from buildsys.engine.run import Settings
 from buildsys.engine.session import cache_root, toolchains_root
 from buildsys.engine.verdicts import Verdict
 from buildsys.planner import Catalog

@@ -30,8 +30,8 @@ def measured(folder: Path, store: Path) -> dict[str, float]:
         `actions` that ran, and in milliseconds an action: `own` (the wall time less the workers'),
         `cpu` of this process, and `worker`.
     """
-    from buildsys.engine.build import Settings
     from buildsys.engine.events import Event
+    from buildsys.engine.run import Settings
     from buildsys.engine.session import Session, open_recipe
     from buildsys.planner import Catalog
 

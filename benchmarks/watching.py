@@ -13,9 +13,9 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from buildsys.engine.build import Settings
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.executors.job import Done, Job, Outcome
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Session, open_recipe
 from buildsys.planner import Catalog
 from buildsys.store import Store

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from buildsys.engine.build import Settings
+    from buildsys.engine.run import Settings
     from buildsys.engine.session import Build, Plan
     from buildsys.recipe import Recipe
 

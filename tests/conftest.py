@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from buildsys.engine import engine
 from tests import toolchain
+from tests.shared_hosts import POOL, SharingExecutor
 from tests.space import Space
 
 REPOSITORY = Path(__file__).parent.parent
@@ -25,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("MODELBUILD_TOOLCHAINS", str(cache / "toolchains"))
     os.environ["MODELBUILD_CONFIG"] = os.devnull  # Nor the user's own settings.
     os.environ["MODELBUILD_CACHE"] = tempfile.mkdtemp(prefix="modelbuild-tests-")
+    POOL.folder = Path(os.environ["MODELBUILD_CACHE"]) / "hosts"
+    setattr(engine, "LocalExecutor", SharingExecutor)  # noqa: B010  # A name that it imports.
     # A shell's background jobs ignore Ctrl-C, and so would all builds that the tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,7 +63,8 @@ def _rank(item: pytest.Item) -> tuple[bool, bool]:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Removes the store that `pytest_configure` made."""
+    """Ends shared hosts, and removes the store that `pytest_configure` made."""
+    POOL.close()
     shutil.rmtree(os.environ["MODELBUILD_CACHE"], ignore_errors=True)
 
 

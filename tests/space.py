@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from buildsys.engine.build import Settings
 from buildsys.engine.events import Event
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Plan, Session, open_recipe
 from buildsys.planner import Catalog
 from tests.fakes.numeric.rules import backend

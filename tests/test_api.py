@@ -9,7 +9,7 @@ import pytest
 
 import buildsys
 from buildsys.engine import session
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
 from buildsys.recipe import Recipe
 from buildsys.report import record
 from buildsys.search import building

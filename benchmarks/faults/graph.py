@@ -150,8 +150,21 @@ class Graph(ABC):
 
     def drop(self, node: Node, place: int) -> None:
         """Takes an optional input away; by default it becomes zeros."""
-        name = node.inputs[place]
+        name = self.constant_behind(node.inputs[place])
         self.put(name, np.zeros_like(self.constants[name]))
+
+    def constant_behind(self, tensor: str) -> str:
+        """The constant that a tensor is, or is cast from.
+
+        Raises:
+            KeyError: It is computed.
+        """
+        if tensor in self.constants:
+            return tensor
+        maker = next((node for node in self.nodes if tensor in node.outputs), None)
+        if maker is None or maker.kind != "cast":
+            raise KeyError(tensor)
+        return self.constant_behind(maker.inputs[0])
 
     def before_flattening(self) -> Iterator[tuple[Node, Callable[[], None]]]:
         """Operations that flatten [N, C, H, W], with what has them flatten [N, H, W, C]."""

@@ -29,7 +29,7 @@ def wrong_epsilon(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
         epsilon = graph.epsilon(node)
         if epsilon is None:
             continue
-        other = 1e-5 if epsilon.value < 5e-6 else 1e-3
+        other = 1e-3 if 5e-6 <= epsilon.value < 5e-4 else 1e-5
         text = f"epsilon {other:g} in place of {epsilon.value:g}"
         yield Spot(node.name, text, partial(epsilon.change, other))
 
@@ -107,7 +107,7 @@ def nan_masks(graph: Graph, rng: np.random.Generator) -> Iterator[Spot]:
             continue
         value, use = float(array.reshape(-1)[0]), users[0]
         guards = use.node.kind == "maximum" or (use.node.kind == "clip" and use.place == 1)
-        if value < MASK:
+        if -np.inf < value < MASK:
             other, what = -np.inf, "minus infinity"
         elif guards and GUARD[0] < value <= GUARD[1]:
             other, what = 0.0, "zero"

@@ -17,8 +17,8 @@ from benchmarks.faults import locating, projects, usual
 from benchmarks.faults.graph import Array
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.substitution import Substitute, substituted
-from buildsys.engine.build import Run, Settings
 from buildsys.engine.events import ignore
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import Catalog
@@ -108,6 +108,7 @@ def with_faults(
     engine = made.session.engine
     outcome = engine.build(graph, project, settings, ignore)
     found = {verdict.deployable.label: verdict for verdict in outcome.verdicts}
+    sound = {verdict.deployable.label: verdict.deployable for verdict in made.build.verdicts}
     order = [fault for label in faults for fault in faults[label]]
     by_path = {substitute.path: substitute for substitute in substitutes}
     for fault in order:
@@ -115,6 +116,9 @@ def with_faults(
         fault.update(judged(verdict))
         if fault["status"] != str(Status.FAILED):
             fault["usual"] = _usual(made, outcome.run, graph.actions, verdict.deployable)
+            own = _digests(made.build.run, made.build.graph.actions, sound[fault["label"]])
+            if _digests(outcome.run, graph.actions, verdict.deployable) == own:
+                fault["effect"] = False
         fault["named"] = locating.named(fault, (verdict.measurement or {}).get("weights"))
     if locate:
         _locate(made, faults, by_path)
@@ -235,6 +239,20 @@ def _usual(made: Made, run: Run, actions: Any, deployable: Deployable) -> list[s
     precision = projects.precision(projects.column(label))
     got, reference = _outputs(made, run, actions, deployable)
     return [name for name, fails in usual.caught(got, reference, precision).items() if fails]
+
+
+def _digests(run: Run, actions: Any, deployable: Deployable) -> list[str]:
+    """Of what an artifact gives, for the samples and at the edges."""
+    if deployable.measurement is None:
+        raise ValueError(f"nothing ran {deployable.label}")
+    inputs = actions[deployable.measurement.action].inputs
+    digests = []
+    for ref in (inputs["got"], inputs["got_edges"]):
+        trace = run.trace(ref.action)
+        if trace is None:
+            raise ValueError(f"{deployable.label} was not run")
+        digests.append(trace.outputs[ref.output].digest)
+    return digests
 
 
 def _outputs(

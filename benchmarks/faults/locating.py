@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.faults.substitution import Substitute, relocated
-from buildsys.engine.build import Settings
 from buildsys.engine.events import ignore
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
 from buildsys.planner import make_location
 

@@ -1,4 +1,4 @@
-"""The projects whose artifacts get faults: architectures of the zoo, and this repository's recipes."""
+"""The projects whose artifacts get faults: the zoo, this repository's recipes, trained networks of others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.faults.trained import networks
 from benchmarks.zoo import project as zoo
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -29,6 +30,8 @@ ZOO = (
 )
 TRAINED = ("digits",)
 """Recipes with trained weights and real data; they alone can be calibrated."""
+WHEELS = tuple(networks.NETWORKS)
+"""Trained networks out of public wheels, on signals like those they were trained on."""
 
 FLOAT32, FLOAT16, INTEGERS = "float32", "float16", "8 bits"
 ENTRIES: dict[str, tuple[str, dict[str, str]]] = {
@@ -62,20 +65,39 @@ def precision(name: str) -> str:
     return ENTRIES[name][0]
 
 
+def allowed(name: str, entry: str) -> bool:
+    """Whether an artifact of a column can be made of a model.
+
+    There is calibration data for the recipes alone.
+    """
+    if name in WHEELS and entry in networks.NETWORKS[name].unfit:
+        return False
+    return name in TRAINED or "static" not in entry
+
+
+def _entry(name: str, column: str) -> dict[str, Any]:
+    """A column's line in the recipe of a model; not every ONNX file comes to TFLite by onnx2tf."""
+    entry: dict[str, Any] = dict(ENTRIES[column][1])
+    from_file = name in WHEELS and "onnx" in networks.NETWORKS[name].source
+    if from_file and entry["format"] == "tflite":
+        entry["route"] = "direct"
+    return entry
+
+
 def write(folder: Path, name: str, columns: Iterable[str], seed: int = SEED) -> Path:
-    """Writes a project: `zoo`, or one of the recipes, whose targets are replaced.
+    """Writes a project: `zoo`, a network of a wheel, or one of the recipes, whose targets are replaced.
 
     Args:
         folder: Where to.
-        name: `zoo/ARCHITECTURE`, or a recipe's name.
+        name: `zoo/ARCHITECTURE`, of `WHEELS`, or a recipe's name.
         columns: Names of `ENTRIES`.
-        seed: Draws the samples: random numbers, or rows of the recipe's data.
+        seed: Draws the samples: random numbers, signals, or rows of the recipe's data.
 
     Returns:
         The recipe. Its one model is `name` without `zoo/`.
     """
-    chosen = [c for c in columns if name in TRAINED or "static" not in c]
-    entries = [ENTRIES[c][1] for c in chosen]
+    chosen = [c for c in columns if allowed(name, c)]
+    entries = [_entry(name, c) for c in chosen]
     used = {e["quantization"] for e in entries if "quantization" in e}
     head: dict[str, Any]
     if name in TRAINED:
@@ -90,6 +112,11 @@ def write(folder: Path, name: str, columns: Iterable[str], seed: int = SEED) -> 
         data = head["datasets"]["val"]
         head["datasets"] = {"val": data, "calibration": {**data, "source": "data/train.npz"}}
         head["models"] = {name: model}
+    elif name in WHEELS:
+        model, file = networks.write_model(folder, name, SAMPLES, seed)
+        model["samples"] = {"dataset": "signals", "count": SAMPLES}
+        datasets = {"signals": {"source": file}}
+        head = {"version": 1, "project": "faults", "datasets": datasets, "models": {name: model}}
     else:
         architecture = name.removeprefix("zoo/")
         models = zoo.write_models(folder, [architecture])

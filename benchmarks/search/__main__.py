@@ -25,8 +25,8 @@ import yaml
 import buildsys
 from benchmarks.search.document import BUILT, DOCUMENT, LARGER, RESULTS, document, holds
 from benchmarks.zoo import project
-from buildsys.engine.build import Settings
 from buildsys.engine.events import ignore
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
 from buildsys.planner.choosing import unsettled
 from buildsys.search.building import settle

@@ -19,7 +19,8 @@ from pathlib import Path
 import buildsys
 from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
+from buildsys.engine.session import Build
 from buildsys.engine.verdicts import Status
 
 
@@ -38,8 +39,22 @@ def _built(family: str, formats: Sequence[str], seed: int, jobs: int) -> dict[st
     with tempfile.TemporaryDirectory(prefix="modelbuild-timm-") as folder:
         recipe = buildsys.load(project.write(Path(folder), family, formats, seed))
         settings = Settings(jobs=jobs, max_failures=None)
-        verdicts = buildsys.build(recipe, settings=settings).verdicts
-    return {verdict.deployable.format: record.cell(verdict) for verdict in verdicts}
+        build = buildsys.build(recipe, settings=settings)
+    seconds = _seconds(build)
+    return {
+        verdict.deployable.format: record.cell(verdict, seconds.get(verdict.deployable.label))
+        for verdict in build.verdicts
+    }
+
+
+def _seconds(build: Build) -> dict[str, float]:
+    """How long each deployable's comparison of weights took."""
+    found: dict[str, float] = {}
+    for action in build.graph.actions.values():
+        trace = build.run.trace(action.id)
+        if action.rule == "verify.weights" and trace is not None:
+            found |= dict.fromkeys(action.labels, trace.seconds)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="steps at a time; default: 2")
     given = parser.parse_args(arguments)
     known: record.Record = json.loads(record.RESULTS.read_text()) if record.RESULTS.exists() else {}
-    # The hard ones come first.
-    wanted = given.family or (HARD if given.hard else tuple(dict.fromkeys((*HARD, *FAMILIES))))
+    wanted = given.family or (HARD if given.hard else tuple(FAMILIES))
     done: record.Record = {}
     for family in wanted:
         if family in known and not given.again:
@@ -64,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done[family] = known[family] = looked_at(family, given.jobs)
         ordered = dict(sorted(known.items()))
         record.RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
-        record.DOCUMENT.write_text(record.document(ordered))
+        record.write(ordered)
         told = ", ".join(f"{name} {found['status']}" for name, found in known[family].items())
         print(f"{family:26} {told}", flush=True)
     alarms = record.alarms({name: known[name] for name in wanted if name in known})

@@ -42,7 +42,8 @@ def write(
         Its recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model, side = FAMILIES[family]
+    member = FAMILIES[family]
+    side = member.side
     shutil.copyfile(HERE / "timm_models.py", folder / "timm_models.py")
     (folder / "requirements.txt").write_text(REQUIREMENTS)
     recipe = {
@@ -50,7 +51,10 @@ def write(
         "project": "timm",
         "models": {
             family: {
-                "source": {"factory": "timm_models:build", "args": {"name": model}},
+                "source": {
+                    "factory": "timm_models:build",
+                    "args": {"name": member.model, **member.sizes},
+                },
                 "environment": {"requirements": "requirements.txt"},
                 "inputs": {"image": {"shape": [1, 3, side, side], "layout": "NCHW"}},
                 "outputs": {"logits": {}},

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 # PyPI's torchvision is built for CUDA: with another torch its own library does not load, and defines nothing.
@@ -13,9 +15,29 @@ for _name in ("nms", "qnms"):
 
 import timm  # noqa: E402
 
+DEAD = 1e-6
+"""Answers that vary by less, relative, do not tell pictures apart."""
 
-def build(name: str) -> torch.nn.Module:
-    """A model as timm makes it: norms and gains that begin at zero stay so."""
+
+def build(name: str, **sizes: Any) -> torch.nn.Module:
+    """A model as timm makes it: norms and gains that begin at zero stay so.
+
+    Where its answer is the same whatever it is shown, as nobody would ship it, its norms see some pictures.
+    """
     torch.manual_seed(0)
-    model: torch.nn.Module = timm.create_model(name, pretrained=False)
+    model: torch.nn.Module = timm.create_model(name, pretrained=False, **sizes)
+    with torch.no_grad():
+        pictures = torch.randn(8, *model.default_cfg["input_size"])
+        answers = model.eval()(pictures[:2])
+        if (answers - answers.mean(0)).abs().max() < DEAD * answers.abs().max():
+            _shown(model, pictures)
     return model.eval()
+
+
+def _shown(model: torch.nn.Module, pictures: torch.Tensor) -> None:
+    """Sets the statistics of batch norms by what reaches them."""
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
+            norm.reset_running_stats()
+            norm.momentum = None
+    model.train()(pictures)

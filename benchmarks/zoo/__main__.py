@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import buildsys
-from benchmarks.zoo import coverage, project
+from benchmarks.zoo import coverage, project, two_parts
 from benchmarks.zoo.architectures import ARCHITECTURES
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import Catalog, routes
 from buildsys.planner.catalog import load_built_in
@@ -54,7 +54,7 @@ def other_routes(verdicts: Sequence[Verdict], catalog: Catalog) -> list[project.
 def written(record: coverage.Record, results: Path, document: Path) -> None:
     """Writes the results, and the document that is made of them."""
     results.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    document.write_text(coverage.document(record))
+    two_parts.write(document, zoo=coverage.document(record))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -65,12 +65,16 @@ def _pictures(family: str, kind: str, *outputs: str) -> Architecture:
     return Architecture(family, kind, {"image": _image()}, outputs or ("logits",))
 
 
-def _transformers(kind: str, inputs: dict[str, Port], output: str = "logits") -> Architecture:
-    return Architecture("hugging_face", kind, inputs, (output,), requirements="transformers.txt")
+def _transformers(kind: str, inputs: dict[str, Port], *outputs: str) -> Architecture:
+    return Architecture(
+        "hugging_face", kind, inputs, outputs or ("logits",), requirements="transformers.txt"
+    )
 
 
-def _transformers_pictures(kind: str, height: int = 32, width: int = 48) -> Architecture:
-    return _transformers(kind, {"pixel_values": _image(height=height, width=width)})
+def _transformers_pictures(
+    kind: str, *outputs: str, height: int = 32, width: int = 48
+) -> Architecture:
+    return _transformers(kind, {"pixel_values": _image(height=height, width=width)}, *outputs)
 
 
 def _text(*names: str) -> dict[str, Port]:
@@ -186,11 +190,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "vit_hf": _transformers_pictures("transformers' ViT"),
     # Smaller pictures leave a single position to the last stages, and to what they attend to.
-    "convnext_hf": _transformers_pictures("transformers' ConvNeXt", 64, 96),
+    "convnext_hf": _transformers_pictures("transformers' ConvNeXt", height=64, width=96),
     "resnet_hf": _transformers_pictures("transformers' ResNet"),
     "regnet_hf": _transformers_pictures("transformers' RegNet"),
     "mobilenet_v2_hf": _transformers_pictures("transformers' MobileNetV2"),
-    "segformer_hf": _transformers_pictures("transformers' SegFormer", 64, 96),
+    "segformer_hf": _transformers_pictures("transformers' SegFormer", height=64, width=96),
     "swin_hf": _transformers_pictures("transformers' Swin"),
     "bert_hf": _transformers(
         "transformers' BERT; dynamic length",
@@ -205,5 +209,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         "the encoder of transformers' Whisper",
         {"input_features": _series(16, 40)},
         "last_hidden_state",
+    ),
+    # Positions for pictures of another size: a bicubic filter of a weight.
+    "dinov2_hf": _transformers_pictures("transformers' DINOv2, positions resized"),
+    "yolos_hf": _transformers_pictures(
+        "transformers' YOLOS, positions resized", "logits", "pred_boxes", "last_hidden_state"
     ),
 }

@@ -119,7 +119,7 @@ def formats_of(record: Record) -> list[str]:
 
 
 def document(record: Record) -> str:
-    """The whole of `docs/coverage.md`."""
+    """The first part of `docs/coverage.md`; see `two_parts`."""
     formats = formats_of(record)
     parts = [HEAD.format(count=len(record["cells"])), _shares(record, formats)]
     parts += [_matrix(record, formats), _causes(record, formats)]

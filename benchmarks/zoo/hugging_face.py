@@ -135,5 +135,19 @@ def whisper_encoder_hf() -> nn.Module:
     return _seeded(transformers.WhisperModel(config).encoder, 112)
 
 
+def dinov2_hf() -> nn.Module:
+    """DINOv2 on pictures of another size than its table of positions, which is resized."""
+    config = transformers.Dinov2Config(image_size=40, patch_size=8, mlp_ratio=2, **ENCODER)
+    return _seeded(transformers.Dinov2ForImageClassification(config), 113)
+
+
+def yolos_hf() -> nn.Module:
+    """YOLOS: a ViT with tokens that detect, whose positions are resized in every layer."""
+    config = transformers.YolosConfig(
+        image_size=(24, 40), patch_size=8, num_detection_tokens=6, num_labels=4, **ENCODER
+    )
+    return _seeded(transformers.YolosForObjectDetection(config), 114)
+
+
 def _seeded(model: Any, seed: int) -> nn.Module:
     return seeded(model, seed)

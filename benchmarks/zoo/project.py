@@ -40,7 +40,9 @@ def write_models(folder: Path, names: Iterable[str], package: str = PACKAGE) -> 
     return {name: ARCHITECTURES[name].model(name, package) for name in names}
 
 
-def write(folder: Path, names: Iterable[str], entries: Iterable[Entry]) -> Path:
+def write(
+    folder: Path, names: Iterable[str], entries: Iterable[Entry], capture: str = "trace"
+) -> Path:
     """Writes a whole project.
 
     Args:
@@ -48,6 +50,7 @@ def write(folder: Path, names: Iterable[str], entries: Iterable[Entry]) -> Path:
         names: Architectures.
         entries: What is wanted of them; `{"format": NAME}` wants all of them in a format, and with
             `"quantization": SCHEME` in a scheme without settings.
+        capture: How the models are captured.
 
     Returns:
         Its recipe. The labels are `server/ARCHITECTURE.FORMAT`.
@@ -57,7 +60,10 @@ def write(folder: Path, names: Iterable[str], entries: Iterable[Entry]) -> Path:
     recipe = {
         "version": 1,
         "project": "zoo",
-        "models": write_models(folder, names),
+        "models": {
+            name: {**model, "capture": capture}
+            for name, model in write_models(folder, names).items()
+        },
         **({"quantization": profiles} if profiles else {}),
         "targets": {TARGET: wanted},
     }

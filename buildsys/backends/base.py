@@ -43,6 +43,8 @@ class Scheme:
         activations: What `activations` may say, the default first; empty where there is no choice.
         methods: What `calibration.method` may say; empty where there is no choice.
         mixes: Of `mixed`: schemes that the profiles of layers may have, besides `float`.
+        one_static: Of `mixed`: whether layers may have one `static` profile only, since the library
+            calibrates a model by one.
         library: What makes it, for docs: `onnxruntime.quantization`.
     """
 
@@ -58,6 +60,7 @@ class Scheme:
     activations: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     mixes: tuple[str, ...] = ()
+    one_static: bool = False
     library: str = ""
 
 
@@ -310,6 +313,7 @@ class Rule:
             whatever quantizes. Several stand in the order in which they are declared.
         methods: Values of a model's `capture:` for which the rule serves; empty: all.
         cost: Relative; the planner takes the cheapest route.
+        costs: Of models with a `capture:` for which it is another.
         needs: Options imposed on the step before it, for example `{"dynamic": False}`.
         options: Names of the format's options that this step reads; they enter its key.
         metadata: Whether it writes the names of project, model and release into what it makes; they
@@ -341,6 +345,7 @@ class Rule:
     when: Callable[[Mapping[str, Any]], bool] | None = None
     methods: tuple[str, ...] = ()
     cost: float = 1.0
+    costs: Mapping[str, float] = field(default_factory=dict)
     needs: Mapping[str, Any] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     metadata: bool = False
@@ -351,6 +356,10 @@ class Rule:
     resources: Mapping[str, int] = field(default_factory=dict)
     told: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
     ships: tuple[str, ...] = ()
+
+    def cost_of(self, method: str) -> float:
+        """What it costs on a route of a model that is captured by `method`."""
+        return self.costs.get(method, self.cost)
 
     @property
     def asks_machine(self) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from buildsys.engine.build import Run
+    from buildsys.engine.run import Run
     from buildsys.engine.session import Session
     from buildsys.planner import ActionGraph
 

@@ -20,11 +20,12 @@ from buildsys.cli.common import (
     selector_argument,
 )
 from buildsys.cli.options import KeepGoing, user_settings, writable
+from buildsys.exit_status import ExitStatus
 from buildsys.terminal import json_text
 
 if TYPE_CHECKING:
-    from buildsys.engine.build import Settings
     from buildsys.engine.events import Event
+    from buildsys.engine.run import Settings
     from buildsys.store import StoreError
 
 COUNTS = ("hit", "ran", "failed", "blocked")
@@ -257,14 +258,14 @@ def ending(lines: Lines) -> Iterator[dict[str, Any]]:
     """Tells the last event of `--json`, however the build ends."""
     from buildsys.cli import errors
 
-    end: dict[str, Any] = {"exit": errors.BUG, "summary": dict.fromkeys(COUNTS, 0)}
+    end: dict[str, Any] = {"exit": ExitStatus.BUG, "summary": dict.fromkeys(COUNTS, 0)}
     try:
         yield end
     except KeyboardInterrupt:
-        end["exit"] = errors.INTERRUPTED
+        end["exit"] = ExitStatus.INTERRUPTED
         raise
     except Exception as error:
-        end["exit"] = errors.status(error) or errors.BUG
+        end["exit"] = errors.status(error) or ExitStatus.BUG
         raise
     finally:
         lines.write({"event": "finished", **end})

@@ -12,11 +12,11 @@ import click
 
 from buildsys.cli import options
 from buildsys.cli.common import console, output_options, print_json
+from buildsys.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from buildsys.store.collection import Collector
 
-DAMAGED = 1
 Result = TypeVar("Result")
 
 
@@ -94,7 +94,7 @@ def verify_command(repair: bool, as_json: bool, color: str, quiet: bool, verbose
         )
     elif not quiet or found:
         print_damage(console(color), found, count)
-    return 0 if sound else DAMAGED
+    return ExitStatus.OK if sound else ExitStatus.FAILED
 
 
 def collecting(root: Path, do: Callable[[Collector], Result]) -> Result:

@@ -16,9 +16,8 @@ from buildsys.cli.common import (
     print_json,
     recipe_option,
 )
+from buildsys.exit_status import ExitStatus
 from buildsys.recipe import Recipe, RecipeError, find
-
-ENVIRONMENT = 5
 
 
 @click.command("doctor")
@@ -62,7 +61,7 @@ def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: 
         print_checkup(console(color), machine, found.values(), abilities, wanted)
     stopped = any(a.cannot_make is not None for a in abilities if a.format in wanted)
     altered = any(health.state is State.ALTERED for health in found.values())
-    return ENVIRONMENT if stopped or altered or machine.unwritable else 0
+    return ExitStatus.ENVIRONMENT if stopped or altered or machine.unwritable else ExitStatus.OK
 
 
 def _recipe(file: Path | None) -> Recipe | None:

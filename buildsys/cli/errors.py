@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from buildsys.exit_status import ExitStatus
 from buildsys.planner.catalog import CatalogError
 from buildsys.planner.selectors import NoMatch
 from buildsys.recipe import RecipeError
@@ -14,26 +15,23 @@ from buildsys.store import StoreError
 from buildsys.terminal import escaped
 from buildsys.toolchains import ToolchainError
 
-FAILED, RECIPE, REFUSED, NO_MATCH, ENVIRONMENT = 1, 2, 3, 4, 5
-BUG, INTERRUPTED = 70, 130
 
-
-def status(error: Exception) -> int | None:
+def status(error: Exception) -> ExitStatus | None:
     """An error's exit status; `None` for one that is a bug of ours."""
     if isinstance(error, BundleError):
-        return REFUSED if error.judged else FAILED
+        return ExitStatus.REJECTED if error.judged else ExitStatus.FAILED
     if isinstance(error, RecordError):
-        return FAILED
+        return ExitStatus.FAILED
     if isinstance(error, RecipeError):
-        return RECIPE
+        return ExitStatus.USAGE
     if isinstance(error, NoMatch):
-        return NO_MATCH
+        return ExitStatus.NO_MATCH
     if isinstance(error, ToolchainError | StoreError | CatalogError | SearchError):
-        return ENVIRONMENT
+        return ExitStatus.ENVIRONMENT
     return None
 
 
-def show(error: Exception) -> int | None:
+def show(error: Exception) -> ExitStatus | None:
     """Prints an error and gives its exit status; `None` for one that is a bug of ours."""
     if isinstance(error, RecipeError):
         count = len(error.diagnostics)

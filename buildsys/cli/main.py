@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import buildsys
+from buildsys.exit_status import ExitStatus
 from buildsys.terminal import escaped
 
 COMMANDS = {
@@ -108,7 +109,7 @@ def run(arguments: list[str]) -> int:
             "hint: please report it with the lines above.",
             err=True,
         )
-        return errors.BUG
+        return ExitStatus.BUG
 
 
 def unread() -> int:
@@ -120,4 +121,4 @@ def unread() -> int:
 def interrupted() -> int:
     """What Ctrl-C says."""
     click.echo("interrupted: nothing unfinished was kept", err=True)
-    return 130
+    return ExitStatus.INTERRUPTED

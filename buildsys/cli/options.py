@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 
 from buildsys import settings
+from buildsys.exit_status import ExitStatus
 from buildsys.settings import LONGEST_SECONDS, UNLIMITED, SettingsError, UserSettings
 from buildsys.terminal import escaped
 
@@ -91,7 +92,7 @@ def spelled_out(arguments: list[str]) -> list[str]:
 class WrongSettings(click.ClickException):
     """The user's settings cannot be used."""
 
-    exit_code = 2
+    exit_code = ExitStatus.USAGE
 
     def __init__(self, error: SettingsError) -> None:
         super().__init__(str(error))

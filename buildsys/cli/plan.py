@@ -15,19 +15,20 @@ from buildsys.cli.common import (
     recipe_option,
     selector_argument,
 )
+from buildsys.exit_status import ExitStatus
 from buildsys.terminal import escaped
 
 if TYPE_CHECKING:
     from buildsys.engine.session import Plan
-
-WORK = 6
 
 
 @click.command("plan")
 @selector_argument
 @recipe_option
 @output_options
-@click.option("--check", is_flag=True, help=f"Exit {WORK} when a build would run anything.")
+@click.option(
+    "--check", is_flag=True, help=f"Exit {ExitStatus.STALE:d} when a build would run anything."
+)
 @click.option("--graph", type=click.Choice(["dot", "mermaid"]), help="Print the action graph.")
 def command(
     selectors: tuple[str, ...],
@@ -45,7 +46,7 @@ def command(
     out the same, nothing follows), `!` blocked.
     """
     from buildsys.cli import answer
-    from buildsys.engine.build import Run
+    from buildsys.engine.run import Run
     from buildsys.engine.session import Session
     from buildsys.report import console as rendering
 
@@ -62,7 +63,7 @@ def command(
         click.echo(captured.get(), nl=False, color=True)
         if not plan.has_work:
             answer.keep(session, plan.graph, Run(plan.standings), None, captured.get())
-    return WORK if check and plan.has_work else 0
+    return ExitStatus.STALE if check and plan.has_work else ExitStatus.OK
 
 
 def record(plan: Plan) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from buildsys.cli.common import (
     recipe_option,
     selector_argument,
 )
+from buildsys.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,20 +184,20 @@ def _sensitivity(
             found = sensitivity(session, label, settings=settings, listener=shown)
     except NoSensitivity as error:
         errors.say_error(error.message, error.hint)
-        return errors.RECIPE
+        return ExitStatus.USAGE
     except ValueError as error:
         errors.say_error(str(error), "name one deployable by its label")
-        return errors.RECIPE
+        return ExitStatus.USAGE
     if found.run.environment_error is not None:
         raise found.run.environment_error
     if found.record is None:
         for name, failure in found.run.failures.items():
             rule = found.graph.actions[name].rule
             errors.say_error(f"{rule}: {failure.message}", failure.hint)
-            return errors.FAILED
+            return ExitStatus.FAILED
         reason = next(iter(found.run.skipped.values()), "nothing was run")
         errors.say_error(f"it cannot be looked into here: {reason}", None)
-        return errors.ENVIRONMENT
+        return ExitStatus.ENVIRONMENT
     if as_json:
         print_json(found.to_json())
     elif not quiet:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buildsys.cli.common import console, open_file, output_options, print_json, recipe_option
+from buildsys.exit_status import ExitStatus
 from buildsys.recipe import RecipeError, find
 from buildsys.terminal import escaped
-
-ENVIRONMENT = 5
 
 if TYPE_CHECKING:
     from buildsys.toolchains import Provisioner
@@ -99,23 +98,42 @@ def install_command(
     color: str,
     quiet: bool,
     verbose: bool,
-) -> None:
-    """Make toolchains now, all of them where none is named; a build makes them when needed."""
+) -> int:
+    """Make toolchains now, all of them where none is named; a build makes them when needed.
+
+    One that cannot be made does not stop the others. The exit status is 5 where there is such a one.
+    """
+    from buildsys.cli import errors
+    from buildsys.toolchains import ToolchainError
+
     source = provisioner(file)
     screen = console(color, stderr=True)
     wanted = names or tuple(sorted(source.toolchains))
     known(wanted, source)
+    failed: dict[str, ToolchainError] = {}
     for name in wanted:
 
         def progress(line: str, name: str = name) -> None:
             if not quiet:
                 screen.print(f"{name}: {line}", soft_wrap=True)
 
-        fingerprint = source.ensure(name, progress, force=force)
+        try:
+            fingerprint = source.ensure(name, progress, force=force)
+        except ToolchainError as error:
+            failed[name] = error
+            progress("failed")
+            if as_json:
+                print_json({"name": name, "error": str(error), "hint": error.hint})
+            continue
         if as_json:
             print_json({"name": name, "fingerprint": fingerprint.digest})
         else:
             progress(f"ready, {len(fingerprint.installed)} packages")
+    for each in failed.values():
+        errors.show(each)
+    if failed and len(wanted) > 1:
+        errors.say(f"{len(failed)} of {len(wanted)} toolchains failed: {', '.join(failed)}")
+    return ExitStatus.ENVIRONMENT if failed else ExitStatus.OK
 
 
 @command.command("verify")
@@ -142,7 +160,8 @@ def verify_command(
     else:
         print_damage(console(color), found.values(), quiet=quiet, verbose=verbose)
     wrong = {State.ALTERED, State.BROKEN} | ({State.IMPOSSIBLE} if names else set())
-    return ENVIRONMENT if any(health.state in wrong for health in found.values()) else 0
+    bad = any(health.state in wrong for health in found.values())
+    return ExitStatus.ENVIRONMENT if bad else ExitStatus.OK
 
 
 @command.command("lock")

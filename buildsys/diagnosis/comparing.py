@@ -11,10 +11,10 @@ from buildsys.diagnosis.contracts import Change
 from buildsys.diagnosis.earlier import Earlier
 from buildsys.diagnosis.latencies import Latency
 from buildsys.engine.verdicts import Status
+from buildsys.exit_status import ExitStatus
 from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 
 VERSION = 1
-REFUSED = 3
 RANK = (
     Status.VERIFIED,
     Status.CHECKED,
@@ -93,7 +93,9 @@ class Comparison:
     def exit(self) -> int:
         """The command's exit status."""
         held = all(each.held for each in self.compared)
-        return 0 if held and (self.allowed or not self.breaking) else REFUSED
+        return (
+            ExitStatus.OK if held and (self.allowed or not self.breaking) else ExitStatus.REJECTED
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The form of `report --against --json`; docs/reports.md describes it."""

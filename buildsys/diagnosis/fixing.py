@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.diagnosis.locating import locate
-from buildsys.engine.build import Settings
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.planning import Entry, entries

@@ -86,7 +86,8 @@ def compare(
 
 def _figures(measurement: Mapping[str, Any] | None) -> dict[str, float]:
     latency = (measurement or {}).get("latency_ms") or {}
-    return {name: latency[name] for name in ("p50", "low", "high") if name in latency}
+    names = ("p50", "low", "high") if {"low", "high"} <= latency.keys() else ("p50",)
+    return {name: latency[name] for name in names if name in latency}
 
 
 def _incomparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from buildsys.diagnosis.defects import explain
-from buildsys.engine.build import Run, Settings
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import ActionGraph, make_location

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.backends.base import Output
-from buildsys.engine.build import Run, Settings
 from buildsys.engine.engine import Engine, Project
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.keys import changes
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
+from buildsys.exit_status import ExitStatus
 from buildsys.planner.graph import Action, ActionGraph, OutputRef
 from buildsys.planner.normalising import make_normalising, normaliser_of
 from buildsys.store import CorruptObject, Store, Stored, Trace
@@ -29,7 +30,6 @@ from buildsys.store import CorruptObject, Store, Stored, Trace
 VERSION = 1
 HASH_SEED = "4242"
 """Of the second time; workers have 0 otherwise."""
-FAILED, REFUSED = 1, 3
 
 
 class Held(enum.StrEnum):
@@ -111,8 +111,8 @@ class Rebuilt:
         """The command's exit status: 1 a step failed, 3 one did not hold that claims to."""
         found = {step.held for step in self.steps}
         if Held.FAILED in found:
-            return FAILED
-        return REFUSED if Held.DIFFERS in found else 0
+            return ExitStatus.FAILED
+        return ExitStatus.REJECTED if Held.DIFFERS in found else ExitStatus.OK
 
     def to_json(self) -> dict[str, Any]:
         """The form of `verify --rebuild --json`; docs/reports.md describes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def _error(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[float | N
     worst, where = -1.0, ""
     for name in shared:
         first, second = old[name]["signal_error"], new[name]["signal_error"]
-        if first is None or second is None:
+        if first is None or second is None or not math.isfinite(first + second):
             return None, f"`{name}` has no error that is a number"
         ratio = max(second, ROUNDING) / max(first, ROUNDING)
         if ratio > worst:

@@ -13,13 +13,14 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from buildsys.engine.build import Run, Settings
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
+from buildsys.engine.verdicts import precision_of
 from buildsys.planner import ActionGraph, Deployable, make_measurements
 from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe
-from buildsys.verify.defaults import FLOORS, UNRELATED
+from buildsys.verify.defaults import UNRELATED
 from buildsys.verify.floors import LEAST_FLOORS, Floors
 from buildsys.verify.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, tightest_limit
 
@@ -211,7 +212,7 @@ def _suggested(
 
 
 def _proposals(deployable: Deployable, record: Mapping[str, Any]) -> Iterator[Proposal]:
-    precision = FLOORS.get(deployable.scheme)
+    precision = precision_of(deployable)
     floors = Floors.of(record, precision).values
     for output, figures in record["outputs"].items():
         specific = deployable.output_bounds.get(output, {})

@@ -10,13 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from buildsys.engine.build import Coordinator, Executor, Run, Settings
 from buildsys.engine.claims import Claims
+from buildsys.engine.coordinator import Coordinator
 from buildsys.engine.environments import Environments
-from buildsys.engine.events import Event, Listener
+from buildsys.engine.events import Listener, warning
 from buildsys.engine.executors import LocalExecutor
+from buildsys.engine.executors.executor import Executor
 from buildsys.engine.lease import Lease
+from buildsys.engine.messages import ThreadPool, Threads
 from buildsys.engine.placing import Placing, refuse_obstacles
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.verdicts import Judge, Verdict
 from buildsys.engine.walk import Walk, roots
 from buildsys.planner.catalog import BUILT_IN
@@ -78,6 +81,7 @@ class Engine:
         root: The store's folder.
         environments: Where workers run.
         executor: Runs actions; worker processes on this machine by default.
+        threads: Makes the threads of a build, given how many there are at most.
         salt: Mixed into every key, to force a build of its own.
     """
 
@@ -87,6 +91,7 @@ class Engine:
         environments: Environments,
         *,
         executor: Executor | None = None,
+        threads: Callable[[int], Threads] = ThreadPool,
         salt: str = "",
     ) -> None:
         self.root = root
@@ -94,6 +99,7 @@ class Engine:
         self.environments = environments
         self.looked: Walk | None = None
         self._executor = executor
+        self._threads = threads
         self._salt = salt
 
     def __enter__(self) -> Engine:
@@ -223,16 +229,7 @@ class Engine:
         damaged: set[str] = set()
         try:
             while True:
-                run = Coordinator(
-                    self.walk(graph, project),
-                    self.environments,
-                    executor,
-                    project.folder,
-                    settings,
-                    listener,
-                    Claims(locks),
-                    lease,
-                ).run()
+                run = self._run(graph, project, settings, listener, executor, Claims(locks), lease)
                 try:
                     return run, read(run)
                 except CorruptObject as error:
@@ -245,6 +242,28 @@ class Engine:
                 executor.close()
             lease.close()
             self.memo.save()
+
+    def _run(
+        self,
+        graph: ActionGraph,
+        project: Project,
+        settings: Settings,
+        listener: Listener,
+        executor: Executor,
+        claims: Claims,
+        lease: Lease,
+    ) -> Run:
+        return Coordinator(
+            self.walk(graph, project),
+            self.environments,
+            executor,
+            project.folder,
+            settings,
+            listener,
+            claims,
+            lease,
+            self._threads,
+        ).run()
 
     def _read(self, graph: ActionGraph, run: Run) -> dict[OutputRef, bytes]:
         found = {}
@@ -270,16 +289,7 @@ class Engine:
         executed: list[str] = []
         damaged: set[str] = set()
         while True:
-            run = Coordinator(
-                self.walk(graph, project),
-                self.environments,
-                executor,
-                project.folder,
-                settings,
-                listener,
-                claims,
-                lease,
-            ).run()
+            run = self._run(graph, project, settings, listener, executor, claims, lease)
             executed += run.executed
             try:
                 verdicts = Judge(graph, run, self.store, self.environments).verdicts()
@@ -316,9 +326,7 @@ class Engine:
 
 def _warner(listener: Listener) -> Callable[[str], None]:
     """Tells the listener of what the user should know, and what stops nothing."""
-    return lambda message: listener(
-        Event("diagnostic", {"severity": "warning", "message": message})
-    )
+    return lambda message: listener(warning(message))
 
 
 def needed(deployable: Deployable, run: Run) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
 from buildsys.settings import UserSettings
 
 

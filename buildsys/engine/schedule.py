@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from buildsys.engine.states import ActionState, Node
 from buildsys.engine.walk import Walk
 from buildsys.planner.graph import Action
 from buildsys.store.index import Expense
@@ -140,43 +141,35 @@ class Room:
         self._running.pop(action, None)
 
 
-class Candidates:
-    """Actions that are to run, the most urgent first."""
+class Queue:
+    """Actions that have to run, the most urgent first.
+
+    Args:
+        urgency: Of an action, by id.
+    """
 
     def __init__(self, urgency: Callable[[str], float]) -> None:
         self._urgency = urgency
-        self._heap: list[tuple[float, int, str]] = []
-        self._names: set[str] = set()
+        self._heap: list[tuple[float, int, Node]] = []
         self._count = 0
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def add(self, action: str) -> None:
-        """Adds an action, once."""
-        if action in self._names:
-            return
-        self._names.add(action)
+    def add(self, node: Node) -> None:
+        """Adds an action; it counts only while its state is `QUEUED`."""
         self._count += 1
-        heapq.heappush(self._heap, (-self._urgency(action), self._count, action))
+        heapq.heappush(self._heap, (-self._urgency(node.id), self._count, node))
 
-    def take(self, fits: Callable[[str], bool]) -> str | None:
+    def take(self, fits: Callable[[Node], bool]) -> Node | None:
         """The most urgent action that fits; `None` where none does."""
-        passed: list[tuple[float, int, str]] = []
+        passed: list[tuple[float, int, Node]] = []
         found = None
         while self._heap and found is None and len(passed) < LOOK:
             entry = heapq.heappop(self._heap)
+            if entry[2].state is not ActionState.QUEUED:
+                continue
             if fits(entry[2]):
                 found = entry[2]
             else:
                 passed.append(entry)
         for entry in passed:
             heapq.heappush(self._heap, entry)
-        if found is not None:
-            self._names.discard(found)
         return found
-
-    def clear(self) -> None:
-        """Takes all of them out."""
-        self._heap.clear()
-        self._names.clear()

@@ -12,14 +12,16 @@ from types import MappingProxyType, TracebackType
 import platformdirs
 
 from buildsys.engine import schedule
-from buildsys.engine.build import Executor, Run, Settings
 from buildsys.engine.engine import Engine, Project, needed
 from buildsys.engine.environments import Environments
-from buildsys.engine.events import VERSION, Event, Listener, ignore
+from buildsys.engine.events import Collected, Gate, Listener, Version, ignore, warning
+from buildsys.engine.executors.executor import Executor
 from buildsys.engine.explain import Explainer, Reason
 from buildsys.engine.placing import refuse_obstacles
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.verdicts import Judge, Status, Verdict
 from buildsys.engine.walk import Standing, State, Walk
+from buildsys.exit_status import ExitStatus
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
 from buildsys.planner.choosing import Question, choose, settled, unsettled
 from buildsys.recipe import Recipe, load
@@ -305,10 +307,10 @@ class Session:
             NoMatch: A selector matches nothing.
             StoreError: The store or the artifacts' folder cannot be written.
         """
-        listener(Event("version", {"version": VERSION}))
+        listener(Version())
 
         def warn(message: str) -> None:
-            listener(Event("diagnostic", {"severity": "warning", "message": message}))
+            listener(warning(message))
 
         graph = self.graph(selectors)
         project = self.project(out)
@@ -347,22 +349,18 @@ class Session:
             collector = Collector(engine.root, engine.store, engine.index)
             done = collector.collect_if_over(self._max_size)
             if done is not None:
-                freed = {"freed_bytes": done.freed_bytes, "files": done.files}
-                listener(Event("collected", freed))
+                listener(Collected(freed_bytes=done.freed_bytes, files=done.files))
 
     @staticmethod
     def _announce(build: Build, listener: Listener) -> None:
         for verdict in build.verdicts:
             listener(
-                Event(
-                    "gate",
-                    {
-                        "deployable": verdict.deployable.label,
-                        "status": str(verdict.status),
-                        "reason": verdict.reason,
-                        "inputs_not_known": list(verdict.unseen),
-                        "gates": [gate.to_json() for gate in verdict.gates],
-                    },
+                Gate(
+                    deployable=verdict.deployable.label,
+                    status=str(verdict.status),
+                    reason=verdict.reason,
+                    inputs_not_known=list(verdict.unseen),
+                    gates=[gate.to_json() for gate in verdict.gates],
                 )
             )
 
@@ -375,17 +373,17 @@ def _unsearched(planned: PlannedDeployable, question: Question | None) -> Planne
     return replace(planned, sign=sign, reasons=(), rejected=None, search=question.most)
 
 
-def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> int:
+def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> ExitStatus:
     """The documented exit status of a build."""
     if run.environment_error is not None:
-        return 5
+        return ExitStatus.ENVIRONMENT
     statuses = {verdict.status for verdict in verdicts}
     if Status.FAILED in statuses or run.failures:
-        return 1
+        return ExitStatus.FAILED
     unsure = Status.UNVERIFIED in statuses or any(verdict.unseen for verdict in verdicts)
     if Status.REJECTED in statuses or (strict and unsure):
-        return 3
-    return 5 if Status.BLOCKED in statuses else 0
+        return ExitStatus.REJECTED
+    return ExitStatus.ENVIRONMENT if Status.BLOCKED in statuses else ExitStatus.OK
 
 
 def open_recipe(

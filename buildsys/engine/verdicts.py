@@ -11,17 +11,17 @@ from typing import Any
 
 from buildsys.backends.kit.direction import SHARES
 from buildsys.engine import ways_out
-from buildsys.engine.build import Run
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
+from buildsys.engine.run import Run
 from buildsys.engine.unseen import unseen
 from buildsys.planner.conversion import RANGES
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
 from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
-from buildsys.verify.defaults import COARSE, FLOORS, GRAPH_ABOVE_FLOOR, cap, raised
-from buildsys.verify.floors import Floors
+from buildsys.verify.defaults import ABOVE_FLOOR, COARSE, FLOORS, GRAPH_ABOVE_FLOOR, cap, raised
+from buildsys.verify.floors import COSTS, HALF, HALF_WEIGHTS, Floors
 from buildsys.verify.gate import Gate
 from buildsys.verify.gates import UNFIT, Ratio, judge, without_graph
 from buildsys.verify.limits import Limits
@@ -194,6 +194,7 @@ class Judge:
                     deployable,
                     Status.FAILED,
                     f"{rule}: {failure.message}",
+                    notes=self._notes(deployable),
                     log=failure.log,
                     failure=failure,
                 )
@@ -245,6 +246,12 @@ class Judge:
         return locks
 
 
+def precision_of(deployable: Deployable) -> str | None:
+    """What a deployable's errors are compared with the cost of; `None` where that is no measure of them."""
+    precision = FLOORS.get(deployable.scheme)
+    return HALF_WEIGHTS if precision == HALF and deployable.widens else precision
+
+
 def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = None) -> Limits:
     """The limits that a deployable's measurement is held to."""
     multiple = raised(deployable.scheme, evaluated=deployable.evaluated is not None)
@@ -255,11 +262,12 @@ def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = No
     return Limits(
         bounds,
         deployable.output_bounds,
-        precision=FLOORS.get(deployable.scheme),
+        precision=precision_of(deployable),
         raised=multiple if deployable.default else None,
         floor_needed=not deployable.default,
         relative=deployable.default,
         graph=GRAPH_ABOVE_FLOOR if deployable.default else None,
+        unrounded=ABOVE_FLOOR[HALF] if deployable.default else None,
         cap=cap(deployable.scheme),
         graph_cap=cap(None),
     )
@@ -271,7 +279,7 @@ def _without_floor(
     """What a default bound is lacking, where the model's own precision is not known."""
     if not deployable.default or "floor_ratio" not in deployable.bounds or measurement is None:
         return ()
-    floors = Floors.of(measurement, FLOORS.get(deployable.scheme))
+    floors = Floors.of(measurement, precision_of(deployable))
     missing = floors.missing
     reasons = dict.fromkeys(missing.values())
     lost = floors.lost
@@ -294,7 +302,7 @@ def useless_floor(deployable: Deployable, measurement: Mapping[str, Any] | None)
     outputs = ", ".join(f"`{name}`" for name in beyond)
     lost = f" ({floors.lost})" if floors.lost else ""
     return (
-        f"{limits.precision} costs the model {beyond[worst]:.2g} of `{worst}` in torch on this "
+        f"{COSTS[limits.precision]} costs the model {beyond[worst]:.2g} of `{worst}` in torch on this "
         f"machine{lost}: too much to be a measure. The default bound on `signal_error` of {outputs} is the "
         f"most that a sound artifact may cost, {limits.cap:g}; name one of your own under `accept` if that "
         "rejects a right one",

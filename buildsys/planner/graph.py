@@ -117,6 +117,7 @@ class Deployable:
         profile: The quantization profile's name, or `None`.
         scheme: The profile's scheme, or `None`.
         precision: What the scheme makes of weights and activations, in words.
+        widens: Whether what runs it here widens its rounded weights, and computes in float32.
         route: Names of the rules on its way.
         reproducible: Whether every step on it gives equal bytes for equal inputs.
         artifact: The output that holds it.
@@ -168,6 +169,7 @@ class Deployable:
     evaluated: str | None = None
     output_bounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     default: bool = False
+    widens: bool = False
     legacy: str = ""
     unjudged: str = ""
     chosen: str | None = None

@@ -10,7 +10,7 @@ from buildsys.backends import base
 from buildsys.planner import data
 from buildsys.planner.builder import GraphBuilder, host_worker, kit_worker, rule_worker
 from buildsys.planner.conversion import ARTIFACT, IO, Artifact, Goal, follow
-from buildsys.planner.graph import Input, OutputRef
+from buildsys.planner.graph import Input, OutputRef, Worker
 from buildsys.planner.routes import cheapest
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
@@ -129,9 +129,7 @@ def measure(
         "got_edges": OutputRef(run, EDGE_OUTPUTS.name),
         "reference_edges": reference.edge_outputs,
     }
-    lowest = floor_of(builder, recipe, source, reference)
-    if lowest is not None:
-        inputs["floor"] = lowest
+    inputs["floor"] = floor_of(builder, recipe, source, reference)
     if sizes is not None and reference.extremes is not None:
         inputs["got_extremes"] = OutputRef(run, "extremes")
         inputs["reference_extremes"] = reference.extremes
@@ -160,7 +158,11 @@ def measure(
         host_worker("buildsys.verify.measurement:measure"),
         environment=None,
         inputs=inputs,
-        options={"outputs": source.outputs, "metric": metric},
+        options={
+            "outputs": source.outputs,
+            "metric": metric,
+            **({"unrounded": True} if isolates and by.runtime.unrounded else {}),
+        },
         outputs=(base.Output("measurement", "measurement.json", measured=COST),),
         origin=("models", source.name, "samples"),
         slot=label,
@@ -186,10 +188,11 @@ def _weights(
     """
     if builder.catalog.formats[format_name].weights is None:
         return None
-    stored = _stored(builder, source, format_name, made, label)
+    stored = _stored(builder, source, format_name, {ARTIFACT: made.artifact, IO: made.io}, label)
     read = {"stored": stored, "original": _original_weights(builder, recipe, source)}
     if floats is not None:
-        read["floats"] = _stored(builder, source, format_name, floats, source.name)
+        taken: dict[str, Input] = {ARTIFACT: floats.artifact, IO: floats.io}
+        read["floats"] = _stored(builder, source, format_name, taken, source.name)
     inputs: dict[str, Input] = {}
     for name, step in read.items():
         inputs |= {name: OutputRef(step, "weights"), f"{name}_names": OutputRef(step, "names")}
@@ -206,11 +209,15 @@ def _weights(
 
 
 def _isolates(declared: base.Format, by: Runner, source: ModelSource, scheme: str | None) -> bool:
-    """Whether an artifact's graph can be told from its rounded weights: torch has to run the original."""
-    if scheme != ROUNDED_WEIGHTS or source.state == "source:onnx" or declared.weights is None:
+    """Whether an artifact's graph can be told from its rounded weights."""
+    if scheme != ROUNDED_WEIGHTS or declared.weights is None:
         return False
-    widens = any(each.widens for each in declared.schemes if each.name == scheme)
-    return widens or by.runtime.unrounded
+    return widens(declared, scheme) or by.runtime.unrounded
+
+
+def widens(declared: base.Format, scheme: str | None) -> bool:
+    """Whether a format's artifacts of a scheme are computed with in float32."""
+    return any(each.widens for each in declared.schemes if each.name == scheme)
 
 
 def _graph(
@@ -224,8 +231,7 @@ def _graph(
     """Adds the run of the original with an artifact's weights; gives what it gave."""
     inputs, environment = _original(builder, recipe, source)
     action = builder.add(
-        "torch.rounded",
-        rule_worker(builder.catalog.backend_of("torchscript"), function="worker:rounded"),
+        *_step(builder, source, "rounded"),
         environment=environment,
         inputs={
             **inputs,
@@ -247,9 +253,13 @@ def _graph(
 
 
 def _stored(
-    builder: GraphBuilder, source: ModelSource, format_name: str, made: Artifact, slot: str
+    builder: GraphBuilder,
+    source: ModelSource,
+    format_name: str,
+    inputs: Mapping[str, Input],
+    slot: str,
 ) -> str:
-    """Adds the step that reads an artifact's weights."""
+    """Adds the step that reads the weights of `artifact`, whose contract is `io`."""
     reader = builder.catalog.formats[format_name].weights
     if reader is None:
         raise ValueError(f"nothing reads the weights of {format_name}")
@@ -258,7 +268,7 @@ def _stored(
         f"{format_name}.weights",
         kit_worker(backend, "stored_weights:read_weights"),
         environment=reader.toolchain,
-        inputs={ARTIFACT: made.artifact, IO: made.io},
+        inputs=inputs,
         options={"reader_module": f"{backend.name}.{reader.module}"},
         outputs=WEIGHTS,
         origin=source.place,
@@ -273,7 +283,8 @@ def _original_weights(builder: GraphBuilder, recipe: Recipe, source: ModelSource
         steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
         goal = Goal(kind, builder.defaults(kind), source.name, source.place)
         original = follow(builder, recipe, source, steps, goal)
-        return _stored(builder, source, kind, original, source.name)
+        given = _as_given(builder, source, kind, original)
+        return _stored(builder, source, kind, given, source.name)
     made = kind == "factory"
     return builder.add(
         "torch.weights",
@@ -366,10 +377,7 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
             raise ValueError(f"nothing runs {kind}")
         if declared.original is not None:
             by = Runner(declared.original, evaluates=False)
-        given = {
-            ARTIFACT: original.artifact if declared.original is None else source.files["source"],
-            IO: original.io,
-        }
+        given = _as_given(builder, source, kind, original)
         action = _run(builder, source, kind, by, given, (inputs, outputs), source.name, True)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
     transformed = None
@@ -391,17 +399,11 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
 
 def floor_of(
     builder: GraphBuilder, recipe: Recipe, source: ModelSource, reference: Reference
-) -> OutputRef | None:
-    """Adds what finds out what the model's own precision costs it; `None` for an ONNX file.
-
-    Its runtime takes no other precision than the file's.
-    """
-    if source.state == "source:onnx":
-        return None
+) -> OutputRef:
+    """Adds what finds out what the model's own precision costs it."""
     inputs, environment = _original(builder, recipe, source)
     action = builder.add(
-        "torch.floor",
-        rule_worker(builder.catalog.backend_of("torchscript"), function="worker:floor"),
+        *_step(builder, source, "floor"),
         environment=environment,
         inputs={**inputs, "samples": reference.samples},
         options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
@@ -413,17 +415,34 @@ def floor_of(
     return OutputRef(action, "floor")
 
 
+def _step(builder: GraphBuilder, source: ModelSource, name: str) -> tuple[str, Worker]:
+    """A step that runs the original in another way: torch does, and ONNX Runtime where it is an ONNX file."""
+    if source.state == "source:onnx":
+        backend = builder.catalog.backend_of("onnx")
+        return f"onnx.{name}", rule_worker(backend, function=f"{name}:{name}")
+    backend = builder.catalog.backend_of("torchscript")
+    return f"torch.{name}", rule_worker(backend, function=f"worker:{name}")
+
+
 def _original(
     builder: GraphBuilder, recipe: Recipe, source: ModelSource
 ) -> tuple[Mapping[str, Input], str | None]:
-    """What torch makes the original of, and where it is run."""
+    """What the original is made of, and where it is run."""
     if source.state == "source:factory":
         return source.files, source.environment
     kind, original = _file(builder, recipe, source)
     by = runner(builder, builder.catalog.formats[kind])
     if by is None:
         raise ValueError(f"nothing runs {kind}")
-    return {ARTIFACT: original.artifact, IO: original.io}, by.runtime.toolchain
+    return _as_given(builder, source, kind, original), by.runtime.toolchain
+
+
+def _as_given(
+    builder: GraphBuilder, source: ModelSource, kind: str, original: Artifact
+) -> dict[str, Input]:
+    """The original's own file where something runs it: what was made of that is no witness for itself."""
+    own = builder.catalog.formats[kind].original is not None
+    return {ARTIFACT: source.files["source"] if own else original.artifact, IO: original.io}
 
 
 def _file(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> tuple[str, Artifact]:

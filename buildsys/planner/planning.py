@@ -16,7 +16,7 @@ from buildsys.planner.conversion import Artifact, Goal, follow
 from buildsys.planner.describing import Described, describe
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.planner.locating import locate
-from buildsys.planner.measuring import check, check_original, measure, runner
+from buildsys.planner.measuring import check, check_original, measure, runner, widens
 from buildsys.planner.notices import notices, unjudged
 from buildsys.planner.profiles import coarse
 from buildsys.planner.routes import NoRoute, Step, cheapest, refined, refiners
@@ -328,6 +328,7 @@ class Planning:
                 precision=next(
                     (s.exact_types for s in declared.schemes if s.name == scheme), UNQUANTIZED
                 ),
+                widens=figures is not None and widens(declared, scheme),
                 options=options,
                 route=(
                     *(step.rule.name for step in steps),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -109,6 +109,8 @@ def _layers(
     takes = {scheme.name: scheme for scheme in declared.schemes}
     keys: dict[tuple[str, ...], str] = {("default",): profile.default or FLOAT}
     keys |= {("layers", pattern): given for pattern, given in (profile.layers or {}).items()}
+    if mixed.one_static:
+        yield from _several_static(recipe, declared, position, keys, name)
     for key, given in keys.items():
         if given == FLOAT:
             continue
@@ -130,6 +132,29 @@ def _layers(
             yield from _unread(recipe, declared, scheme, position, given)
             yield from _choices(recipe, declared, scheme, position, given)
             yield from _refused(recipe, declared, place, given, also)
+
+
+def _several_static(
+    recipe: Recipe,
+    declared: Format,
+    position: Position,
+    keys: Mapping[tuple[str, ...], str],
+    name: str,
+) -> Iterator[Diagnostic]:
+    """Static profiles of a `mixed` one that differ, where the format's library calibrates by one."""
+    found: list[tuple[str, dict[str, Any], Position]] = []
+    for key, given in keys.items():
+        told = None if given == FLOAT else settings(recipe, given)
+        if told and told["scheme"] == "static" and told not in [each for _, each, _ in found]:
+            found.append((given, told, recipe.where("quantization", name, *key)))
+    if len(found) > 1:
+        (first, _, _), (second, _, where) = found[:2]
+        yield Diagnostic(
+            f"{declared.name} cannot mix two profiles of the scheme `static`: `{first}` and `{second}`",
+            position,
+            "give both kinds of layers one profile",
+            (where,),
+        )
 
 
 def _widths(scheme: Scheme, profile: Quantization) -> tuple[int, ...]:

@@ -87,7 +87,7 @@ def _search(
         done.add(state)
         for end, step in outgoing.get(state, ()):
             pushed += 1
-            heapq.heappush(queue, (cost + step.rule.cost, pushed, end, (*steps, step)))
+            heapq.heappush(queue, (cost + step.rule.cost_of(method), pushed, end, (*steps, step)))
     raise NoRoute(*_explain(catalog, source, method, goal, way, {s for s, _ in done}))
 
 

@@ -33,6 +33,7 @@ def check(catalog: Catalog) -> Callable[[Recipe], list[Diagnostic]]:
             for index, item in enumerate(items):
                 found += _entry(recipe, catalog, ("targets", target, index), item)
         found += _equal_files(recipe, catalog)
+        found += _equal_names(recipe)
         for name in recipe.spec.toolchains:
             if name not in catalog.toolchains:
                 found.append(
@@ -69,6 +70,26 @@ def _equal_files(recipe: Recipe, catalog: Catalog) -> list[Diagnostic]:
             )
         seen.setdefault(file, entry)
     return found
+
+
+def _equal_names(recipe: Recipe) -> Iterator[Diagnostic]:
+    """Models of one target that only case tells apart.
+
+    Files of different formats lie side by side. What is named by the model alone does not.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    told: set[str] = set()
+    for entry in entries(recipe):
+        first = seen.setdefault((entry.target, folded(entry.model)), entry.model)
+        if first != entry.model and entry.model not in told:
+            told.add(entry.model)
+            yield Diagnostic(
+                f"`{first}` and `{entry.model}` are one name in the target `{entry.target}`, where "
+                "case is ignored",
+                recipe.where_key("models", entry.model),
+                "rename one of them, or give them different targets",
+                (recipe.where_key("models", first).noted("the first one"),),
+            )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -169,7 +169,8 @@ class Port(Part):
     range: Annotated[tuple[Number, Number], Field(strict=False)] | None = Field(
         default=None,
         description="The least and the greatest value, both included: random samples are drawn "
-        "from it. Integer inputs with random samples need one.",
+        "from it. Integer inputs with random samples need one. Where both are the same, the input has "
+        "that one value: a choice in an ONNX file that it decides is no choice then.",
         examples=[[0, 30521]],
     )
     layout: str | None = Field(

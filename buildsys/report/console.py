@@ -17,6 +17,7 @@ from buildsys.engine.session import Build, Plan, PlannedDeployable
 from buildsys.engine.unseen import NOT_KNOWN, described
 from buildsys.engine.verdicts import Status, failure_position
 from buildsys.engine.walk import State
+from buildsys.exit_status import ExitStatus
 from buildsys.recipe import Diagnostic
 from buildsys.report.benchmarks import print_benchmarks
 from buildsys.report.front import print_searches
@@ -38,7 +39,6 @@ SIGNS = {"+": "green", "~": "yellow", "=": "dim", "?": "cyan", "!": "magenta"}
 NARROW = 110
 NARROWEST = 30
 """A column of fewer characters is worse to read than lines that a terminal breaks."""
-REFUSED = 3
 MOST_DIGITS = 9
 
 Entry = Mapping[str, Any]
@@ -94,7 +94,7 @@ def _side(value: float, limit: float) -> int:
 
 def latency(measurement: Mapping[str, Any] | None) -> str:
     """The median, and the 95th percentile, in milliseconds."""
-    figures = measurement["latency_ms"] if measurement else None
+    figures = measurement.get("latency_ms") if measurement else None
     if not figures:
         return "–"
     return f"{figures['p50']:.2f} / {figures['p95']:.2f} ms"
@@ -105,10 +105,15 @@ def metric(measurement: Mapping[str, Any] | None) -> str:
     found = measurement.get("metric") if measurement else None
     if not found:
         return "–"
-    before = f"{found['reference']:.3f}"
+    before = _score(found["reference"])
     if found.get("transformed") is not None:
-        before += f" → {found['transformed']:.3f}"
-    return f"{found['value']:.3f} ({before})"
+        before += f" → {_score(found['transformed'])}"
+    return f"{_score(found['value'])} ({before})"
+
+
+def _score(value: float | None) -> str:
+    """A metric's value, which may be not finite."""
+    return "not finite" if value is None else f"{value:.3f}"
 
 
 def table(entries: Iterable[Entry], width: int) -> Table:
@@ -187,7 +192,7 @@ def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seco
         highlight=False,
     )
     console.print(str(build.folder), style="dim", soft_wrap=True, highlight=False, markup=False)
-    if build.exit == REFUSED and all(e["status"] != Status.REJECTED for e in entries):
+    if build.exit == ExitStatus.REJECTED and all(e["status"] != Status.REJECTED for e in entries):
         what = "not everything is verified"
         if all(e["status"] != Status.UNVERIFIED for e in entries):
             what = f"not everything has all of its inputs known ({NOT_KNOWN})"
@@ -214,7 +219,7 @@ def print_record(
     print_said(console, entries, entries)
     print_searches(console, entries)
     for entry in entries:
-        if entry["log"]:
+        if entry.get("log"):
             _path(console, f"log of {entry['label']}: {entry['log']}")
     console.print()
     console.print(f"{tally(entries)}.", soft_wrap=True, highlight=False)
@@ -321,13 +326,13 @@ def _print_spreads(console: Console, entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry["status"] != Status.REJECTED or entry["measurement"] is None:
             continue
-        gates = map(Gate.from_json, entry["gates"])
+        gates, figures = map(Gate.from_json, entry["gates"]), entry["measurement"]["outputs"]
         beyond = dict.fromkeys(
             g.output for g in gates if g.output and not (g.passed or g.at or g.case)
         )
         for output in beyond:
             ascii_only = console.options.ascii_only
-            lines = list(bars(entry["measurement"]["outputs"][output], ascii_only=ascii_only))
+            lines = list(bars(figures.get(output, {}), ascii_only=ascii_only))
             if lines:
                 console.print()
                 title = f"{entry['label']}: samples by their error in {output}"

@@ -9,28 +9,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from buildsys.engine.events import Candidate, Chosen, SearchStarted
+
 STYLES = {"passed": "green", "rejected": "red", "failed": "bold red"}
 MARKS = {True: "front", False: ""}
 
 
-def search_lines(event: str, fields: Mapping[str, Any]) -> Iterator[str]:
+def search_lines(event: SearchStarted | Candidate | Chosen) -> Iterator[str]:
     """An event of a search in words."""
-    label = fields["deployable"]
-    if event == "search":
-        count = len(fields["candidates"])
-        again = ", as what was asked has changed" if fields["outdated"] else ""
+    if isinstance(event, SearchStarted):
+        count = len(event.candidates)
+        again = ", as what was asked has changed" if event.outdated else ""
         yield (
-            f"search for {label}: the least {fields['minimize']} of {count} "
-            f"candidate{'s' if count > 1 else ''} that `{fields['subject_to']}` lets pass{again}"
+            f"search for {event.deployable}: the least {event.minimize} of {count} "
+            f"candidate{'s' if count > 1 else ''} that `{event.subject_to}` lets pass{again}"
         )
-        for name, why in fields["refused"].items():
+        for name, why in event.refused.items():
             yield f"  passed over: `{name}`: {why}"
-    elif event == "candidate":
-        yield f"  {fields['status']:<8}  {fields['name']}: {figures_text(fields)}"
+    elif isinstance(event, Candidate):
+        figures = event.figures
+        yield f"  {figures['status']:<8}  {figures['name']}: {figures_text(figures)}"
     else:
-        chosen = f"`{fields['profile']}`"
-        said = f"chose {chosen}" if fields["passed"] else f"nothing passes; nearest is {chosen}"
-        yield f"search for {label}: {said}, after {fields['built']} builds"
+        chosen = f"`{event.profile}`"
+        said = f"chose {chosen}" if event.passed else f"nothing passes; nearest is {chosen}"
+        yield f"search for {event.deployable}: {said}, after {event.built} builds"
 
 
 def figures_text(candidate: Mapping[str, Any]) -> str:

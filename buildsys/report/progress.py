@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -11,7 +10,19 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from buildsys.engine.events import Event
+from buildsys.engine.events import (
+    ActionFinished,
+    ActionProgress,
+    ActionStarted,
+    Candidate,
+    Chosen,
+    Collected,
+    Diagnostic,
+    Event,
+    SearchStarted,
+    Toolchain,
+    Waiting,
+)
 from buildsys.report.front import search_lines
 from buildsys.report.units import size
 
@@ -46,44 +57,44 @@ class Progress:
             self._show(event)
 
     def _show(self, event: Event) -> None:
-        fields = event.fields
-        if event.event == "toolchain":
-            name = str(fields["toolchain"])
-            self._running[name] = f"toolchain {name}: {fields['message']}"
-            if self._verbose or not self._console.is_terminal:
-                self._line(f"  toolchain {name}: {fields['message']}", "dim")
-            if fields.get("done"):
-                self._running.pop(name, None)
-        elif event.event == "waiting":
-            text = f"waiting for {fields['holder']} ({fields['id']})"
-            self._running[fields["id"]] = text
-            self._line(f"  {text}", "dim")
-        elif event.event == "collected":
-            freed, files = size(fields["freed_bytes"]), fields["files"]
-            self._line(f"  collected {freed} of the store: {files} files", "dim")
-        elif event.event == "action_started":
-            self._running.pop(str(fields.get("toolchain")), None)
-            self._running[fields["id"]] = fields["id"]
-        elif event.event == "action_progress":
-            if fields["id"] in self._running:
-                self._running[fields["id"]] = f"{fields['id']} {far(fields)}"
-        elif event.event == "action_finished":
-            self._running.pop(fields["id"], None)
-            if not fields["cached"]:
-                self._line(f"  {fields['seconds']:6.1f} s  {fields['id']}")
-            elif self._verbose:
-                self._line(f"    cached  {fields['id']}", "dim")
-        elif event.event in ("search", "candidate", "chosen"):
-            for line in search_lines(event.event, fields):
-                self._line(f"  {line}", "cyan")
-        elif event.event == "diagnostic":
-            self._running.pop(str(fields.get("id")), None)
-            if fields["severity"] == "error":
-                self._line(f"    failed  {fields['id']}", "bold red")  # Explained at the end.
-            else:
-                self._line(f"  {fields['severity']}: {fields['message']}", "yellow")
-        elif event.event == "finished":
-            self._running.clear()
+        match event:
+            case Toolchain(toolchain=name, message=message):
+                self._running[name] = f"toolchain {name}: {message}"
+                if self._verbose or not self._console.is_terminal:
+                    self._line(f"  toolchain {name}: {message}", "dim")
+                if event.done:
+                    del self._running[name]
+            case Waiting():
+                text = f"waiting for {event.holder} ({event.action.id})"
+                self._running[event.action.id] = text
+                self._line(f"  {text}", "dim")
+            case Collected():
+                freed = size(event.freed_bytes)
+                self._line(f"  collected {freed} of the store: {event.files} files", "dim")
+            case ActionStarted():
+                self._running.pop(str(event.action.toolchain), None)
+                self._running[event.action.id] = event.action.id
+            case ActionProgress():
+                if event.action.id in self._running:
+                    self._running[event.action.id] = f"{event.action.id} {far(event)}"
+            case ActionFinished():
+                self._running.pop(event.action.id, None)
+                if not event.cached:
+                    self._line(f"  {event.seconds:6.1f} s  {event.action.id}")
+                elif self._verbose:
+                    self._line(f"    cached  {event.action.id}", "dim")
+            case SearchStarted() | Candidate() | Chosen():
+                for line in search_lines(event):
+                    self._line(f"  {line}", "cyan")
+            case Diagnostic():
+                if event.action is not None:
+                    self._running.pop(event.action.id, None)
+                if event.severity == "error" and event.action is not None:
+                    self._line(
+                        f"    failed  {event.action.id}", "bold red"
+                    )  # Explained at the end.
+                else:
+                    self._line(f"  {event.severity}: {event.message}", "yellow")
         self._refresh()
 
     def _line(self, text: str, style: str | None = None) -> None:
@@ -101,10 +112,10 @@ class Progress:
         self._status.start()
 
 
-def far(fields: Mapping[str, Any]) -> str:
+def far(event: ActionProgress) -> str:
     """How far a step says that it is: `3/10, loss 0.12`."""
-    figures = fields["figures"] or {}
-    parts = [f"{fields['done']:g}/{fields['total']:g}"]
+    figures = event.figures or {}
+    parts = [f"{event.done:g}/{event.total:g}"]
     parts += [f"{name} {_short(value)}" for name, value in figures.items()]
     return ", ".join(parts)
 

@@ -11,14 +11,23 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from buildsys.engine.events import Event
+from buildsys.engine.events import (
+    ActionFinished,
+    ActionName,
+    ActionProgress,
+    ActionStarted,
+    Diagnostic,
+    Event,
+    Toolchain,
+    Waiting,
+)
 from buildsys.store import StoreError
 
 PROCESS = 1
@@ -37,6 +46,10 @@ class _Open:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
+_TIMED = (Toolchain, ActionStarted, ActionProgress, ActionFinished, Diagnostic, Waiting)
+"""Events that happen while actions run, at a time."""
+
+
 class Timeline:
     """A listener that keeps what is to be drawn. Times are seconds since the build began."""
 
@@ -52,66 +65,64 @@ class Timeline:
 
     def __call__(self, event: Event) -> None:
         """Takes an event; called from several threads."""
+        if not isinstance(event, _TIMED) or event.at is None:
+            return
         with self._guard:
-            at = event.fields.get("at")
-            if at is not None:
-                # The build's clock is the one that counts: ours started a little earlier.
-                self._began = time.monotonic() - float(at)
-                self._take(event, float(at))
+            # The build's clock is the one that counts: ours started a little earlier.
+            self._began = time.monotonic() - event.at
+            self._take(event, event.at)
 
     def _take(self, event: Event, at: float) -> None:
-        fields = event.fields
-        if event.event == "toolchain":
-            self._toolchain(str(fields["toolchain"]), str(fields["message"]), at)
-            if fields.get("done"):
-                self._toolchain_ended(str(fields["toolchain"]), at)
-        elif event.event == "action_started":
-            self._toolchain_ended(str(fields.get("toolchain")), at)
-            self._started(fields, at)
-        elif event.event == "action_finished":
-            self._finished(fields, at)
-        elif event.event == "diagnostic" and fields.get("severity") == "error":
-            self._ended(str(fields.get("id")), at, {"failed": fields.get("message")})
+        match event:
+            case Toolchain():
+                self._toolchain(event.toolchain, event.message, at)
+                if event.done:
+                    self._toolchain_ended(event.toolchain, at)
+            case ActionStarted():
+                self._toolchain_ended(str(event.action.toolchain), at)
+                self._started(event.action, at)
+            case ActionFinished():
+                self._finished(event)
+            case Diagnostic(severity="error", action=ActionName() as action):
+                self._ended(action.id, at, {"failed": event.message})
 
-    def _started(self, fields: dict[str, Any], at: float) -> None:
-        name = str(fields["id"])
+    def _started(self, action: ActionName, at: float) -> None:
         lane = next((n for n, who in enumerate(self._lanes) if who is None), len(self._lanes))
-        self._lanes[lane : lane + 1] = [name]
-        arguments = {"id": name, "rule": fields.get("rule"), "deployable": fields.get("deployable")}
-        self._actions[name] = _Open(str(fields.get("rule", name)), lane, at, arguments)
+        self._lanes[lane : lane + 1] = [action.id]
+        arguments = {"id": action.id, "rule": action.rule, "deployable": action.deployable}
+        self._actions[action.id] = _Open(action.rule, lane, at, arguments)
 
-    def _finished(self, fields: dict[str, Any], at: float) -> None:
-        name = str(fields["id"])
-        cached = bool(fields.get("cached"))
-        arguments = {
+    def _finished(self, event: ActionFinished) -> None:
+        name = event.action.id
+        arguments: dict[str, Any] = {
             "id": name,
-            "rule": fields.get("rule"),
-            "key": fields.get("key"),
-            "cached": cached,
+            "rule": event.action.rule,
+            "key": event.key,
+            "cached": event.cached,
         }
         if name not in self._actions:
             self._events.append(
                 {
                     "ph": "i",
                     "s": "t",
-                    "name": f"cached: {fields.get('rule', name)}",
+                    "name": f"cached: {event.action.rule}",
                     "cat": "cached",
-                    "ts": _microseconds(at),
+                    "ts": _microseconds(event.at),
                     "pid": PROCESS,
                     "tid": 0,
                     "args": arguments,
                 }
             )
             return
-        peak = int(fields.get("peak_rss_bytes") or 0)
+        peak = event.peak_rss_bytes or 0
         begun = self._actions[name]
         if peak:
             arguments["peak_rss_bytes"] = peak
-            self._memory += [(begun.at, peak), (at, -peak)]
-        self._phases(begun, fields.get("phases") or {}, at)
-        self._ended(name, at, arguments)
+            self._memory += [(begun.at, peak), (event.at, -peak)]
+        self._phases(begun, event.phases or {}, event.at)
+        self._ended(name, event.at, arguments)
 
-    def _phases(self, begun: _Open, phases: dict[str, float], end: float) -> None:
+    def _phases(self, begun: _Open, phases: Mapping[str, float], end: float) -> None:
         start = begun.at
         for name, seconds in phases.items():
             stop = min(start + float(seconds), end)

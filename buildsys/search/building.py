@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from buildsys.engine.build import Settings
-from buildsys.engine.events import VERSION, Event, Listener, ignore
+from buildsys.engine import events
+from buildsys.engine.events import Event, Listener, Version, ignore
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session
 from buildsys.planner.candidates import Candidate
 from buildsys.planner.choosing import Question, choose, unsettled
@@ -49,10 +50,10 @@ def build(
         ToolchainError: An environment that a candidate needs could not be made.
     """
     selectors = tuple(selectors)
-    listener(Event("version", {"version": VERSION}))
+    listener(Version())
 
     def once(event: Event) -> None:
-        if event.event != "version":
+        if not isinstance(event, Version):
             listener(event)
 
     settle(session, selectors, settings or Settings(), once, again=again, locked=locked)
@@ -108,22 +109,19 @@ def _search(session: Session, question: Question, settings: Settings, listener: 
     if declared is None:
         raise ValueError(f"{question.search} is no search")
     listener(
-        Event(
-            "search",
-            {
-                "deployable": label,
-                "search": question.search,
-                "minimize": declared.minimize,
-                "subject_to": declared.subject_to,
-                "candidates": [each.name for each in question.candidates.taken],
-                "refused": {n: f.message for n, f in question.candidates.refused.items()},
-                "outdated": question.outdated is not None,
-            },
+        events.SearchStarted(
+            deployable=label,
+            search=question.search,
+            minimize=declared.minimize,
+            subject_to=declared.subject_to,
+            candidates=[each.name for each in question.candidates.taken],
+            refused={n: f.message for n, f in question.candidates.refused.items()},
+            outdated=question.outdated is not None,
         )
     )
 
     def show(figures: Figures) -> None:
-        listener(Event("candidate", {"deployable": label, **figures.to_json()}))
+        listener(events.Candidate(deployable=label, figures=figures.to_json()))
 
     def layers(candidate: Candidate) -> list[Layer] | None:
         return sensitivity.layers(session, label, candidate, settings, listener)
@@ -138,15 +136,12 @@ def _search(session: Session, question: Question, settings: Settings, listener: 
     )
     found = searching.find()
     listener(
-        Event(
-            "chosen",
-            {
-                "deployable": label,
-                "profile": found.candidate.name,
-                "passed": found.passed,
-                "built": found.built,
-                "candidates": [figures.to_json() for figures in found.figures],
-            },
+        events.Chosen(
+            deployable=label,
+            profile=found.candidate.name,
+            passed=found.passed,
+            built=found.built,
+            candidates=[figures.to_json() for figures in found.figures],
         )
     )
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from buildsys.engine.events import Event, Listener
+from buildsys.engine.events import Diagnostic, Listener
 from buildsys.engine.session import Build, Session
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.planning import Entry, entries
@@ -100,12 +100,7 @@ def _why(verdict: Verdict) -> str:
 def _tell(session: Session, entry: Entry, verdict: Verdict, listener: Listener) -> None:
     taken = session.recipe.detours[entry.label].taken
     message = f"`route: {entry.route}` gave nothing, `route: {taken}` is taken: {_why(verdict)}"
-    listener(
-        Event(
-            "diagnostic",
-            {"severity": "warning", "message": message, "deployable": entry.label},
-        )
-    )
+    listener(Diagnostic(severity="warning", message=message, deployable=entry.label))
 
 
 def _keep(session: Session, before: Mapping[str, Detour], result: Build) -> None:

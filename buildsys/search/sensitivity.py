@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from buildsys.engine.build import Run, Settings
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.planner import ActionGraph, OutputRef, make_sensitivity
 from buildsys.planner.candidates import Candidate

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from buildsys.engine.build import Run, Settings
 from buildsys.engine.events import Listener
+from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import ActionGraph, OutputRef, make_graph

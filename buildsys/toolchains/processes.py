@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import selectors
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
+
+from buildsys.capped_log import CappedLog
 
 PROBE_SECONDS = 30
+CHUNK = 1 << 16
+ROUNDS = 16
+EVERY_SECONDS = 0.5
 
 
 class Processes(Protocol):
@@ -23,7 +30,7 @@ class Processes(Protocol):
         log: Path,
         hold: int | None = None,
     ) -> int:
-        """Runs a program to its end, its output appended to `log`.
+        """Runs a program to its end, its output appended to `log`: beginning and end, of much output.
 
         Args:
             command: The program and its arguments.
@@ -71,31 +78,46 @@ class LocalProcesses:
         hold: int | None = None,
     ) -> int:
         """See `Processes.run`. Kills the program where this one is interrupted."""
-        with log.open("ab") as output:
+        output = CappedLog(log, append=True)
+        try:
             output.write(f"$ {' '.join(command)}\n".encode())
-            output.flush()
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=() if hold is None else (hold,),
-            )
-            with self._guard:
-                self._running.add(process)
-                if self._stopped:
-                    process.kill()
-            try:
-                return process.wait()
-            except BaseException:
+            return self._run(command, cwd, environ, output, hold)
+        finally:
+            output.close()
+
+    def _run(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environ: Mapping[str, str],
+        output: CappedLog,
+        hold: int | None,
+    ) -> int:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=() if hold is None else (hold,),
+        )
+        with self._guard:
+            self._running.add(process)
+            if self._stopped:
                 process.kill()
-                process.wait()
-                raise
-            finally:
-                with self._guard:
-                    self._running.discard(process)
+        try:
+            assert process.stdout is not None
+            with process.stdout as said:
+                _copy(said, process, output)
+            return process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            with self._guard:
+                self._running.discard(process)
 
     def ask(self, command: Sequence[str], *, environ: Mapping[str, str]) -> str | None:
         """See `Processes.ask`."""
@@ -112,3 +134,25 @@ class LocalProcesses:
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout if done.returncode == 0 else None
+
+
+def _copy(said: IO[bytes], process: subprocess.Popen[bytes], output: CappedLog) -> None:
+    """Copies what a program says until it ends; what it left running is not waited for."""
+    descriptor = said.fileno()
+    os.set_blocking(descriptor, False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            ended = process.poll() is not None
+            if selector.select(0 if ended else EVERY_SECONDS):
+                # No more than a pipe holds at a time: what it left running may write for ever.
+                for _ in range(ROUNDS):
+                    try:
+                        data = os.read(descriptor, CHUNK)
+                    except BlockingIOError:
+                        break
+                    if not data:
+                        return
+                    output.write(data)
+            if ended:
+                return

@@ -23,6 +23,7 @@ from buildsys.toolchains.processes import LocalProcesses, Processes
 from buildsys.toolchains.verification import Damage, Digests, verify
 
 DIGITS = 12
+PRIVATE = 0o700
 HASHED = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", FILE)
 UNHASHED = ("--no-deps", "--only-binary", ":all:", "-r", FILE)
 NESTED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)", re.MULTILINE)
@@ -287,6 +288,8 @@ class Provisioner:
         if look.fingerprint is not None and not force:
             return look.fingerprint
         try:
+            # A folder that is there already may be shared on purpose.
+            self.root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             wanted.log.parent.mkdir(parents=True, exist_ok=True)
             wanted.lock.parent.mkdir(parents=True, exist_ok=True)
             with exclusive(wanted.lock, lambda who: on_progress(f"waiting for {who}")) as hold:

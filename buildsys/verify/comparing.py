@@ -14,6 +14,7 @@ from buildsys.backends.kit.stored_weights import Stored, Weights
 from buildsys.verify import folding
 from buildsys.verify.agreement import FLOATS, WIDTH, agrees
 from buildsys.verify.budget import Budget
+from buildsys.verify.candidates import Candidate, Group
 from buildsys.verify.explanation import (
     ALTERED,
     EXACT,
@@ -31,7 +32,6 @@ from buildsys.verify.proportion import (
     proportional,
     telling,
 )
-from buildsys.verify.sampled import Alike
 
 Array = NDArray[Any]
 
@@ -48,20 +48,11 @@ COARSEST = 0.1
 """How far from proportional to a weight rounding may have taken a tensor, by its type."""
 LONG = 4
 """Elements from which on one relation of all of them is no chance."""
-REPEATED = 64.0
-"""Roundings of the storage's type that converters' arithmetic may have made of it, at most."""
+REPEATED = {"float64": 64.0, "float32": 64.0, "bfloat16": 4.0, "float16": 4.0}
+"""Roundings of the storage's type that converters' arithmetic may have made of it, at most: it is done in
+float32, and what is narrower is rounded at its end."""
 ROWS = 8
 """Rows of a matrix that are tried before all are."""
-
-
-@dataclass
-class Candidate:
-    """Numbers that may be what is stored, in the order of the model."""
-
-    of: tuple[str, ...]
-    values: Array
-    slack: Array | float = 0.0
-    folded: bool = False
 
 
 @dataclass
@@ -72,28 +63,6 @@ class _Best:
     candidate: Candidate | None = None
     wrong: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     expected: Array = field(default_factory=lambda: np.zeros(0))
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Candidates of one shape.
-
-    Attributes:
-        candidates: Each of them.
-        alike: A few elements of all.
-        slack: Of each the most that arithmetic may have taken an element, or `None` where it is none.
-    """
-
-    candidates: list[Candidate]
-    alike: Alike
-    slack: Array | None
-
-    @classmethod
-    def of(cls, candidates: list[Candidate]) -> _Group:
-        """That of some candidates."""
-        slack = np.array([float(np.max(one.slack)) for one in candidates])
-        alike = Alike([one.values for one in candidates])
-        return cls(candidates, alike, slack if slack.any() else None)
 
 
 class Comparison:
@@ -121,9 +90,10 @@ class Comparison:
         self._sizes: dict[int, list[Candidate]] = {}
         self._vectors: dict[int, list[Candidate]] = {}
         self._slacks = {tensor.name: tensor.slack for tensor in model.tensors}
-        self._grouped: dict[int, list[_Group]] = {}
+        self._grouped: dict[int, list[Group]] = {}
         self._pairs: dict[int, folding.Vectors] = {}
         self._scalings = list(folding.scalings(model.norms, decoded))
+        self._last: tuple[Stored, list[tuple[Candidate, tuple[int, ...], int]]] | None = None
 
     def nearly(self, stored: Stored) -> Explanation | None:
         """A weight, or what folding makes of some, with all or nearly all of the numbers."""
@@ -144,14 +114,14 @@ class Comparison:
         for made in self._of_vectors(stored, room):
             yield Candidate(made.of, made.values, made.slack, folded=True), (0,)
 
-    def _groups(self, size: int) -> list[_Group]:
+    def _groups(self, size: int) -> list[Group]:
         """All candidates of so many elements, by their shapes; what is folded comes last."""
         found = self._grouped.get(size)
         if found is None:
             shapes: dict[Any, list[Candidate]] = {}
             for one in (*self._candidates(size), *self._folded_vectors(size)):
                 shapes.setdefault((one.folded, one.values.shape), []).append(one)
-            found = [_Group.of(each) for each in shapes.values()]
+            found = [Group.of(each) for each in shapes.values()]
             self._grouped[size] = found
         return found
 
@@ -301,23 +271,31 @@ class Comparison:
         altered = None
         if not telling(decoded):
             return None
-        coarse = COARSE.get(stored.storage, COARSEST)
-        for group in self._groups(stored.values.size):
-            shape = group.alike.shape
-            if len(shape) < 2:
+        for candidate, order, axis in self._proportional(stored):
+            self._budget.spend(PASSES * stored.values.size)
+            if not np.any(candidate.values):
                 continue
-            self._budget.spend(group.alike.cost)
-            for which, order, axis in group.alike.proportional(stored.decoded, coarse):
-                self._budget.spend(PASSES * stored.values.size)
-                candidate = group.candidates[which]
-                if not np.any(candidate.values):
-                    continue
-                turned = decoded.reshape([shape[i] for i in order]).transpose(np.argsort(order))
-                found = self._scaled_along(stored, candidate, turned, order, axis, by_norms)
-                if found is not None and found.kind != ALTERED:
-                    return found
-                altered = altered or found
+            shape = [candidate.values.shape[i] for i in order]
+            turned = decoded.reshape(shape).transpose(np.argsort(order))
+            found = self._scaled_along(stored, candidate, turned, order, axis, by_norms)
+            if found is not None and found.kind != ALTERED:
+                return found
+            altered = altered or found
         return altered
+
+    def _proportional(self, stored: Stored) -> list[tuple[Candidate, tuple[int, ...], int]]:
+        """Candidates that a few elements do not rule out, with order and axis; asked for twice in a row."""
+        if self._last is None or self._last[0] is not stored:
+            coarse = COARSE.get(stored.storage, COARSEST)
+            found = []
+            for group in self._groups(stored.values.size):
+                if len(group.alike.shape) < 2:
+                    continue
+                self._budget.spend(group.alike.cost)
+                for which, order, axis in group.alike.proportional(stored.decoded, coarse):
+                    found.append((group.candidates[which], order, axis))
+            self._last = stored, found
+        return self._last[1]
 
     def _scaled_along(
         self,
@@ -379,6 +357,11 @@ class Comparison:
             right, expected = compared(factors, 4 * folding.EPSILON)
             if not right.all():
                 return outcome(stored, candidate.of, right, expected)
+        elif stored.storage in FLOATS:
+            # The factor itself is known no better than that.
+            right, _ = compared(factors, 2 * WIDTH[stored.storage])
+            if not right.all():
+                return None
         return None if (factors == 1).all() else Explanation(FOLDED, candidate.of, sure=False)
 
     def _fitting(self, factors: Array, coarse: float) -> Iterator[folding.Scaling]:
@@ -419,7 +402,7 @@ class Comparison:
             for which, order in group.alike.agreeing(stored.decoded, room, group.slack):
                 candidate = group.candidates[which]
                 expected = candidate.values.transpose(order).reshape(-1).astype(np.float64)
-                if distance(values, expected) <= REPEATED * WIDTH[stored.storage]:
+                if distance(values, expected) <= REPEATED[stored.storage] * WIDTH[stored.storage]:
                     return Explanation(FOLDED, candidate.of)
         return None
 

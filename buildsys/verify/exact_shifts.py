@@ -8,6 +8,8 @@ reckons all biases of an artifact by one formula, in float32:
   (PyTorch's exporter to ONNX, coremltools) or `(bias - mean) * r * gamma + beta`, with
   `r = 1 / sqrt(variance + eps)` (litert-torch). The root is the nearest number of float32, but for the
   exporter to ONNX: MKL, which PyTorch calls, gives one of the two next to it, and not always the nearer;
+- of a batch norm that no layer takes in, its factors too: `gamma / sqrt(variance + eps)` (OpenVINO), or
+  `1 / sqrt(variance + eps)` (litert-torch); they tell which root its shift was reckoned by;
 - a layer norm before it: `bias + sum(weight * shift)`, each product rounded to float32 and their sum
   reckoned in float64 (litert-torch).
 
@@ -35,6 +37,11 @@ SURE = 0.95
 """The part of all elements that a formula makes, for it to be the converter's: others make 0.9 of them."""
 TELLING = 32
 """Elements that tell a formula from others."""
+MANY = 128
+"""Elements that tell roots which are all the nearest number from MKL's, of which one in five is not: of a few
+dozen nearly all may be, by chance."""
+NEIGHBORS = 2.0**-22
+"""How far a factor may be from another way of reckoning it, by which its float16 may be another as well."""
 HALF = 0.5 + 2.0**-10
 """Half a unit in the last place, and what sums in float64 in another order may add."""
 
@@ -94,11 +101,27 @@ def altered(
         if one.stored.storage == "float32" and sum(n > 1 for n in one.stored.values.shape) == 1
     }
     wrong = _by_one_formula(biases, behind)
-    return wrong | _by_one_formula(biases, [partial(_through, weights)])
+    wrong |= _by_one_formula(biases, [partial(_through, weights)])
+    for storage in ("float32", "float16"):
+        factors = {p: one for p, one in enumerate(found) if one.stored.storage == storage}
+        for either, least in ((False, MANY), (True, TELLING)):
+            ways: list[Formula] = [
+                partial(_scaled, norms, weights, whole, either) for whole in (True, False)
+            ]
+            off = _by_one_formula(factors, ways, least)
+            if off:
+                wrong |= off
+                break
+    sound = [one for place, one in enumerate(found) if place not in wrong]
+    return wrong | _by_one_formula(
+        biases, [partial(_shifted_by, norms, weights, _stored(sound, norms))]
+    )
 
 
-def _by_one_formula(biases: Mapping[int, Folded], formulas: Sequence[Formula]) -> dict[int, Wrong]:
-    """What is off of the biases that the best of the formulas is about."""
+def _by_one_formula(
+    biases: Mapping[int, Folded], formulas: Sequence[Formula], least: int = TELLING
+) -> dict[int, Wrong]:
+    """What is off of the biases that the best of the formulas is about, where those have enough elements."""
     best: tuple[float, dict[int, Wrong]] = 0.0, {}
     for formula in formulas:
         elements = right = 0
@@ -115,13 +138,16 @@ def _by_one_formula(biases: Mapping[int, Folded], formulas: Sequence[Formula]) -
             found = wrong_of(~same, made[0].astype(np.float32))
             if found is not None:
                 off[place] = found
-        share = right / elements if elements >= TELLING else 0.0
+        share = right / elements if elements >= least else 0.0
         if share >= SURE and share > best[0]:
             best = share, off
     return best[1]
 
 
 def _same(got: Array, made: Array) -> Array:
+    if got.dtype == np.float16:
+        around = [(made * np.float32(1 + n * NEIGHBORS)).astype(np.float16) for n in (-1, 0, 1)]
+        return np.asarray(np.logical_or.reduce([each == got for each in around]))
     if made.dtype == np.float32:
         return np.asarray(made == got)
     return np.asarray(np.abs(got - made) <= HALF * np.spacing(np.abs(got)))
@@ -147,6 +173,61 @@ def _shifted(
         tail = gamma if gained else np.ones_like(gamma)
         made.append((bias - mean) * factor * tail + beta)
     return tuple(made)
+
+
+def _stored(found: Sequence[Folded], norms: Sequence[Norm]) -> dict[str, tuple[Array, bool]]:
+    """By variance the factors of a norm that stand in the artifact, and whether its gain is in them."""
+    gammas = {norm.variance: norm.gamma for norm in norms}
+    return {
+        variance: (one.stored.values.reshape(-1), gammas[variance] in one.of)
+        for one in found
+        for variance in one.of
+        if variance in gammas
+        and one.stored.storage == "float32"
+        and not set(one.of) - {variance, gammas[variance]}
+    }
+
+
+def _shifted_by(
+    norms: Sequence[Norm],
+    weights: Mapping[str, Array],
+    factors: Mapping[str, tuple[Array, bool]],
+    one: Folded,
+) -> tuple[Array, ...] | None:
+    """The shift of a norm beside its factors: these leave no choice of a root."""
+    norm = next((n for n in norms if n.variance in one.of and n.variance in factors), None)
+    size = one.stored.values.size
+    if norm is None or norm.mean not in one.of or factors[norm.variance][0].size != size:
+        return None
+    gamma, beta, mean = of_norm(norm, weights, size)
+    factor, gained = factors[norm.variance]
+    return (
+        (bias_of(one, norm, weights, size) - mean) * (factor if gained else factor * gamma) + beta,
+    )
+
+
+def _scaled(
+    norms: Sequence[Norm], weights: Mapping[str, Array], whole: bool, either: bool, one: Folded
+) -> tuple[Array, ...] | None:
+    """The factors of a batch norm on its own.
+
+    Args:
+        norms: Those of the model.
+        weights: Its weights by name.
+        whole: Whether it is a quotient, or a product with the inverse root.
+        either: Whether the root may be the number on the other side of it, too.
+        one: The factors as they are stored.
+    """
+    norm = next((n for n in norms if n.variance in one.of and len(n.eps) == 1), None)
+    size = one.stored.values.size
+    if norm is None or weights[norm.variance].size != size:
+        return None
+    if set(one.of) - {norm.gamma, norm.variance}:
+        return None
+    nearest, other = _roots(vector(norm.variance, weights, 1.0, size), norm.eps[0])
+    gamma = vector(norm.gamma if norm.gamma in one.of else None, weights, 1.0, size)
+    roots = (nearest, other) if either else (nearest,)
+    return tuple(gamma / root if whole else gamma * (np.float32(1) / root) for root in roots)
 
 
 def _roots(variance: Array, eps: float) -> tuple[Array, Array]:

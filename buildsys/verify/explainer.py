@@ -18,6 +18,7 @@ from buildsys.verify.explanation import (
     UNEXPLAINED,
     Explanation,
 )
+from buildsys.verify.fingerprints import Fingerprints
 from buildsys.verify.lookup import Lookup
 from buildsys.verify.scales import Scales
 
@@ -34,6 +35,7 @@ class Explainer:
             up for the errors of weights.
         floats: The weights of the artifact that a quantized one was made of, where there is one.
         budget: How much work all of the search may take.
+        prints: Digests of constants, which another one may have asked for before.
     """
 
     def __init__(
@@ -43,11 +45,12 @@ class Explainer:
         corrected: bool = False,
         floats: Weights | None = None,
         budget: Budget | None = None,
+        prints: Fingerprints | None = None,
     ) -> None:
         self._budget = budget or Budget()
         weights = {tensor.name: tensor.decoded for tensor in model.tensors}
         sums = dict(folding.sums(weights))
-        self._lookup = Lookup(model, weights | sums)
+        self._lookup = Lookup(model, weights | sums, prints)
         self._comparison = Comparison(model, weights, sums, self._budget)
         self._corrected = corrected
         self._scales = Scales(weights, exact=False)

@@ -11,7 +11,7 @@ generators, OOPSLA 2014).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ LARGEST_HALF = 65504.0
 BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 FEW = 2**16
 """Elements of an array up to which each of them is looked up by itself."""
-CHUNK = 2**22
-"""Elements that are mixed at a time: their digests are twice as large as the numbers."""
+CHUNK = 2**15
+"""Elements that are mixed at a time: a core's own cache holds their digests, which are read ten times."""
 ROOM = 8
 """Places of a filter for each part that is known: one in so many others passes it."""
 WIDEST = 27
@@ -48,7 +48,7 @@ def rounded(values: Array, storage: str) -> Array:
             half = np.clip(values, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
         small = np.abs(half) <= np.float16(TINY_HALF)
         return np.where(small, np.float16(0), half)
-    single = values.astype(np.float32) + np.float32(0)
+    single = values.astype(np.float32, copy=False) + np.float32(0)
     if storage == "bfloat16":
         bits = single.view(np.uint32).astype(np.uint64)
         bits = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) & np.uint64(0xFFFF0000)
@@ -79,87 +79,138 @@ def digest(values: Array) -> int:
 
 
 @dataclass(frozen=True)
-class Slicing:
+class Cut:
     """A way to cut an array into equal parts.
 
     Attributes:
         shape: What the array is reshaped to.
         axis: The axis that is cut.
         size: Elements of each part.
-        parts: The parts' digests, in order.
     """
 
     shape: tuple[int, ...]
     axis: int
     size: int
+
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return self.shape[self.axis]
+
+
+@dataclass(frozen=True)
+class Slicing(Cut):
+    """The same, with the parts' digests, in order."""
+
     parts: Array
 
 
-def slicings(values: Array, mixed: Array | None = None) -> Iterator[Slicing]:
-    """All ways to cut an array along one axis, or along axes at its beginning or end taken as one.
-
-    Args:
-        values: The array.
-        mixed: The digests of its numbers, where they are known.
-    """
-    shape = tuple(n for n in values.shape if n > 1)
-    mixed = (digests(values) if mixed is None else mixed).reshape(shape)
-    rank = len(shape)
+def cuts(shape: tuple[int, ...]) -> Iterator[Cut]:
+    """All ways to cut an array along one axis, or along axes at its beginning or end taken as one."""
+    shape = tuple(n for n in shape if n > 1)
+    size, rank = math.prod(shape), len(shape)
     for axis, count in enumerate(shape):
-        others = tuple(i for i in range(rank) if i != axis)
-        yield Slicing(
-            shape, axis, values.size // count, np.asarray(mixed.sum(axis=others, dtype=np.uint64))
-        )
+        yield Cut(shape, axis, size // count)
     for split in range(1, rank):
         halves = (math.prod(shape[:split]), math.prod(shape[split:]))
-        joined = mixed.reshape(halves)
         for axis, merged in ((0, split > 1), (1, rank - split > 1)):
             if merged:
-                parts = joined.sum(axis=1 - axis, dtype=np.uint64)
-                yield Slicing(halves, axis, halves[1 - axis], np.asarray(parts))
-    if rank > 1 and values.size <= FEW:
-        yield Slicing((values.size,), 0, 1, mixed.reshape(-1))
+                yield Cut(halves, axis, halves[1 - axis])
+    if rank > 1 and size <= FEW:
+        yield Cut((size,), 0, 1)
+
+
+def sliced(mixed: Array, cut: Cut) -> Slicing:
+    """The digests of the parts, from those of all numbers."""
+    others = tuple(i for i in range(len(cut.shape)) if i != cut.axis)
+    parts = mixed.reshape(cut.shape)
+    parts = parts.sum(axis=others, dtype=np.uint64) if others else parts.copy()
+    return Slicing(cut.shape, cut.axis, cut.size, np.asarray(parts))
+
+
+class Fingerprints:
+    """The digests of some arrays, each computed once: nothing else that is asked of them takes as long."""
+
+    def __init__(self) -> None:
+        self._whole: dict[Hashable, int] = {}
+        self._slicings: dict[Hashable, list[Slicing]] = {}
+        self._last: tuple[Hashable, Array] | None = None
+
+    def whole(self, key: Hashable, values: Callable[[], Array]) -> int:
+        """The digest of an array.
+
+        Args:
+            key: Stands for the array, here and below.
+            values: Gives it, as `rounded` does.
+        """
+        if key not in self._whole:
+            self._whole[key] = int(self._mixed(key, values).sum(dtype=np.uint64))
+        return self._whole[key]
+
+    def slicings(self, key: Hashable, values: Callable[[], Array]) -> list[Slicing]:
+        """All of its slices' digests."""
+        if key not in self._slicings:
+            mixed = self._mixed(key, values)
+            self._slicings[key] = [sliced(mixed, cut) for cut in cuts(mixed.shape)]
+        return self._slicings[key]
+
+    def _mixed(self, key: Hashable, values: Callable[[], Array]) -> Array:
+        # Whoever asks for the slices of an array has mostly asked for the whole just before.
+        if self._last is None or self._last[0] != key:
+            self._last = key, digests(values())
+        return self._last[1]
 
 
 class Index:
     """Where the slices of some arrays are, by their digests.
 
-    Slices of one size are looked up together; `owner` and `place` say whose and which they are.
+    Slices of one size are looked up together; `owner` and `place` say whose and which they are. An array is
+    looked at when a size is asked for that a slice of it has.
+
+    Args:
+        shapes: The arrays' shapes; an array's number is its place in them.
+        whole: The digest of an array, by its number.
+        slicings: The digests of its slices.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        whole: Callable[[int], int],
+        slicings: Callable[[int], Iterable[Slicing]],
+    ) -> None:
+        self._whole = whole
+        self._slicings = slicings
+        self._owners: dict[int, dict[int, None]] = {}
+        self._vectors = {n for n, shape in enumerate(shapes) if sum(i > 1 for i in shape) == 1}
+        self._sizes = [math.prod(shape) for shape in shapes]
+        for owner, shape in enumerate(shapes):
+            for size in (math.prod(shape), *(cut.size for cut in cuts(shape))):
+                if size > 1 or owner in self._vectors:
+                    self._owners.setdefault(size, {})[owner] = None
         self._parts: dict[int, list[tuple[Array, int]]] = {}
         self._sorted: dict[int, tuple[Array, Array, Array]] = {}
         self._filters: dict[int, Array] = {}
 
-    def add(self, owner: int, values: Array) -> None:
-        """Adds an array's slices, and the array as a whole."""
-        mixed = digests(values)
-        whole = np.array([mixed.sum(dtype=np.uint64)], np.uint64)
-        self._parts.setdefault(values.size, []).append((whole, owner))
-        for slicing in slicings(values, mixed):
-            # Single numbers of vectors only: among those of all matrices any number might be found.
-            if slicing.size > 1 or _is_vector(values):
-                self._parts.setdefault(slicing.size, []).append((slicing.parts, owner))
-
     def likely(self, slicing: Slicing) -> float:
         """The share of parts that may be of some array: never less than `find` finds, and cheaper."""
-        if slicing.size not in self._parts:
+        if slicing.size not in self._owners:
             return 0.0
-        count = sum(len(parts) for parts, _ in self._parts[slicing.size])
-        bits = min(WIDEST, max(1, (ROOM * count).bit_length()))
-        shift = np.uint64(64 - bits)
         known = self._filters.get(slicing.size)
         if known is None:
+            every = self._of_size(slicing.size)
+            count = sum(len(parts) for parts, _ in every)
+            bits = min(WIDEST, max(1, (ROOM * count).bit_length()))
             known = np.zeros(2**bits, bool)
-            for parts, _ in self._parts[slicing.size]:
-                known[parts >> shift] = True
+            for parts, _ in every:
+                known[parts >> np.uint64(64 - bits)] = True
             self._filters[slicing.size] = known
+        shift = np.uint64(64 - (len(known).bit_length() - 1))
         return float(known[slicing.parts >> shift].mean())
 
     def find(self, slicing: Slicing) -> tuple[Array, Array]:
         """Whose each part is, and its place there; -1 for parts of no one."""
-        if slicing.size not in self._parts:
+        if slicing.size not in self._owners:
             nobody = np.full(len(slicing.parts), -1)
             return nobody, nobody
         keys, owners, places = self._table(slicing.size)
@@ -167,10 +218,25 @@ class Index:
         hit = keys[at] == slicing.parts
         return np.where(hit, owners[at], -1), np.where(hit, places[at], -1)
 
+    def _of_size(self, size: int) -> list[tuple[Array, int]]:
+        """The slices of one size, array by array."""
+        found = self._parts.get(size)
+        if found is None:
+            found = []
+            for owner in self._owners[size]:
+                if self._sizes[owner] == size:
+                    found.append((np.array([self._whole(owner)], np.uint64), owner))
+                # Single numbers of vectors only: among those of all matrices any number might be found.
+                if size > 1 or owner in self._vectors:
+                    parts = (each.parts for each in self._slicings(owner) if each.size == size)
+                    found += [(each, owner) for each in parts]
+            self._parts[size] = found
+        return found
+
     def _table(self, size: int) -> tuple[Array, Array, Array]:
         found = self._sorted.get(size)
         if found is None:
-            parts = self._parts[size]
+            parts = self._of_size(size)
             keys = np.concatenate([part for part, _ in parts])
             owners = np.concatenate([np.full(len(part), owner) for part, owner in parts])
             places = np.concatenate([np.arange(len(part)) for part, _ in parts])
@@ -178,7 +244,3 @@ class Index:
             found = keys[order], owners[order], places[order]
             self._sorted[size] = found
         return found
-
-
-def _is_vector(values: Array) -> bool:
-    return sum(1 for n in values.shape if n > 1) == 1

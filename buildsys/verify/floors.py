@@ -6,23 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LEAST_FLOORS: Mapping[str, float] = {"float32": 2.0**-22, "float16": 2.0**-11}
+HALF, HALF_WEIGHTS = "float16", "float16 weights"
+"""The second: of artifacts whose runtimes widen rounded weights, and compute in float32."""
+COSTS: Mapping[str, str] = {
+    "float32": "float32",
+    HALF: HALF,
+    HALF_WEIGHTS: "rounding the weights to float16",
+}
+"""What costs a model something, in words."""
+LEAST_FLOORS: Mapping[str, float] = {"float32": 2.0**-22, HALF: 2.0**-11, HALF_WEIGHTS: 2.0**-11}
 """A model's floor is taken to be no less: 2.4e-7 and 4.9e-4.
 
 Of a model that hardly rounds (a few operations, a table that is looked up) torch's own error is nearly
 nothing, and any other order of a sum would be many times that. Two units in the last place of float32, one of
-float16: in the zoo the least floors are 1.0e-7 and 3.4e-4.
+float16: in the zoo the least floors are 1.0e-7 and 3.4e-4. An output that the original itself gives in
+float16 has the latter whatever its artifact's precision: rounding it costs that, and every runtime rounds
+elsewhere.
 """
 
-UNMEASURED = "only models in PyTorch are run in other precisions than their own"
+UNMEASURED = "the original was not run in other precisions than its own"
 
 
 @dataclass(frozen=True)
 class Floors:
-    """What the model's own precision costs it, by output; see `backends/torch/floor.py`.
+    """What the model's own precision costs it, by output; see `floor.py` in `backends/torch` and `/onnx`.
 
     Attributes:
-        values: `signal_error` by output, no less than `LEAST_FLOORS`.
+        values: `signal_error` by output, no less than `LEAST_FLOORS`; an output that the original gives in
+            float16 has one without being measured.
         missing: Why an output has none.
         lost: The operation at which most of it arises, in words, where that is known.
     """
@@ -37,17 +48,38 @@ class Floors:
         names = measurement["outputs"] if measurement else {}
         told: Mapping[str, Any] = (measurement or {}).get("floor") or {}
         values, missing = {}, {}
+        found_of: Mapping[str, Any] = told.get(precision or "", {})
+        if precision == HALF_WEIGHTS:
+            found_of = _of_weights(told)
+            if not found_of:
+                precision, found_of = HALF, told.get(HALF, {})
         for name in names:
             if precision is None:
                 missing[name] = "float32 and float16 have a floor, and this scheme has none"
                 continue
-            found = told.get(precision, {}).get(name, {})
-            if found.get("signal_error") is None:
-                missing[name] = found.get("reason") or UNMEASURED
+            found = found_of.get(name, {})
+            half = names[name].get("reference_dtype") == HALF
+            least = LEAST_FLOORS[HALF if half else precision]
+            if found.get("signal_error") is not None:
+                values[name] = max(found["signal_error"], least)
+            elif half:
+                values[name] = least
             else:
-                values[name] = max(found["signal_error"], LEAST_FLOORS[precision])
+                missing[name] = found.get("reason") or UNMEASURED
         lost = (told.get("lost") or {}).get(precision)
         return cls(values, missing, _lost(lost) if lost else None)
+
+
+def _of_weights(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What rounded weights alone cost; the original's own rounding is in every artifact's error."""
+    own = told.get("float32", {})
+    return {
+        name: {
+            "signal_error": max(each["signal_error"], own.get(name, {}).get("signal_error") or 0.0)
+        }
+        for name, each in told.get(HALF_WEIGHTS, {}).items()
+        if each.get("signal_error") is not None
+    }
 
 
 def _lost(found: Mapping[str, Any]) -> str:

@@ -85,8 +85,9 @@ class Gate:
         return cls(
             record["bound"],
             record["output"],
-            record["limit"],
-            record["value"],
+            float(record["limit"]),
+            # JSON tells no 0.0 from 0 once a person or another program has written the file again.
+            None if record["value"] is None else float(record["value"]),
             record["pass"],
             record.get("reason"),
             record.get("at"),

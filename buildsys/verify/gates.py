@@ -14,7 +14,7 @@ from typing import Any
 
 from buildsys.backends.kit.direction import SHARES, better
 from buildsys.backends.kit.edge_cases import WORDS
-from buildsys.verify.floors import Floors
+from buildsys.verify.floors import COSTS, HALF_WEIGHTS, Floors
 from buildsys.verify.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.limits import Limits
 from buildsys.verify.wording import drop, share, untraced, untraced_weight, wrong_weight
@@ -22,6 +22,7 @@ from buildsys.verify.wording import drop, share, untraced, untraced_weight, wron
 OTHER_GRAPH = "the original gives something else with the artifact's own weights: the graph differs"
 
 WHOLE = "float32"
+UNROUNDED = "a run that rounds nothing but the weights"
 DECLARED_EDGES = ("zeros", "low", "high")
 """What inputs may hold as the recipe says: at these every artifact must be finite.
 
@@ -36,7 +37,10 @@ the samples closely says nothing of inputs that are unlike them."""
 UNFIT = ("finite", "shape")
 """What leaves the other bounds on an output without a value where it does not hold."""
 
-SHOWN_WEIGHTS = 3
+DROP_DIGITS = 12
+"""Of a metric's drop: 0.85 less 0.8 is a drop of 0.05, and not of the little more that floats make of it."""
+
+SHOWN_WEIGHTS = SHOWN_NUMBERS = 3
 """Altered tensors that a reason names."""
 
 
@@ -135,6 +139,12 @@ def _worst_over_sizes(
     edges: dict[tuple[str, str | None], list[Gate]] = {}
     for gate in _at_edges(measurement, limits, floors):
         edges.setdefault((gate.bound, gate.output), []).append(gate)
+    judged = {(gate.bound, gate.output) for gate in gates}
+    for gate in _unrounded(measurement, limits):
+        if (gate.bound, gate.output) in judged:
+            edges.setdefault((gate.bound, gate.output), []).append(gate)
+        else:
+            yield gate
     for gate in gates:
         # The first of equals: sizes are named only where they matter.
         worst = min([gate, *elsewhere.get((gate.bound, gate.output), ())], key=_badness)
@@ -166,11 +176,27 @@ def _at_edges(
         yield from _graph_at_edges(measurement, limits.graph, limits.graph_cap)
 
 
+def _unrounded(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Gate]:
+    """What an artifact in float16 is held to where a run rounds nothing but its weights.
+
+    Core ML rounds on the way as well, which costs many a model so much that stale weights hide in it.
+    """
+    if measurement is None or limits.unrounded is None:
+        return
+    floors = Floors.of(measurement, HALF_WEIGHTS)
+    for name, each in ((measurement.get("graph") or {}).get("unrounded") or {}).items():
+        floor, error = floors.values.get(name), each["signal_error"]
+        kind = measurement["outputs"][name]["reference_dtype"]
+        if floor is not None and error is not None and kind.startswith("float"):
+            gate = _bounded("floor_ratio", name, limits.unrounded, error / floor, None)
+            yield replace(gate, case=UNROUNDED)
+
+
 def without_graph(measurement: Mapping[str, Any] | None) -> str | None:
     """Why the graph of an artifact cannot be judged apart from its rounded weights, or `None`."""
     graph: Mapping[str, Any] = (measurement or {}).get("graph") or {}
     if graph.get("numbers"):
-        numbers = ", ".join(f"`{number}`" for number in graph["numbers"])
+        numbers = ", ".join(f"`{number}`" for number in graph["numbers"][:SHOWN_NUMBERS])
         return f"single numbers are rounded as well ({numbers})"
     return graph.get("reason")
 
@@ -297,7 +323,7 @@ def _output_gates(
             continue
         gate = _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
         if bound == "signal_error" and limits.raised is not None:
-            gate = _raised(gate, limits.raised, limits.cap, floors)
+            gate = _raised(gate, limits.raised, limits, floors)
         gates.append(replace(gate, worst=_worst(figures)))
     if not gates and bound == "top1_agreement" and bound in limits.general:
         reason = "no output has scores of two classes or more"
@@ -324,15 +350,21 @@ def _worst(figures: Mapping[str, Any]) -> int | None:
     return None if worst is None else worst["sample"]
 
 
-def _raised(gate: Gate, multiple: float, cap: float, floors: Floors) -> Gate:
+def _raised(gate: Gate, multiple: float, limits: Limits, floors: Floors) -> Gate:
     """The gate with the limit that the model's own precision asks for, where that is higher."""
     floor = floors.values.get(gate.output or "")
     if floor is None or gate.value is None or multiple * floor <= gate.limit:
         return gate
-    limit = min(multiple * floor, max(cap, gate.limit))
+    limit = min(multiple * floor, max(limits.cap, gate.limit))
     reason = f"raised from {gate.limit:g}: {multiple:g} times what the model's own precision costs"
     if limit < multiple * floor:
-        reason += f" would be {multiple * floor:.3g}, {limit:g} is the most that a default allows"
+        reason += (
+            f" ({floor:.3g}) would be {multiple * floor:.3g}, "
+            f"{limit:g} is the most that a default allows"
+        )
+    if limit < floor and gate.value <= multiple * floor:
+        cost = COSTS[limits.precision or WHOLE]
+        reason += f"; {cost} takes the original itself beyond that, in torch"
     return replace(gate, limit=limit, passed=gate.value <= limit, reason=reason)
 
 
@@ -393,4 +425,4 @@ def _metric_drop(measurement: Mapping[str, Any] | None) -> tuple[float | None, s
         if number is None:
             return None, f"the metric of {whose} is not a number"
     worse = reference - value if better(metric["name"]) == "higher" else value - reference
-    return worse, "beyond what a float64 can hold"
+    return round(worse, DROP_DIGITS), "beyond what a float64 can hold"

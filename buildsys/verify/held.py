@@ -81,13 +81,28 @@ def held(
     return made, None
 
 
-def rounded_numbers(artifact: Weights) -> list[str]:
-    """Single numbers in float16 that may have been rounded: scales, epsilons and the like, and no weights.
+def rounded_numbers(artifact: Weights) -> list[tuple[str, float]]:
+    """Single numbers in float16 that may have been rounded, and their names: scales, epsilons.
 
-    A converter makes them of what the model's code says, so that nobody knows what they were.
+    They are no weights: a converter makes them of what the model's code says. NaN stands for one that the
+    artifact holds in a wider type as well, so that nobody knows which of the two an operation takes.
     """
-    single = [t for t in artifact.tensors if t.values.size == 1 and t.storage == NARROW]
-    return [t.name for t in single if not _simple(float(t.values.reshape(-1)[0]))]
+    single = [
+        (t.name, t.storage == NARROW, float(t.values.reshape(-1)[0]))
+        for t in artifact.tensors
+        if t.values.size == 1
+    ]
+    wide = {float(np.float16(v)) for _, narrow, v in single if not narrow and _fits(v)}
+    return [
+        (name, np.nan if value in wide else value)
+        for name, narrow, value in single
+        if narrow and not _simple(value)
+    ]
+
+
+def _fits(number: float) -> bool:
+    """Whether a number is in the range of float16."""
+    return abs(number) <= float(np.finfo(np.float16).max)
 
 
 def _simple(number: float) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,16 @@ from buildsys.verify.explanation import (
     Explanation,
     altered,
 )
-from buildsys.verify.fingerprints import Index, Slicing, digest, digests, rounded, slicings
-from buildsys.verify.layouts import best_order, orders
+from buildsys.verify.fingerprints import (
+    BITS,
+    Fingerprints,
+    Index,
+    Slicing,
+    cuts,
+    digests,
+    rounded,
+)
+from buildsys.verify.layouts import best_order, orders, picked
 from buildsys.verify.proportion import telling
 
 Array = NDArray[Any]
@@ -31,6 +40,8 @@ LIKELY = 0.6
 """The part of a slice that must agree with what belongs there."""
 MISPLACED = 0.5
 """The part of slices that may be out of place where the others are in it, for a fault."""
+TASTED = 64
+"""Elements by which an order of axes is tried before all are compared."""
 
 
 class Lookup:
@@ -39,13 +50,18 @@ class Lookup:
     Args:
         model: The model's weights.
         decoded: Their numbers, and those of sums of two, by name.
+        prints: Digests of constants, which another one may have asked for before.
     """
 
-    def __init__(self, model: Weights, decoded: Mapping[str, Array]) -> None:
+    def __init__(
+        self, model: Weights, decoded: Mapping[str, Array], prints: Fingerprints | None = None
+    ) -> None:
         self._model = model
         self._weights = decoded
         self._names = list(decoded)
         self._storages = {tensor.name: tensor.storage for tensor in model.tensors}
+        self._constants = Fingerprints() if prints is None else prints
+        self._own = Fingerprints()
         self._digests: dict[str, dict[tuple[int, int], list[str]]] = {}
         self._indices: dict[str, Index] = {}
 
@@ -53,7 +69,10 @@ class Lookup:
         """A weight, or slices of some, in any layout; `None` where the numbers are others."""
         for storage in self._storages_of(stored):
             values = rounded(stored.values, storage)
-            key = (values.size, digest(values))
+            key = (
+                values.size,
+                self._constants.whole((id(stored), storage), partial(np.asarray, values)),
+            )
             for name in self._by_digest(storage).get(key, ()):
                 found = self._arranged(stored, values, name, storage)
                 if found is not None:
@@ -67,9 +86,9 @@ class Lookup:
         """The types that its numbers may have been rounded to: a narrower one may lie in a wider."""
         found = [stored.storage]
         if stored.storage in ("float32", "float64"):
-            with np.errstate(over="ignore"):
-                half = stored.values.astype(np.float16)
-            if np.array_equal(half, stored.values):
+            flat = stored.values.reshape(-1)
+            # A few numbers tell most tensors.
+            if _are_half(flat[:: max(1, flat.size // TASTED)]) and _are_half(flat):
                 found.append("float16")
         return found
 
@@ -78,7 +97,10 @@ class Lookup:
         if known is None:
             known = {}
             for name, values in self._weights.items():
-                key = (values.size, digest(rounded(values, storage)))
+                key = (
+                    values.size,
+                    self._own.whole((name, storage), partial(rounded, values, storage)),
+                )
                 known.setdefault(key, []).append(name)
             self._digests[storage] = known
         return known
@@ -90,14 +112,10 @@ class Lookup:
         weight = rounded(self._weights[name], storage)
         kind = EXACT if _holds(storage, self._storages.get(name, storage)) else ROUNDED
         flat = values.reshape(-1)
-        fitting = [
-            order
-            for order in orders(weight.shape, stored.values.shape)
-            if np.array_equal(weight.transpose(order).reshape(-1), flat, equal_nan=True)
-        ]
-        if fitting:
+        fitting = next(_fitting(weight, flat, stored.values.shape), None)
+        if fitting is not None:
             wanted = self._wanted_order(name, stored)
-            if wanted is not None and wanted not in fitting:
+            if wanted is not None and wanted not in _fitting(weight, flat, stored.values.shape):
                 return Explanation(
                     ALTERED,
                     (name,),
@@ -108,9 +126,8 @@ class Lookup:
         if weight.ndim > 2:
             axes = tuple(range(2, weight.ndim))
             turned = np.flip(weight, axes)
-            for order in orders(weight.shape, stored.values.shape):
-                if np.array_equal(turned.transpose(order).reshape(-1), flat):
-                    return Explanation(REARRANGED, (name,))
+            if next(_fitting(turned, flat, stored.values.shape), None) is not None:
+                return Explanation(REARRANGED, (name,))
         return None
 
     def _wanted_order(self, name: str, stored: Stored) -> tuple[int, ...] | None:
@@ -126,7 +143,7 @@ class Lookup:
         if not telling(values):
             return None
         index = self._index(storage)
-        for slicing in slicings(values):
+        for slicing in self._constants.slicings((id(stored), storage), partial(np.asarray, values)):
             if index.likely(slicing) < 1:
                 continue
             owners, _ = index.find(slicing)
@@ -182,11 +199,17 @@ class Lookup:
     def _index(self, storage: str) -> Index:
         index = self._indices.get(storage)
         if index is None:
-            index = Index()
-            for owner, name in enumerate(self._names):
-                index.add(owner, rounded(self._weights[name], storage))
+            index = Index(
+                [values.shape for values in self._weights.values()],
+                lambda owner: self._own.whole(*self._keyed(owner, storage)),
+                lambda owner: self._own.slicings(*self._keyed(owner, storage)),
+            )
             self._indices[storage] = index
         return index
+
+    def _keyed(self, owner: int, storage: str) -> tuple[tuple[str, str], Callable[[], Array]]:
+        name = self._names[owner]
+        return (name, storage), partial(rounded, self._weights[name], storage)
 
     def nearly(self, stored: Stored) -> Explanation | None:
         """Slices of weights, but for a few: what stands where one of them belongs is altered."""
@@ -194,7 +217,9 @@ class Lookup:
             return None
         values = rounded(stored.values, stored.storage)
         index = self._index(stored.storage)
-        for slicing in slicings(values):
+        for slicing in self._constants.slicings(
+            (id(stored), stored.storage), partial(np.asarray, values)
+        ):
             if index.likely(slicing) < min(NEARLY, 1 - 1 / len(slicing.parts)):
                 continue
             owners, places = index.find(slicing)
@@ -242,6 +267,24 @@ def _holds(storage: str, original: str) -> bool:
     return storage == original or WIDTH.get(storage, 1.0) < WIDTH.get(original, 0.0)
 
 
+def _are_half(values: Array) -> bool:
+    """Whether all are numbers of float16."""
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(values.astype(np.float16), values))
+
+
+def _fitting(weight: Array, flat: Array, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The orders of a weight's axes that give the stored numbers, bit by bit."""
+    places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, TASTED)).astype(np.int64))
+    bits = BITS[weight.dtype.itemsize]
+    weight, flat = np.ascontiguousarray(weight).view(bits), np.ascontiguousarray(flat).view(bits)
+    for order in orders(weight.shape, shape):
+        if np.array_equal(picked(weight, order, places), flat[places]) and np.array_equal(
+            weight.transpose(order).reshape(-1), flat
+        ):
+            yield order
+
+
 def _between(owners: Array, places: Array, part: int) -> tuple[int, int] | None:
     """Whose slice, and which, belongs at a place, by the slices beside it."""
     found = []
@@ -258,7 +301,7 @@ def _between(owners: Array, places: Array, part: int) -> tuple[int, int] | None:
 
 def _part(weight: Array, slicing: Slicing, place: int) -> Array | None:
     """The slice of a weight that is of this size, along any of its axes."""
-    for theirs in slicings(weight):
-        if theirs.size == slicing.size and place < len(theirs.parts):
+    for theirs in cuts(weight.shape):
+        if theirs.size == slicing.size and place < theirs.count:
             return np.asarray(np.moveaxis(weight.reshape(theirs.shape), theirs.axis, 0)[place])
     return None

@@ -29,7 +29,8 @@ def measure(request: Request) -> None:
     `floor` (`floor.json`: what the model's own precision costs it), `weights` (`weights.json`, see
     `verify.weights`), and of what was run with rounded weights alone `graph_got`, `graph_got_edges`,
     and of the original with those weights `graph_reference`, `graph_reference_edges`, `graph_told`.
-    Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`.
+    Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`;
+    `unrounded`, whether `graph_got` is of another run than `got`, which rounds nothing but the weights.
 
     Raises:
         StepError: The reference or the labels allow no judgement, or an output is missing.
@@ -103,9 +104,11 @@ def _graph(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any
         for name in ("got", "reference", "got_edges", "reference_edges")
     )
     told = _read(request.inputs["weights"])["held"]
-    reason = told["reason"] or _read(request.inputs["graph_told"])["reason"]
+    given = _read(request.inputs["graph_told"])
+    alone = _unrounded(request, got, samples, names)
+    reason = told["reason"] or given["reason"]
     if reason is not None:
-        return {"graph": {"reason": reason}}
+        return {"graph": {"reason": reason, **alone}}
     try:
         outputs = {
             name: compare(got[name], reference[name], name, variation(samples[name])).to_json()
@@ -113,9 +116,18 @@ def _graph(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any
         }
         at_edges = edges(got_edges, reference_edges, samples, names)
     except VerifyError as error:  # Its rounded weights make of the original what is no reference.
-        return {"graph": {"reason": error.message}}
+        return {"graph": {"reason": error.message, **alone}}
     cases = [{"case": edge["case"], "outputs": _errors(edge["outputs"])} for edge in at_edges]
-    return {"graph": {"outputs": _errors(outputs), "edges": cases, "numbers": told["numbers"]}}
+    numbers = [told["numbers"][place] for place in given["numbers"]]
+    return {"graph": {"outputs": _errors(outputs), "edges": cases, "numbers": numbers, **alone}}
+
+
+def _unrounded(request: Request, got: Arrays, samples: Arrays, names: list[str]) -> dict[str, Any]:
+    """What a run that rounds nothing but the weights is off, where the artifact had one."""
+    if not request.options.get("unrounded"):
+        return {}
+    figures = {name: compare(got[name], samples[name], name).to_json() for name in names}
+    return {"unrounded": _errors(figures)}
 
 
 def _errors(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

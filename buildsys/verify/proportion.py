@@ -9,14 +9,22 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+TOLD_BY = (64, 2**16)
+"""Elements that are looked at: few first, which tell most weights."""
+
 
 def telling(values: Array) -> bool:
     """Whether numbers are those of a weight, and could not be anyone's: zeros, ones, powers of two."""
-    flat = np.asarray(values).reshape(-1)[: 2**16].astype(np.float64)
+    flat = np.asarray(values).reshape(-1)
+    return any(_odd(flat[:many]) >= 2 for many in TOLD_BY)
+
+
+def _odd(values: Array) -> int:
+    """How many different numbers there are that are no small multiples of a power of two."""
+    flat = values.astype(np.float64)
     odd = flat[np.isfinite(flat)]
     mantissa, _ = np.frexp(odd)
-    odd = odd[(mantissa * 64) % 1 != 0]
-    return len(np.unique(odd)) >= 2
+    return len(np.unique(odd[(mantissa * 64) % 1 != 0]))
 
 
 def distance(values: Array, expected: Array) -> float:

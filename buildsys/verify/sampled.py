@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ def _moved(shape: tuple[int, ...], order: Order, places: Array) -> Array:
     return np.asarray(np.ravel_multi_index(tuple(index[i] for i in back), shape))
 
 
+@lru_cache(maxsize=4096)
 def _channels(shape: tuple[int, ...], axis: int) -> Array:
     """Places of a few elements of the first channels, [channels, n]."""
     others = [n for i, n in enumerate(shape) if i != axis]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit import arrays, single_numbers
 from buildsys.backends.kit.request import Request
 from buildsys.backends.kit.stored_weights import Stored, Weights, load
 from buildsys.verify import derived, exact_folding
@@ -26,6 +26,7 @@ from buildsys.verify.budget import Budget
 from buildsys.verify.exact_shifts import Folded
 from buildsys.verify.explainer import Explainer
 from buildsys.verify.explanation import ALTERED, EXACT, FOLDED, ROUNDED, UNEXPLAINED, Explanation
+from buildsys.verify.fingerprints import Fingerprints
 from buildsys.verify.held import held, narrowed, rounded_numbers
 from buildsys.verify.proportion import telling
 from buildsys.verify.wording import KINDS
@@ -36,7 +37,6 @@ LEAST_EPS = 2.0**-24
 """The least number of float16: a smaller epsilon becomes this one there."""
 SHOWN_ELEMENTS = 5
 """Altered elements that are named, of each tensor."""
-SHOWN_NUMBERS = 3
 MOST_LISTED = 50
 """Unexplained tensors that are named."""
 LAYERS = (
@@ -54,8 +54,8 @@ def compare_weights(request: Request) -> None:
     `kit.stored_weights`; and maybe `floats`, `floats_names`, those of the artifact that a quantized one was
     made of. Writes `weights` (`weights.json`), as `judged` gives it; where it is asked for
     also `held` (`.npz`): the weights that the artifact holds other than the model does, by the model's
-    names. The record then has `held`: their `count`, the `reason` where they are not known, and the
-    `numbers` in float16 beside them that are no weights.
+    names, with the artifact's single numbers in float16 (see `kit.single_numbers`). The record then has
+    `held`: their `count`, the `reason` where they are not known, and the names of these `numbers`.
     """
     artifact = load(request.inputs["stored"], request.inputs["stored_names"])
     model = load(request.inputs["original"], request.inputs["original_names"])
@@ -69,11 +69,11 @@ def compare_weights(request: Request) -> None:
     record = _record(found, model, budget)
     if "held" in request.outputs:
         made, reason = held([(one.stored, one.explanation) for one in found], model)
-        arrays.save(
-            request.outputs["held"], {name: narrowed(array) for name, array in made.items()}
-        )
         numbers = rounded_numbers(artifact)
-        record["held"] = {"count": len(made), "reason": reason, "numbers": numbers[:SHOWN_NUMBERS]}
+        beside = {single_numbers.NAME: np.array([number for _, number in numbers])} if made else {}
+        weights = {name: narrowed(array) for name, array in made.items()}
+        arrays.save(request.outputs["held"], weights | beside)
+        record["held"] = {"count": len(made), "reason": reason, "numbers": [n for n, _ in numbers]}
     text = json.dumps(record, indent=1, ensure_ascii=False)
     request.outputs["weights"].write_text(text + "\n", encoding="utf-8")
 
@@ -118,7 +118,8 @@ def _explained(
 ) -> list[_Judged]:
     quantized = any(stored.scale is not None for stored in artifact.tensors)
     own, made = derived.apart(model)
-    explainer = Explainer(own, corrected=quantized, floats=floats, budget=budget)
+    prints = Fingerprints()
+    explainer = Explainer(own, corrected=quantized, floats=floats, budget=budget, prints=prints)
     found = [
         _Judged(stored, explainer.explain(stored)) for stored in artifact.tensors if _counts(stored)
     ]
@@ -130,7 +131,7 @@ def _explained(
         for one in found
     ]
     if made is not None:
-        other = Explainer(made, corrected=quantized, budget=budget)
+        other = Explainer(made, corrected=quantized, budget=budget, prints=prints)
         found = [
             _Judged(one.stored, derived.better(one.stored, one.explanation, other)) for one in found
         ]
@@ -216,19 +217,37 @@ def _to_the_last_bit(found: Sequence[_Judged], model: Weights) -> list[_Judged]:
 
 
 def _with_their_eps(found: Sequence[_Judged], model: Weights) -> list[_Judged]:
-    """The same, but for gains of norms that an operation uses with another epsilon than the model."""
-    wanted = {tensor.name: tensor.eps for tensor in model.tensors}
+    """The same, but for gains of norms that an operation uses with another epsilon than the model.
+
+    Several weights may be the same numbers, as gains that are all ones: then it may be the epsilon of any,
+    and where that of one is not known nothing is known.
+    """
+    equal: dict[bytes, list[float | None]] = {}
+    keys = {}
+    sizes = {tensor.values.size for tensor in model.tensors if tensor.eps is not None}
+    for tensor in model.tensors:
+        if tensor.values.size not in sizes:
+            continue
+        keys[tensor.name] = tensor.decoded.tobytes()
+        equal.setdefault(keys[tensor.name], []).append(tensor.eps)
     judged = []
     for one in found:
         of, eps = one.explanation.of, one.stored.eps
-        whole = one.explanation.kind in (EXACT, ROUNDED) and len(of) == 1
-        own = wanted.get(of[0]) if whole else None
-        if eps is None or own is None or abs(eps - own) <= max(EPS_ROUNDED * own, LEAST_EPS):
+        whole = one.explanation.kind in (EXACT, ROUNDED) and len(of) == 1 and of[0] in keys
+        every = equal[keys[of[0]]] if whole and eps is not None else []
+        own = [each for each in every if each is not None]
+        known = bool(own) and len(own) == len(every)
+        if eps is None or not known or any(_same_eps(eps, each) for each in own):
             judged.append(one)
             continue
-        why = f"its operation adds an epsilon of {eps:.3g} to the variance, and the model {own:.3g}"
+        wanted = " or ".join(f"{each:.3g}" for each in dict.fromkeys(own))
+        why = f"its operation adds an epsilon of {eps:.3g} to the variance, and the model {wanted}"
         judged.append(_Judged(one.stored, Explanation(ALTERED, of, count=1, why=why)))
     return judged
+
+
+def _same_eps(given: float, own: float) -> bool:
+    return abs(given - own) <= max(EPS_ROUNDED * own, LEAST_EPS)
 
 
 def _counts(stored: Stored) -> bool:

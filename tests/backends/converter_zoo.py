@@ -168,6 +168,13 @@ class Masked(nn.Module):
         return self.head(states.maximum(self.floor)[:, 0]), states
 
 
+class Mended(nn.Module):
+    """What coremltools converts wrongly: a slice that leaves nothing out, one over a number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 / (x[:, :].square() + 0.01)
+
+
 class Bessel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.special.bessel_j0(x)
@@ -216,6 +223,7 @@ ZOO: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
 }
 
 MORE: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
+    "mended": (Mended, [port("x", ["N", 16])], ["y"]),
     "mixed": (
         Mixed,
         [

@@ -75,6 +75,21 @@ class Net(nn.Module):
 def build():
     return Net()
 """,
+    # Of seven tokens often none may be attended to.
+    "padded": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(6)
+        self.embed = nn.Embedding(8, 16)
+        self.head = nn.Linear(16, 3)
+    def forward(self, tokens):
+        x = self.embed(tokens).view(*tokens.shape, 2, 8).transpose(1, 2)
+        y = F.scaled_dot_product_attention(x, 2 * x, x + 1, (tokens > 6)[:, None, None])
+        return self.head(y.transpose(1, 2).flatten(2).sum(1))
+def build():
+    return Net()
+""",
     "attention": """
 class Net(nn.Module):
     def __init__(self):

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import shape
 from benchmarks.copying_backend import PACKAGE
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.engine.verdicts import Status
 from buildsys.planner import Catalog

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.faults import document, locating, projects, usual
 from benchmarks.faults.__main__ import looked_at
-from benchmarks.faults.graph import Array, Graph, Node
+from benchmarks.faults.graph import Array, Graph, Node, Setting
 from benchmarks.faults.inject import chosen, spots
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.substitution import Substitute, relocated, substituted
@@ -117,6 +117,38 @@ def test_what_is_computed_is_changed_where_order_matters() -> None:
         found += graph.said
     assert found == ["swap less 0 1"]  # A matrix of weights fits on one side only.
     assert [spot.node for spot in spots(Small(), KINDS["outputs swapped"], 1)] == ["last"]
+
+
+def test_a_bias_behind_a_cast_is_dropped_where_it_is_stored() -> None:
+    graph = Small()
+    graph.nodes[0] = Node("first", "linear", ["x", "w", "wide"], ["y"])
+    graph.nodes.insert(0, Node("widen", "cast", ["b"], ["wide"]))
+    (spot,) = spots(graph, KINDS["dropped bias"], 1)
+    spot.apply()
+    assert list(graph.changed) == ["b"]
+    assert not graph.changed["b"].any()
+
+
+class Normed(Small):
+    """Its last operation has an epsilon."""
+
+    given = 0.0010000000474974513
+
+    def epsilon(self, node: Node) -> Setting[float] | None:
+        change = lambda value: self.said.append(f"{value:g}")  # noqa: E731
+        return Setting(self.given, change) if node.name == "last" else None
+
+
+def test_what_stays_as_it_was_is_no_fault() -> None:
+    graph = Small()
+    graph.constants["mask"] = np.array([-np.inf], np.float32)
+    assert spots(graph, KINDS["NaN from masks"], 1) == []
+    for given, other in ((0.0010000000474974513, "1e-05"), (1e-5, "0.001"), (1e-6, "1e-05")):
+        normed = Normed()
+        normed.given = given
+        (spot,) = spots(normed, KINDS["wrong eps"], 1)
+        spot.apply()
+        assert normed.said == [other]
 
 
 def test_places_are_drawn_from_different_operations_and_always_the_same() -> None:
@@ -243,10 +275,20 @@ def test_the_table_says_what_was_found() -> None:
         fault("flipped low bit", "rejected", gates=["weights"], named="at", locate=None),
         fault("flipped low bit", "verified"),
         fault("swapped operand", "failed", cause="it does not load"),
+        fault("wrong activation", "verified", effect=False),
+        fault("flipped sign", "rejected", effect=False, gates=["weights"], named="at"),
     ]
     record = document.updated({}, "cnn", {"onnx": {"healthy": sound, "faults": faults}})
     shown = document.document(record)
+    faults.pop()
+    assert "4 faults in artifacts of 1 models. 1 more were refused" in shown
+    record = document.updated({}, "cnn", {"onnx": {"healthy": sound, "faults": faults}})
+    shown = document.document(record)
     assert "3 faults in artifacts of 1 models. 1 more were refused" in shown
+    assert shown.endswith(
+        "Not counted, since they change no bit of any output, for all samples "
+        "and edges:\n\n- cnn.onnx, wrong activation at `n`: d.\n"
+    )
     assert (
         "| float32 | 3 | **66.7 %** | 33.3 % | 0.0 % | 33.3 % | 33.3 % | 0.0 % | 0.0 % |" in shown
     )
@@ -254,7 +296,9 @@ def test_the_table_says_what_was_found() -> None:
     assert "| onnx | 1 | 0 | 0 | 0 | 1 |" in shown
     assert "| onnx | the first, else the second | 2 | 1 | 1 | 0 | 0 | 100.0 % |" in shown
     assert "- cnn.onnx, flipped low bit at `n`: d. `signal_error` 1.0e-06." in shown
-    assert document.missing(record) == ["2 of 3 faults in float32 artifacts are caught: below 100%"]
+    assert document.missing(record) == [
+        "2 of 3 faults in float32 artifacts are caught: below 100.0%"
+    ]
     worse = {"onnx": {"healthy": {"1": {"status": "rejected"}}, "faults": []}}
     both = document.updated(record, "lstm", worse)
     assert list(both["models"]) == ["cnn", "lstm"]
@@ -276,7 +320,7 @@ def test_the_table_says_what_was_found() -> None:
 def test_the_projects_are_valid_recipes(tmp_path: Path) -> None:
     import buildsys
 
-    for name in document.MODELS:
+    for name in (*projects.ZOO, *projects.TRAINED):
         recipe = buildsys.load(projects.write(tmp_path / name, name, projects.ENTRIES))
         assert list(recipe.spec.models) == [name]
         labels = {f"server/{name}.{column}" for column in projects.ENTRIES}
@@ -289,12 +333,40 @@ def test_the_document_is_made_of_the_results() -> None:
     assert document.DOCUMENT.read_text() == document.document(RECORD)
 
 
+OPEN = {
+    ("nudenet", "onnx", "wrong pad"),
+    *(
+        ("nudenet", column, kind)
+        for column in ("openvino", "openvino-half", "coreml-half")
+        for kind in ("wrong pad", "zeroed tensor")
+    ),
+    ("nudenet", "tflite-half", "zeroed tensor"),
+}
+"""What escapes of the trained networks, by name: none may be added, and each that is caught is taken out.
+
+Nudenet's one output joins boxes, in pixels, and scores of classes below 1: in the error of all of it together
+what is wrong with the scores alone is little.
+"""
+
+
 def test_as_much_is_caught_and_located_as_must_be() -> None:
-    assert list(RECORD["models"]) == list(document.MODELS)
+    recorded = list(RECORD["models"])
+    assert set(recorded) >= {*projects.ZOO, *projects.TRAINED}
+    assert recorded == [name for name in document.MODELS if name in recorded]
     shares = {}
     for precision in document.PRECISIONS:
-        found = [f for _, c, f in document.rows(RECORD) if projects.precision(c) == precision]
+        found = [
+            fault
+            for model, column, fault in document.rows(RECORD)
+            if projects.precision(column) == precision and model not in projects.WHEELS
+        ]
         shares[precision] = sum(map(document.caught, found)) / len(found)
+    escaped = {
+        (model, column, fault["kind"])
+        for model, column, fault in document.rows(RECORD)
+        if model in projects.WHEELS and not document.caught(fault)
+    }
+    assert escaped == OPEN
     # What is missed stands in the document by name.
     assert shares["float32"] == shares["8 bits"] == 1.0
     assert shares["float16"] >= document.LEAST["float16"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,23 +13,36 @@ import buildsys
 from benchmarks.timm_zoo import __main__ as harness
 from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
+from benchmarks.zoo import two_parts
+from buildsys.engine.verdicts import Status, Verdict
+from buildsys.verify.gate import Gate
 
 VERIFIED = {"status": "verified", "traced": 1.0, "untried": 0}
 ALTERED = {"status": "rejected", "cause": "weights is 1", "bounds": ["weights"], "traced": 0.9}
 WRONG = {"status": "rejected", "cause": "NaN", "bounds": ["finite", "signal_error"]}
 
 
-@pytest.mark.parametrize("family", ["levit", "regnet"])
+@pytest.mark.parametrize("family", ["levit", "regnet", "beit"])
 def test_its_projects_are_recipes(family: str, tmp_path: Path) -> None:
     spec = buildsys.load(project.write(tmp_path, family)).spec
     assert list(spec.models) == [family]
     assert len(spec.targets["server"]) == len(project.ENTRIES)
-    buildsys.load(project.write(tmp_path, family, ["onnx"], project.OTHER_SEED))
+    again = buildsys.load(project.write(tmp_path, family, ["onnx"], project.OTHER_SEED)).spec
+    assert again.models[family].source.args == {
+        "name": FAMILIES[family].model,
+        **FAMILIES[family].sizes,
+    }
 
 
 def test_the_hard_families_are_known() -> None:
     assert set(HARD) <= set(FAMILIES)
     assert len(HARD) >= 8
+
+
+def test_a_run_begins_with_the_smallest() -> None:
+    sizes = [family.millions for family in FAMILIES.values()]
+    assert sizes == sorted(sizes)
+    assert len(FAMILIES) >= 90
 
 
 def test_a_rejection_is_confirmed_by_outputs_on_other_inputs_alone() -> None:
@@ -40,6 +54,31 @@ def test_a_rejection_is_confirmed_by_outputs_on_other_inputs_alone() -> None:
     assert "**not confirmed**" in record.document(found)
     found["levit"]["tflite"] = {**WRONG, "confirmed": True}
     assert record.alarms(found) == []
+
+
+def test_a_rejection_for_the_precision_is_told_from_a_fault() -> None:
+    figures = {"floor": {"float16": {"y": {"signal_error": 0.2561}}}}
+    gates = (Gate("signal_error", "y", 0.15, 0.256, passed=False),)
+    wanted: Any = SimpleNamespace(scheme="float16")
+    told = Verdict(wanted, Status.REJECTED, "y is off", gates=gates, measurement=figures)
+    found = record.cell(told, 1.26)
+    assert (found["floor"], found["limit"], found["seconds"]) == (0.256, 0.15, 1.3)
+    assert record.is_of_precision(found)
+    shown = record.document({"levit": {"coreml": {**found, "confirmed": True}}})
+    assert "1 are the precision's doing" in shown
+    assert "The precision itself costs the original 0.256 in torch" in shown
+    figures["floor"]["float16"]["y"]["signal_error"] = 0.01
+    assert not record.is_of_precision(record.cell(told))
+    assert not record.is_of_precision({**found, "bounds": ["finite", "signal_error"]})
+
+
+def test_two_tools_fill_one_document(tmp_path: Path) -> None:
+    document = tmp_path / "coverage.md"
+    two_parts.write(document, zoo="zoo 1\n")
+    assert document.read_text() == "zoo 1\n"
+    two_parts.write(document, timm="timm 1\n")
+    two_parts.write(document, zoo="zoo 2\n")
+    assert two_parts.parts(document.read_text()) == ("zoo 2\n", "timm 1\n")
 
 
 def test_a_run_goes_on_where_it_was_stopped(
@@ -72,8 +111,6 @@ def test_a_run_goes_on_where_it_was_stopped(
 
 
 def test_the_document_is_made_of_the_results() -> None:
-    if not record.RESULTS.exists():
-        pytest.skip("no family was built yet: `make test-zoo`")
     found = json.loads(record.RESULTS.read_text())
-    assert record.DOCUMENT.read_text() == record.document(found)
+    assert two_parts.parts(record.DOCUMENT.read_text())[1] == record.document(found)
     assert record.alarms(found) == []

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from buildsys.cli.options import spelled_out
-from buildsys.engine.build import Settings
-from buildsys.engine.events import Event
+from buildsys.engine.events import ActionName, Collected, Waiting
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
 from buildsys.report.progress import Progress
 from tests.cli.inside import Inside
@@ -154,9 +154,9 @@ def test_progress_says_whom_it_waits_for_and_what_was_collected(
     from buildsys.cli.common import console
 
     with Progress(console("never"), quiet=False, verbose=False) as progress:
-        fields = {"id": "android/x#tflite.convert", "rule": "r", "deployable": None}
-        progress(Event("waiting", {**fields, "holder": "process 123 on host"}))
-        progress(Event("collected", {"freed_bytes": 3 << 20, "files": 7}))
+        name = ActionName("android/x#tflite.convert", "r", None, None)
+        progress(Waiting(action=name, holder="process 123 on host", at=1.0))
+        progress(Collected(freed_bytes=3 << 20, files=7))
     assert capsys.readouterr().out.splitlines() == [
         "  waiting for process 123 on host (android/x#tflite.convert)",
         "  collected 3.0 MiB of the store: 7 files",

@@ -53,7 +53,7 @@ def test_a_first_plan_calls_everything_new(raw: Project) -> None:
         "note: sizes are fixed: N = 1 (`flexible: true` keeps them open)",
         "  ios/classifier.coreml-fp16",
         "",
-        "At least 15, at most 17 actions will run; 0 are up to date.",
+        "At least 17, at most 18 actions will run; 0 are up to date.",
     ]
 
 
@@ -67,7 +67,7 @@ def test_plan_as_json(raw: Project) -> None:
     assert plan["summary"] == {"hit": 0, "run": 11, "maybe": 0, "blocked": 0}
     by_rule = {action["rule"]: action for action in plan["actions"]}
     assert set(by_rule) == {
-        "torch.capture",
+        "torch.export",
         "onnx.export",
         "data.sample",
         "torch.reference",

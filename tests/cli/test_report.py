@@ -107,9 +107,12 @@ def test_without_a_build_there_is_nothing_to_show(modelbuild: Inside) -> None:
     ("text", "message"),
     [
         ("{", "is no JSON"),
-        ("[]", "lists no `deployables`"),
+        ("[]", "is not as a build writes it: input should be an object"),
         ('{"version": 2, "deployables": []}', "is of version 2"),
-        ('{"version": 1, "deployables": [{}]}', "deployables[0] has no `bytes`"),
+        (
+            '{"version": 1, "deployables": [{}]}',
+            "is not as a build writes it: `project`: it is missing",
+        ),
     ],
 )
 def test_what_is_no_report_is_refused(
@@ -126,12 +129,15 @@ def test_what_is_no_report_is_refused(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"status": "splendid"}, "deployables[0] has the unknown status 'splendid'"),
-        ({"measurement": {}}, "its `measurement` has no `outputs`"),
-        ({"measurement": 3}, "its `measurement` has no `outputs`"),
-        ({"io": {"inputs": []}}, "its `io` is no io contract"),
-        ({"io": {"inputs": [{"name": "x"}], "outputs": []}}, "its `io` is no io contract"),
-        ({"bytes": "many"}, "its `bytes` is no number"),
+        ({"status": "splendid"}, "`deployables[0].status`: input should be 'verified', "),
+        ({"measurement": {}}, "`deployables[0].measurement.outputs`: it is missing"),
+        ({"measurement": 3}, "`deployables[0].measurement`: input should be an object"),
+        ({"io": {"inputs": []}}, "`deployables[0].io.outputs`: it is missing"),
+        (
+            {"io": {"inputs": [{"name": "x"}], "outputs": []}},
+            "`deployables[0].io.inputs[0].shape`: it is missing",
+        ),
+        ({"bytes": "many"}, "`deployables[0].bytes`: input should be a valid integer"),
     ],
 )
 def test_an_entry_that_is_none_is_refused(

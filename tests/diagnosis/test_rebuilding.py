@@ -9,8 +9,8 @@ import pytest
 
 from buildsys.backends.base import Normaliser, Rule
 from buildsys.diagnosis.rebuilding import Held, Rebuilt, rebuild
-from buildsys.engine.build import Settings
-from buildsys.engine.events import Event
+from buildsys.engine.events import ActionFinished, Event
+from buildsys.engine.run import Settings
 from buildsys.planner import Catalog
 from tests.cli.inside import Inside
 from tests.fakes.numeric.rules import backend
@@ -66,9 +66,7 @@ def test_nothing_is_taken_from_the_store_and_nothing_is_left(
     events: list[Event] = []
     with space.session() as session:
         found = rebuild(session, ["android"], listener=events.append)
-    ran = [
-        e.fields["rule"] for e in events if e.event == "action_finished" and not e.fields["cached"]
-    ]
+    ran = [e.action.rule for e in events if isinstance(e, ActionFinished) and not e.cached]
     assert sorted(ran) == sorted(build.graph.actions[n].rule for n in build.run.executed)
     assert len(found.steps) == len(build.graph.actions)
     assert space.artifacts() == before

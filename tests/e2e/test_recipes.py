@@ -76,7 +76,7 @@ def test_names_order_and_layout_are_the_recipe_s(first_builds: Builds, recipe: s
 
 def test_routes_are_the_ones_asked_for(first_builds: Builds) -> None:
     digits = first_builds["digits"][0].report()["android/classifier.tflite"]
-    assert digits["route"] == ["torch.capture", "onnx.export", "tflite.convert"]
+    assert digits["route"] == ["torch.export", "onnx.export", "tflite.convert"]
     assert sorted(digits["toolchains"]) == ["onnx-export", "tflite-onnx", "torch"]
     activity = first_builds["activity"][0].report()["android/classifier.tflite"]
     assert activity["route"] == ["torch.export", "tflite.convert"]

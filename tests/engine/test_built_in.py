@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from buildsys.backends.base import Output
-from buildsys.engine.build import Settings
+from buildsys.engine.events import ActionFinished
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, process_tree
 from buildsys.engine.executors.hosts import FORKS
 from buildsys.engine.executors.memory import memory
 from buildsys.engine.executors.process_tree import descendants, kill_tree, table
+from buildsys.engine.run import Settings
 from buildsys.planner.builder import host_worker
 from buildsys.planner.data import DRAW
 from buildsys.planner.graph import Action
@@ -109,14 +110,14 @@ def test_a_build_says_the_same_and_goes_on_with_the_rest(space: Space) -> None:
     text = "samples: {random: normal, count: 200000000}"
     space.edit("deploy.yaml", "samples: {dataset: val, count: 8}", text)
     for settings, message in (
-        (Settings(jobs=2, memory=200 * MIB), "above the limit of 0.20 GiB"),
-        (Settings(jobs=2, timeout=1), "killed after 1 s"),
+        (Settings(jobs=2, max_failures=None, memory=200 * MIB), "above the limit of 0.20 GiB"),
+        (Settings(jobs=2, max_failures=None, timeout=1), "killed after 1 s"),
     ):
         with space.session() as session:
             build = session.build(["ios/m.onnx"], settings=settings)
         assert build.exit == 1
-        (name,) = build.run.failures
-        assert name.endswith("data.sample")
+        # On a busy machine, other steps may take longer than a second too.
+        (name,) = (name for name in build.run.failures if name.endswith("data.sample"))
         assert message in build.run.failures[name].message
         log = build.run.failures[name].log
         assert log is not None
@@ -126,7 +127,7 @@ def test_a_build_says_the_same_and_goes_on_with_the_rest(space: Space) -> None:
 def test_every_step_that_ran_says_what_memory_it_took(space: Space) -> None:
     build = space.build()
     assert build.exit == 0
-    ended = [e.fields for e in space.events if e.event == "action_finished"]
+    ended = [e.to_json() for e in space.events if isinstance(e, ActionFinished)]
     assert {"data.sample", "verify.measure"} <= {fields["rule"] for fields in ended}
     assert all(fields["peak_rss_bytes"] > MIB for fields in ended)
     # Two environments: the model's, and ours. A host each, and a child a step.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from buildsys.engine.events import Diagnostic
 from buildsys.engine.verdicts import Status
 from tests.space import Space, statuses
 
@@ -56,7 +57,7 @@ def test_an_output_that_was_not_written_is_a_failure(space: Space) -> None:
 
 
 def test_a_worker_that_hangs_is_killed(space: Space) -> None:
-    from buildsys.engine.build import Settings
+    from buildsys.engine.run import Settings
 
     failing(space, "hang")
     started = time.monotonic()
@@ -167,7 +168,7 @@ def test_a_lost_or_broken_index_costs_a_rebuild_and_nothing_else(space: Space) -
         build = space.build()
         assert build.exit == 0
         assert space.artifacts() == clean
-        said = [e.fields["message"] for e in space.events if e.event == "diagnostic"]
+        said = [e.message for e in space.events if isinstance(e, Diagnostic)]
         assert any("index was damaged and is made anew" in each for each in said) == bool(data)
 
 
@@ -184,7 +185,7 @@ def test_an_edit_while_the_model_is_captured_is_not_kept(space: Space) -> None:
         "        path.write_text(text + '# edited meanwhile')\n",
     )
     build = space.build(jobs=1)
-    warnings = [e.fields["message"] for e in space.events if e.event == "diagnostic"]
+    warnings = [e.message for e in space.events if isinstance(e, Diagnostic)]
     assert any("helper.py changed while torch." in m for m in warnings), warnings
     assert build.exit == 0
     assert space.build().run.executed == []

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from buildsys import capped_log as capped
 from buildsys.backends.base import Output
+from buildsys.capped_log import CappedLog
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
-from buildsys.engine.executors import capped_log as capped
-from buildsys.engine.executors.capped_log import CappedLog
 from buildsys.engine.executors.logs import Logs
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Store
@@ -135,7 +135,7 @@ def test_a_full_disk_costs_the_rest_of_the_log_and_nothing_else(tmp_path: Path) 
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from buildsys.engine.executors.capped_log import CappedLog\n"
+        "from buildsys.capped_log import CappedLog\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "log = CappedLog(Path(sys.argv[1]))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"

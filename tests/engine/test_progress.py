@@ -14,9 +14,15 @@ import pytest
 from rich.console import Console
 
 from buildsys.backends.base import Output
-from buildsys.engine.build import Coordinator
-from buildsys.engine.events import Event
+from buildsys.engine.events import (
+    ActionFinished,
+    ActionName,
+    ActionProgress,
+    ActionStarted,
+    Event,
+)
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
+from buildsys.engine.reporting import Reporter
 from buildsys.planner.graph import Action, Worker
 from buildsys.report.progress import Progress, far
 from buildsys.store import Store
@@ -146,27 +152,27 @@ def test_what_was_saved_is_no_input(
 
 def test_the_line_of_the_terminal_says_how_far() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    fields: dict[str, Any] = {"id": "slim#torch.finetune", "toolchain": "torch"}
-    said = {"done": 3, "total": 10, "figures": {"loss": 0.12345, "accuracy": None, "phase": "b"}}
+    name = ActionName("slim#torch.finetune", "torch.finetune", "torch", None)
+    figures = {"loss": 0.12345, "accuracy": None, "phase": "b"}
+    said = ActionProgress(action=name, done=3, total=10, figures=figures, at=1.0)
     with Progress(console, quiet=False, verbose=False) as progress:
-        progress(Event("action_started", fields))
-        progress(Event("action_progress", {**fields, **said}))
+        progress(ActionStarted(action=name, at=0.0))
+        progress(said)
         assert "slim#torch.finetune 3/10, loss 0.123, accuracy –, phase b" in str(
             progress._status.status
         )
-        progress(Event("action_finished", {**fields, "cached": False, "seconds": 1.0}))
+        progress(ActionFinished(action=name, cached=False, key="k", seconds=1.0, at=2.0))
         # A line that comes late brings nothing back.
-        progress(Event("action_progress", {**fields, **said}))
+        progress(said)
         assert progress._running == {}
-    assert far({"done": 0.5, "total": 1, "figures": {}}) == "0.5/1"
+    assert far(replace(said, done=0.5, total=1, figures={})) == "0.5/1"
 
 
 def test_the_event_is_plain_json() -> None:
     events: list[Event] = []
-    coordinator = Coordinator.__new__(Coordinator)
-    coordinator._began, coordinator._listener = 0.0, events.append
     action = Action("m#t", "t", Worker("", "", None, ()), "host", {}, {}, (), labels=["ios/m"])
-    coordinator._far(action, {"done": 1, "total": 2, "figures": {"loss": 0.5}, "odd": 1})
+    line = {"done": 1, "total": 2, "figures": {"loss": 0.5}, "odd": 1}
+    Reporter(events.append).progress(action, line)
     (event,) = [json.loads(json.dumps(e.to_json())) for e in events]
     event.pop("at")
     assert event == {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.engine.schedule import Candidates, Room, elapsed, free_memory, remaining
+from buildsys.engine.schedule import Queue, Room, elapsed, free_memory, remaining
+from buildsys.engine.states import ActionState, ActionTable
 from buildsys.engine.walk import Walk
 from buildsys.store.index import Expense
+from tests.engine import test_states
 from tests.space import Space
 
 GIB = 1 << 30
@@ -14,17 +16,16 @@ GIB = 1 << 30
 
 def test_the_most_urgent_that_fits_is_taken() -> None:
     urgency = {"a": 1.0, "b": 3.0, "c": 2.0}
-    candidates = Candidates(urgency.__getitem__)
-    for name in ("a", "b", "c", "a"):
-        candidates.add(name)
-    assert len(candidates) == 3
-    assert candidates.take(lambda name: name != "b") == "c"
-    assert candidates.take(lambda name: True) == "b"
-    assert candidates.take(lambda name: False) is None
-    assert candidates.take(lambda name: True) == "a"
-    candidates.add("a")
-    candidates.clear()
-    assert candidates.take(lambda name: True) is None
+    table = ActionTable({name: test_states.action(name) for name in urgency}, ())
+    queue = Queue(urgency.__getitem__)
+    for name in urgency:
+        table.move(table[name], ActionState.QUEUED)
+        queue.add(table[name])
+    assert queue.take(lambda node: node.id != "b") is table["c"]
+    assert queue.take(lambda node: False) is None
+    # What is not queued any more is passed over.
+    table.move(table["b"], ActionState.SKIPPED)
+    assert queue.take(lambda node: node.id != "c") is table["a"]
 
 
 def test_memory_is_shared_and_one_alone_always_runs() -> None:

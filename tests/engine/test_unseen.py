@@ -7,6 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
+from buildsys.engine.events import Gate
 from buildsys.engine.unseen import NOT_KNOWN
 from buildsys.recipe import RecipeError
 from buildsys.release.manifest import manifest
@@ -60,8 +61,8 @@ def test_the_mark_is_on_every_output_of_this_build_and_of_the_next(foreign: Spac
         assert entry["inputs_not_known"] == ["the program `cat`"]
         [artifact] = manifest(build, "ios", "1", {LABEL: []})["artifacts"]
         assert artifact["inputs_not_known"] == ["the program `cat`"]
-        [gate] = [e for e in foreign.events if e.event == "gate"]
-        assert gate.fields["inputs_not_known"] == ["the program `cat`"]
+        [gate] = [e for e in foreign.events if isinstance(e, Gate)]
+        assert gate.inputs_not_known == ["the program `cat`"]
         # What a next call prints that looks at nothing but the times of files.
         shown = idle_text(Console(width=200), build)
         assert "verified (?)" in shown

@@ -135,7 +135,7 @@ def main() -> int:
         print(json.dumps(event.to_json()), flush=True)
 
     space = Space(given.project, given.store)
-    from buildsys.engine.build import Settings
+    from buildsys.engine.run import Settings
 
     with space.session() as session:
         build = session.build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -127,12 +128,29 @@ def _characters(good: str, chance: random.Random) -> str:
     return good[:place] + extra + good[place + chance.randrange(4) :]
 
 
+def as_json(good: str, chance: random.Random) -> str:
+    """A JSON text with up to three of its branches changed."""
+    root = json.loads(good)
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        _harm(root, chance)
+    return json.dumps(root, indent=1)
+
+
 def _tree(good: str, chance: random.Random) -> str:
     """The document as a tree with one branch changed, written out again."""
     try:
         root = yaml.safe_load(good)
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, IndexError):
         return good
+    _harm(root, chance)
+    try:
+        return yaml.safe_dump(root, sort_keys=False, allow_unicode=True)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return good
+
+
+def _harm(root: Any, chance: random.Random) -> None:
+    """Changes one branch of a tree."""
     places: list[tuple[Any, Any]] = []
 
     def visit(node: Any) -> None:
@@ -149,7 +167,7 @@ def _tree(good: str, chance: random.Random) -> str:
 
     visit(root)
     if not places:
-        return good
+        return
     node, key = chance.choice(places)
     other, name = chance.choice(places)
     how = chance.randrange(5)
@@ -179,10 +197,6 @@ def _tree(good: str, chance: random.Random) -> str:
         node[chance.choice(("new", "", "with space", 7, None, key))] = node.pop(key)
     else:
         node[key] = [node[key]]
-    try:
-        return yaml.safe_dump(root, sort_keys=False, allow_unicode=True)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return good
 
 
 def _holds(node: Any, wanted: Any) -> bool:

@@ -1,4 +1,4 @@
-"""2,000 seeded cases: each ends with a documented status, says why, and writes nothing.
+"""2,300 seeded cases: each ends with a documented status, says why, and writes nothing.
 
 `MODELBUILD_FUZZ=first:count` runs other cases of the same kind; a failure names its seed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
@@ -20,9 +21,10 @@ import pytest
 from buildsys.cli.main import run
 from buildsys.release.bundle import create
 from buildsys.toolchains.lockfile import parse
-from tests.hostile.mutations import encoded, raw, text
+from tests.hostile.mutations import as_json, encoded, raw, text
 from tests.profile import PROFILE
 from tests.release.test_bundle import deflated, entry, inflated, joined, pack, resummed, unpack
+from tests.report.test_shape import REPORT
 from tests.space import Space
 
 REPOSITORY = Path(__file__).parents[2]
@@ -193,6 +195,29 @@ def test_bundles(bench: Bench, sound: Path) -> None:
     # Another manifest with sums that fit is another bundle: the identity tells them apart.
     seen = attack(bench, seeds(400), case, {0, 1})
     assert seen[1] > sum(seen.values()) * 0.8
+
+
+def test_reports(bench: Bench) -> None:
+    """300 cases: the last build's `report.json`, and the one that it is compared with."""
+    shutil.copytree(REPOSITORY / "recipes" / "digits", bench.folder, dirs_exist_ok=True)
+    path = bench.folder / "artifacts" / "report.json"
+    path.parent.mkdir()
+    good = json.dumps(REPORT)
+
+    def case(chance: random.Random) -> list[str]:
+        harmed = as_json(good, chance) if chance.random() < 0.8 else text(good, chance)
+        today = chance.random() < 0.5
+        path.write_text(good)
+        where = path if today else bench.folder / "earlier.json"
+        where.write_bytes(encoded(harmed, chance))
+        if today and chance.random() < 0.5:
+            return ["report", "-v"]
+        (bench.folder / "other.json").write_text(good)
+        return ["report", "--against", "other.json" if today else "earlier.json"]
+
+    seen = attack(bench, seeds(300), case, {0, 1, 3})
+    # Neither is everything refused, nor nothing.
+    assert all(seen[status] > sum(seen.values()) / 10 for status in (0, 1))
 
 
 def test_locks_and_settings(bench: Bench) -> None:

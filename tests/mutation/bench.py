@@ -14,8 +14,8 @@ from unittest import mock
 
 from buildsys.backends.base import Backend, Rule, Runtime, Toolchain
 from buildsys.engine import session as sessions
-from buildsys.engine.build import Settings
 from buildsys.engine.keys import canonical
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.engine.walk import Standing, State
 from buildsys.planner import Catalog

@@ -39,7 +39,7 @@ OF_THE_ENCODER = (
     "coreml.evaluate tflite.convert tflite.run"
 )
 OF_TOOLCHAIN_ONNX = (
-    "onnx.adopt onnx.run onnx.weights onnx_external.run onnx_external.weights onnx.describe "
+    "onnx.adopt onnx.run onnx.floor onnx.weights onnx_external.run onnx_external.weights onnx.describe "
     "onnx.simplify ort.convert ort.list ort.run onnx.quantize onnx.benchmark onnx_external.benchmark"
 )
 NOTHING = ""
@@ -296,7 +296,7 @@ OF_BENCHMARKS = (
     "exported.benchmark executorch.benchmark onnx.benchmark onnx_external.benchmark "
     "torch_tensorrt.benchmark"
 )
-EXPORTED = "exported.run exported.describe torch.export"
+EXPORTED = "exported.run exported.describe"
 
 
 def _benchmark(name: str, value: int) -> Case:
@@ -383,7 +383,7 @@ CASES = (
         "models.{name}.source.onnx",
         "models.graph.source.onnx",
         "files/graph-2.onnx",
-        "onnx.adopt onnx.run",  # The file itself is the reference.
+        "onnx.adopt onnx.run onnx.floor onnx.weights",  # The file itself is the reference.
     ),
     Case(
         "models.{name}.inputs.{name}",
@@ -621,7 +621,7 @@ CASES = (
         "models",
         "targets.server.0.models",
         None,
-        "onnx.export onnx.run verify.measure torch.capture torch.floor torch.reference torch.weights",
+        "onnx.export onnx.run verify.measure torch.export torch.floor torch.reference torch.weights",
         "dropped",
     ),
     _entry("name", "targets.android.2.name", "simple", NOTHING),
@@ -671,7 +671,8 @@ WORDS = {
     "datasets.{name}.preprocess.interpolation": (f"{PICTURES}.interpolation", NONE),
     "datasets.{name}.preprocess.color": (f"{PICTURES}.color", NONE),
     "datasets.{name}.preprocess.layout": (f"{PICTURES}.layout", NONE),
-    "models.{name}.inputs.{name}.dtype": (f"{IMAGE}.dtype", NONE),
+    # Core ML, which the recipe asks for, takes no such inputs.
+    "models.{name}.inputs.{name}.dtype": (f"{IMAGE}.dtype", frozenset({"float16", "bool"})),
     "models.{name}.inputs.{name}.preprocess.fit": (f"{PHOTO}.fit", NONE),
     "models.{name}.inputs.{name}.preprocess.interpolation": (f"{PHOTO}.interpolation", NONE),
     "models.{name}.inputs.{name}.preprocess.color": (f"{PHOTO}.color", NONE),

@@ -23,6 +23,7 @@ OTHERS: dict[str, tuple[object, ...]] = {
     "service.threads": (1, 4),
     "service.max_batch": (None, 1, 64),
     "service.max_body_mib": (16, 64),
+    "service.request_timeout_s": (60, 1, 30),
     "service.nonfinite_inputs": (False, True),
     "torchserve.workers": (1, 4),
     "torchserve.threads": (1, 4),

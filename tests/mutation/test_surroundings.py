@@ -50,7 +50,8 @@ FILES = {
     "data/photos/dog/2.png": "data.images",
     "files/scripted.pt": "torch.adopt torch.weights",
     "files/program.pt2": "torch.adopt torch.weights",
-    "files/graph.onnx": "onnx.adopt onnx.run",  # The file itself is the reference.
+    # The file itself is the reference.
+    "files/graph.onnx": "onnx.adopt onnx.run onnx.floor onnx.weights",
     "files/features.txt": f"{DESCRIPTIONS} mlmodel.convert",  # Its entry asks for `class_labels`.
 }
 """Which steps a file must be seen by."""
@@ -225,7 +226,7 @@ IN_WORKERS = {
     ),
     "onnx": (
         "onnx.export onnx.adopt onnx.simplify onnx.optimize onnx.describe onnx.run "
-        "onnx_external.export onnx_external.run onnx.weights onnx_external.weights onnx.quantize "
+        "onnx_external.export onnx_external.run onnx.weights onnx_external.weights onnx.quantize onnx.floor "
         "onnx.benchmark onnx_external.benchmark"
     ),
     "ort": "ort.convert ort.list ort.run",

@@ -163,3 +163,61 @@ def test_what_means_nothing_together(
     catalog: Catalog, tmp_path: Path, profile: str, message: str
 ) -> None:
     assert refused(catalog, tmp_path, "coreml", profile).startswith(message)
+
+
+TWO_STATIC = """\
+  one: {{scheme: static, calibration: {{dataset: train}}}}
+  two: {{scheme: static, {second}calibration: {{dataset: train}}}}
+"""
+
+
+@pytest.mark.parametrize("format", ["coreml", "openvino"])
+def test_two_static_profiles_are_not_mixed_where_a_library_takes_one(
+    catalog: Catalog, tmp_path: Path, format: str
+) -> None:
+    def recipe(second: str) -> str:
+        text = RECIPE.format(
+            format=format,
+            profile="{scheme: mixed, default: one, layers: {fc: two}}",
+            options="{minimum_deployment_target: iOS17}" if format == "coreml" else "{}",
+        )
+        text = text.replace("targets:\n", TWO_STATIC.format(second=second) + DATA + "targets:\n")
+        (tmp_path / "deploy.yaml").write_text(text)
+        (tmp_path / "model.py").write_text("")
+        np.savez(tmp_path / "train.npz", x=np.zeros((8, 4), np.float32))
+        return str(tmp_path / "deploy.yaml")
+
+    with pytest.raises(RecipeError) as caught:
+        load(Path(recipe("per_channel: false, ")), environ={}, checks=[check(catalog)])
+    (told,) = caught.value.diagnostics
+    assert told.message == (
+        f"{format} cannot mix two profiles of the scheme `static`: `one` and `two`"
+    )
+    assert told.hint == "give both kinds of layers one profile"
+    # Two names of one and the same profile are one.
+    load(Path(recipe("")), environ={}, checks=[check(catalog)])
+
+
+@pytest.mark.parametrize(
+    ("format", "port", "told"),
+    [
+        ("mlmodel", "shape: [N, 4], dtype: float16", "neural networks of Core ML do not take"),
+        ("mlmodel", "shape: [N, 4], dtype: bool", "Core ML has no bool inputs"),
+        ("coreml", "shape: [N, 4], dtype: bool", "Core ML has no bool inputs"),
+        ("mlmodel", "shape: []", "Core ML has no inputs without axes"),
+        ("coreml", "shape: []", "Core ML has no inputs without axes"),
+    ],
+)
+def test_inputs_that_core_ml_has_no_type_for_are_refused_before_anything_runs(
+    catalog: Catalog, tmp_path: Path, format: str, port: str, told: str
+) -> None:
+    text = RECIPE.format(format=format, profile="{scheme: float16}", options="{}")
+    text = text.replace("shape: [N, 4]", port)
+    (tmp_path / "deploy.yaml").write_text(text)
+    (tmp_path / "model.py").write_text("")
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path / "deploy.yaml", environ={}, checks=[check(catalog)])
+    (refusal,) = caught.value.diagnostics
+    assert refusal.message.startswith(f"{format} of `m`: ")
+    assert told in refusal.message
+    assert refusal.hint is not None

@@ -65,19 +65,30 @@ def test_formats_that_compute_in_float32_or_can(tmp_path: Path) -> None:
     for label, name in (("server/m.tflite-half", "samples"), ("server/m.coreml-half", "unrounded")):
         measured = by_label[label].measurement
         assert measured is not None
+        assert by_label[label].widens is (name == "samples")
+        options = graph.actions[measured.action].options
+        assert options.get("unrounded", False) is (name == "unrounded")
         got = graph.actions[measured.action].inputs["graph_got"]
         assert getattr(got, "output", None) == name
     evaluated = next(a for a in graph.actions.values() if a.rule == "coreml.evaluate")
     assert {"unrounded", "unrounded_edges"} <= {output.name for output in evaluated.outputs}
 
 
-def test_what_is_not_rounded_or_has_no_torch_is_measured_as_before(tmp_path: Path) -> None:
-    plain = planned(
+def test_what_is_not_rounded_is_measured_as_before(tmp_path: Path) -> None:
+    graph = planned(
         tmp_path, "{format: tflite}, {format: coreml}, {format: tflite, quantization: w8}"
     )
-    onnx = planned(tmp_path, "{format: tflite, quantization: half}", "{onnx: m.onnx}")
-    for graph in (plain, onnx):
-        assert "torch.rounded" not in rules(graph)
-        assert not any(inputs & GRAPH for inputs in measures(graph).values())
-        outputs = {o.name for action in graph.actions.values() for o in action.outputs}
-        assert not outputs & {"held", "unrounded"}
+    assert "torch.rounded" not in rules(graph)
+    assert not any(inputs & GRAPH for inputs in measures(graph).values())
+    outputs = {o.name for action in graph.actions.values() for o in action.outputs}
+    assert not outputs & {"held", "unrounded"}
+
+
+def test_an_onnx_file_is_run_in_other_precisions_by_its_own_toolchain(tmp_path: Path) -> None:
+    graph = planned(tmp_path, "{format: tflite, quantization: half}", "{onnx: m.onnx}")
+    (measured,) = measures(graph).values()
+    assert measured >= {*GRAPH, "floor"}
+    found = {action.rule: action for action in graph.actions.values()}
+    assert not {"torch.floor", "torch.rounded"} & set(found)
+    for rule in ("onnx.floor", "onnx.rounded"):
+        assert found[rule].environment == "onnx"

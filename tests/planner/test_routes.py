@@ -21,14 +21,15 @@ def names(
     return [step.rule.name for step in steps]
 
 
-def test_a_traced_model_becomes_onnx_from_its_trace(catalog: Catalog) -> None:
-    route = names(catalog, "source:factory", "trace", ("onnx", None))
-    assert route == ["torch.capture", "onnx.export"]
-
-
-def test_an_exported_model_becomes_onnx_from_the_program(catalog: Catalog) -> None:
-    route = names(catalog, "source:factory", "export", ("onnx", None))
+@pytest.mark.parametrize("method", ["trace", "export"])
+def test_a_model_becomes_onnx_from_its_exported_program(catalog: Catalog, method: str) -> None:
+    route = names(catalog, "source:factory", method, ("onnx", None))
     assert route == ["torch.export", "onnx.export"]
+
+
+def test_a_model_that_must_be_scripted_becomes_onnx_from_its_script(catalog: Catalog) -> None:
+    route = names(catalog, "source:factory", "script", ("onnx", None))
+    assert route == ["torch.capture", "onnx.export"]
 
 
 def test_either_exporter_by_its_word(catalog: Catalog) -> None:
@@ -48,7 +49,7 @@ def test_only_options_ask_for_what_refines(catalog: Catalog) -> None:
     assert refined(catalog, route, "onnx", plain) == route
     asked = refined(catalog, route, "onnx", {"simplify": True, "optimize": "bert"})
     added = ["onnx.simplify", "onnx.optimize"]
-    assert [step.rule.name for step in asked] == ["torch.capture", "onnx.export", *added]
+    assert [step.rule.name for step in asked] == ["torch.export", "onnx.export", *added]
     adopted = cheapest(catalog, "source:onnx", "trace", ("onnx", None))
     asked = refined(catalog, adopted, "onnx", {"simplify": False, "optimize": "vit"})
     assert [step.rule.name for step in asked] == ["onnx.adopt", "onnx.optimize"]
@@ -69,7 +70,7 @@ def test_what_refines_stands_before_what_quantizes(catalog: Catalog) -> None:
 
 def test_tflite_by_its_two_routes(catalog: Catalog) -> None:
     by_onnx = names(catalog, "source:factory", "trace", ("tflite", None), way="onnx")
-    assert by_onnx == ["torch.capture", "onnx.export", "tflite.convert"]
+    assert by_onnx == ["torch.export", "onnx.export", "tflite.convert"]
     direct = names(catalog, "source:factory", "trace", ("tflite", None), way="direct")
     assert direct == ["torch.export", "tflite.convert"]
 
@@ -82,6 +83,19 @@ def test_the_default_for_a_pytorch_source_is_direct(catalog: Catalog) -> None:
 def test_an_onnx_source_takes_the_onnx_route(catalog: Catalog) -> None:
     route = names(catalog, "source:onnx", "trace", ("tflite", None))
     assert route == ["onnx.adopt", "tflite.convert"]
+
+
+def test_an_onnx_source_becomes_a_program_for_what_takes_nothing_else(catalog: Catalog) -> None:
+    route = names(catalog, "source:onnx", "trace", ("tflite", None), way="direct")
+    assert route == ["onnx.adopt", "onnx.import", "tflite.convert"]
+    for goal, last in (("coreml", "coreml.convert"), ("executorch", "executorch.convert")):
+        route = names(catalog, "source:onnx", "trace", (goal, None))
+        assert route == ["onnx.adopt", "onnx.import", last]
+    # Nobody who has the model itself goes by ONNX.
+    for method in ("trace", "export"):
+        for goal in ("exported", "coreml", "executorch", "tflite", "mlmodel"):
+            route = names(catalog, "source:factory", method, (goal, None))
+            assert "onnx.import" not in route
 
 
 def test_quantization_follows_conversion(catalog: Catalog) -> None:
@@ -98,10 +112,11 @@ def test_core_ml_float16_is_one_step_and_eight_bit_weights_are_two(catalog: Cata
 
 def test_a_missing_route_says_what_would_be_needed(catalog: Catalog) -> None:
     with pytest.raises(NoRoute) as caught:
-        cheapest(catalog, "source:onnx", "trace", ("coreml", None))
-    assert caught.value.message == "no route leads from onnx to coreml"
-    assert "coreml is made from exported or torchscript" in caught.value.hint
-    assert "this model can be had as onnx" in caught.value.hint
+        cheapest(catalog, "source:onnx", "trace", ("ptl", None))
+    assert caught.value.message == "no route leads from onnx to ptl"
+    assert "ptl is made from torchscript" in caught.value.hint
+    assert "this model can be had as" in caught.value.hint
+    assert " onnx," in caught.value.hint
 
 
 def test_what_a_model_can_be_had_as_without_a_step(catalog: Catalog) -> None:

@@ -85,7 +85,7 @@ def test_transforms_are_a_chain_that_everything_below_stands_on(
     # Without a floor nothing of the evaluation is an input.
     assert ["evaluation" in a.inputs for a in chain] == [True, False, False, False]
     last = OutputRef(chain[-1].id, "weights")
-    for rule in ("torch.capture", "torch.reference", "torch.floor", "torch.weights"):
+    for rule in ("torch.export", "torch.reference", "torch.floor", "torch.weights"):
         users = [a for a in graph.actions.values() if a.rule == rule]
         assert any(a.inputs.get("weights") == last for a in users), rule
 

@@ -14,10 +14,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from buildsys.engine import build as build_module
-from buildsys.engine.build import Settings
 from buildsys.engine.engine import Engine, Outcome, Project, needed
 from buildsys.engine.events import Event
+from buildsys.engine.messages import ThreadPool, Threads
+from buildsys.engine.run import Settings
 from buildsys.planner.graph import ActionGraph
 from buildsys.store import memo
 from tests.properties.checks import (
@@ -96,6 +96,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="modelbuild-properties-", dir=self.base))
         self.clock = Clock()
+        self._make_threads: Callable[[int], Threads] = ThreadPool
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(memo, "time", self.clock)
         self.toy = Toy(self.home / "project", self.clock)
@@ -122,7 +123,12 @@ class Machine(RuleBasedStateMachine):
         return Project(PROJECT, self.toy.folder, "deploy.yaml", self.folder)
 
     def engine(self, root: Path, runner: Runner) -> Engine:
-        return Engine(root, self.toy.toolchains, executor=runner)
+        return Engine(
+            root,
+            self.toy.toolchains,
+            executor=runner,
+            threads=lambda size: self._make_threads(size),
+        )
 
     def build(
         self,
@@ -185,9 +191,7 @@ class Machine(RuleBasedStateMachine):
     def take_turns(self, seed: int) -> None:
         """The next build does one thing at a time."""
         if not self.threads:
-            turns = Turns(seed)
-            self._patch.setattr(build_module, "ThreadPoolExecutor", turns.ThreadPoolExecutor)
-            self._patch.setattr(build_module, "queue", turns)
+            self._make_threads = lambda _: Turns(seed)
 
     def _before(self, engine: Engine, graph: ActionGraph) -> Before:
         def look() -> Before:

@@ -7,45 +7,34 @@ the same seed gives the same order: what fails can be repeated, and made smaller
 
 from __future__ import annotations
 
-import queue
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+
+from buildsys.engine.messages import Message
 
 
 class Turns:
-    """Stands for the pool, and for the module `queue`, of one build."""
-
-    Empty = queue.Empty
+    """Stands for the threads of one build; see `buildsys.engine.messages.Threads`."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._work: list[Callable[[], None]] = []
-        self._messages: deque[Any] = deque()
+        self._work: list[Callable[[], Message]] = []
+        self._messages: deque[Message] = deque()
 
-    def ThreadPoolExecutor(self, max_workers: int) -> Turns:  # noqa: N802
-        return self
-
-    def SimpleQueue(self) -> Turns:  # noqa: N802
-        self._messages.clear()
-        return self
-
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], Message]) -> None:
         self._work.append(work)
 
-    def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
+    def post(self, message: Message) -> None:
+        self._messages.append(message)
+
+    def next(self, timeout: float | None) -> Message | None:
+        if not self._messages and self._work:
+            self.post(self._work.pop(self._random.randrange(len(self._work)))())
+        return self._messages.popleft() if self._messages else None
+
+    def close(self) -> None:
         # What runs comes to its end, and nobody hears of it.
         for work in self._work:
             work()
         self._work.clear()
-
-    def put(self, message: Any) -> None:
-        self._messages.append(message)
-
-    def get(self, timeout: float | None) -> Any:
-        if not self._messages and self._work:
-            self._work.pop(self._random.randrange(len(self._work)))()
-        if not self._messages:
-            raise queue.Empty
-        return self._messages.popleft()

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from buildsys.engine import keys, walk
-from buildsys.engine.build import Coordinator
-from buildsys.engine.executors import Done, Failed
+from buildsys.engine import freshness, keys, walk
+from buildsys.engine.executors import Done, Job, Outcome
 from buildsys.engine.placing import Placing
 from buildsys.engine.walk import State, Walk
 from buildsys.store import CorruptObject, Index, Store, memo
+from tests.properties.runner import Runner
 
 Patch = pytest.MonkeyPatch
 _manifest = keys.manifest
 _inputs = Walk._inputs
 _standing = Walk.standing
 _states = Walk.states
-_take = Coordinator._take
+_run = Runner.run
 
 
 def _record(patch: Patch, change: Callable[[dict[str, Any]], object]) -> None:
@@ -53,9 +53,9 @@ def ignores_what_was_discovered(patch: Patch) -> None:
 
 def does_not_look_again(patch: Patch) -> None:
     """It looks, so that nothing else is otherwise, and makes nothing of it."""
-    moved, edited = Coordinator._moved, Coordinator._edited
-    patch.setattr(Coordinator, "_moved", lambda *given: moved(*given) and None)
-    patch.setattr(Coordinator, "_edited", lambda *given: edited(*given) and None)
+    edited, read = freshness.edited_file, freshness.changed_read
+    patch.setattr(freshness, "edited_file", lambda *given: edited(*given) and None)
+    patch.setattr(freshness, "changed_read", lambda *given: read(*given) and None)
 
 
 def trusts_stored_files(patch: Patch) -> None:
@@ -73,16 +73,16 @@ def trusts_stored_files(patch: Patch) -> None:
 
 
 def caches_failures(patch: Patch) -> None:
-    def take(self: Coordinator, message: Any) -> None:
-        if isinstance(getattr(message, "outcome", None), Failed):
-            empty = self._walk._store.root / "empty"
-            empty.write_bytes(b"")
-            stored = self._walk._store.put(empty)
-            outputs = {o.name: stored for o in message.job.action.outputs}
-            message = replace(message, outcome=Done(outputs, (), {}, 1 << 62, 0.0, 0, empty))
-        _take(self, message)
+    def run(self: Runner, job: Job) -> Outcome:
+        outcome = _run(self, job)
+        if isinstance(outcome, Done):
+            return outcome
+        empty = self.store.root / "empty"
+        empty.write_bytes(b"")
+        stored = self.store.put(empty)
+        return Done({o.name: stored for o in job.action.outputs}, (), {}, 1 << 62, 0.0, 0, empty)
 
-    patch.setattr(Coordinator, "_take", take)
+    patch.setattr(Runner, "run", run)
 
 
 def traces_deeply(patch: Patch) -> None:
@@ -154,8 +154,8 @@ def promises_too_much(patch: Patch) -> None:
 
 def mixes_versions(patch: Patch) -> None:
     """What is made again with other bytes is put under figures of the first."""
-    patch.setattr(Coordinator, "_compare", lambda self, action, trace: None)
-    patch.setattr(Coordinator, "_is_of_now", lambda self, action, job: True)
+    patch.setattr(freshness, "same_outputs", lambda one, other: True)
+    patch.setattr(freshness, "is_current", lambda job, standings: True)
 
 
 def forgets_lost_files(patch: Patch) -> None:

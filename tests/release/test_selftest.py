@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
 from buildsys.release.bundle import BundleError, create, read
 from buildsys.release.selftest import contents, script
 from buildsys.verify.metrics import compare, variation

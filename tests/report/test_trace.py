@@ -9,24 +9,33 @@ from typing import Any
 
 import pytest
 
-from buildsys.engine.events import Event
+from buildsys.engine.events import (
+    ActionFinished,
+    ActionName,
+    ActionStarted,
+    Diagnostic,
+    Toolchain,
+)
 from buildsys.report.trace import Timeline, TraceFile
 from buildsys.store import StoreError
 from tests.space import Space
 
 
-def told(timeline: Timeline, event: str, at: float, **fields: Any) -> None:
-    timeline(Event(event, {**fields, "at": at}))
+def named(name: str, toolchain: str | None = None) -> ActionName:
+    return ActionName(name, f"rule.{name}", toolchain, "ios/m")
 
 
-def started(timeline: Timeline, name: str, at: float, **fields: Any) -> None:
-    told(timeline, "action_started", at, id=name, rule=f"rule.{name}", deployable="ios/m", **fields)
+def started(timeline: Timeline, name: str, at: float, toolchain: str | None = None) -> None:
+    timeline(ActionStarted(action=named(name, toolchain), at=at))
 
 
-def finished(timeline: Timeline, name: str, at: float, **fields: Any) -> None:
-    told(
-        timeline, "action_finished", at, id=name, rule=f"rule.{name}", **{"cached": False, **fields}
-    )
+def finished(timeline: Timeline, name: str, at: float, **more: Any) -> None:
+    fields = {"cached": False, "key": None, "seconds": 1.0, **more}
+    timeline(ActionFinished(action=named(name), at=at, **fields))
+
+
+def making(timeline: Timeline, message: str, at: float) -> None:
+    timeline(Toolchain(toolchain="onnx", message=message, at=at))
 
 
 def spans(timeline: Timeline, category: str) -> dict[str, dict[str, Any]]:
@@ -90,8 +99,8 @@ def test_memory_is_the_sum_of_the_peaks_of_what_runs() -> None:
 
 def test_toolchains_have_lanes_of_their_own() -> None:
     timeline = Timeline()
-    told(timeline, "toolchain", 0.0, toolchain="onnx", message="making")
-    told(timeline, "toolchain", 1.0, toolchain="onnx", message="installing")
+    making(timeline, "making", 0.0)
+    making(timeline, "installing", 1.0)
     started(timeline, "a", 3.0, toolchain="onnx")
     found = spans(timeline, "toolchain")
     assert {n: (e["ts"], e["dur"]) for n, e in found.items()} == {
@@ -105,7 +114,7 @@ def test_what_was_taken_from_the_store_is_a_mark_and_what_failed_says_so() -> No
     timeline = Timeline()
     finished(timeline, "a", 1.0, cached=True)
     started(timeline, "b", 1.0)
-    told(timeline, "diagnostic", 2.0, severity="error", id="b", message="oops")
+    timeline(Diagnostic(severity="error", message="oops", action=named("b"), at=2.0))
     started(timeline, "c", 2.0)
     assert spans(timeline, "cached")["cached: rule.a"]["ph"] == "i"
     found = spans(timeline, "action")

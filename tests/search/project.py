@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from buildsys.engine.build import Settings
+from buildsys.engine.events import Candidate
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build
 from buildsys.search.building import build
 from tests.space import Space
@@ -91,7 +92,7 @@ class SearchSpace(Space):
 
     def tried(self) -> list[str]:
         """The candidates that the last build built, in order."""
-        return [e.fields["name"] for e in self.events if e.event == "candidate"]
+        return [e.figures["name"] for e in self.events if isinstance(e, Candidate)]
 
     def stored(self) -> list[int]:
         """The bits of the placed artifact's columns."""

@@ -62,11 +62,12 @@ def test_the_report_tells_what_was_chosen_from_what(space: SearchSpace) -> None:
 
 def test_the_events_tell_of_the_search(space: SearchSpace) -> None:
     space.build()
-    told = [e for e in space.events if e.event in ("version", "search", "candidate", "chosen")]
-    assert [e.event for e in told] == ["version", "search", "candidate", "candidate", "chosen"]
-    assert told[1].fields["subject_to"] == "good"
-    assert len(told[1].fields["candidates"]) == CANDIDATES
-    assert (told[-1].fields["profile"], told[-1].fields["passed"]) == ("w8", True)
+    kinds = ("version", "search", "candidate", "chosen")
+    told = [e.to_json() for e in space.events if e.name in kinds]
+    assert [e["event"] for e in told] == ["version", "search", "candidate", "candidate", "chosen"]
+    assert told[1]["subject_to"] == "good"
+    assert len(told[1]["candidates"]) == CANDIDATES
+    assert (told[-1]["profile"], told[-1]["passed"]) == ("w8", True)
 
 
 def test_what_is_trained_again_keeps_its_choice_and_is_judged(space: SearchSpace) -> None:
@@ -96,7 +97,7 @@ def test_another_question_is_asked_anew(space: SearchSpace) -> None:
     assert space.lock()["profile"] == "weight-only 4 bits"
     # What was built for the first question is not built again.
     assert space.tried() == ["weight-only 4 bits"]
-    assert not [e for e in space.events if e.event == "action_started"]
+    assert not [e for e in space.events if e.name == "action_started"]
     assert set(space.stored()) == {4}
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from buildsys.backends.base import Rule
-from buildsys.engine.build import Settings
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build
 from buildsys.planner import Catalog
 from buildsys.recipe import RecipeError
@@ -81,7 +81,7 @@ class Routes(Space):
         return self.project / "deploy.lock.yaml"
 
     def told(self, event: str) -> list[dict[str, Any]]:
-        return [e.fields for e in self.events if e.event == event]
+        return [e.to_json() for e in self.events if e.name == event]
 
 
 @pytest.fixture
@@ -197,3 +197,13 @@ def test_a_lock_that_is_none(space: Routes) -> None:
         f"the route of `{LABEL}` has no `asked`, `taken` and `failed`",
         4,
     )
+
+
+def test_what_the_steps_before_a_failure_noted_is_told(space: Routes) -> None:
+    late = replace(DIRECT, takes=("onnx",), route="late")
+    space.catalog = Catalog.load([replace(backend, rules=(*backend.rules, late))])
+    space.edit("deploy.yaml", "[direct, onnx]", "late")
+    space.weights(REFUSED)
+    (verdict,) = space.build().verdicts
+    assert verdict.status.value == "failed"
+    assert verdict.notes == ("sizes are as they were",)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,18 @@ def test_a_folder_that_is_not_whole_is_made_anew(
 def alter(folder: Path, **change: object) -> None:
     marker = json.loads((folder / MARKER).read_text())
     (folder / MARKER).write_text(json.dumps({**marker, **change}))
+
+
+def test_the_folder_of_toolchains_is_the_users_own(make: Make, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        make(FakeProcesses()).ensure("small")
+        assert (tmp_path / "root").stat().st_mode & 0o777 == 0o700
+        (tmp_path / "root").chmod(0o755)  # One that is there may be shared on purpose.
+        make(FakeProcesses()).ensure("small", force=False)
+        assert (tmp_path / "root").stat().st_mode & 0o777 == 0o755
+    finally:
+        os.umask(before)
 
 
 def test_a_failed_install_leaves_nothing_but_its_log(make: Make) -> None:

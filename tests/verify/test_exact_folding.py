@@ -116,6 +116,22 @@ def test_a_norm_with_another_epsilon_is_altered(given: float | None, fault: bool
     assert record["exact"] == (not fault)
 
 
+@pytest.mark.parametrize(("given", "fault"), [(1e-6, False), (1e-5, False), (1e-3, True)])
+def test_norms_with_equal_gains_may_have_the_epsilon_of_any(given: float, fault: bool) -> None:
+    """PVT v2: 1e-5 where patches are embedded, 1e-6 in its blocks, and all gains are one."""
+    ones = np.ones(16, np.float32)
+    both = [Stored(name, ones, "float32", eps=eps) for name, eps in (("a", 1e-5), ("b", 1e-6))]
+    record = judged(Weights([Stored("g", ones, "float32", eps=given)]), Weights(both))
+    assert bool(record["altered"]) is fault
+    if fault:
+        why = "its operation adds an epsilon of 0.001 to the variance, and the model 1e-05 or 1e-06"
+        assert record["altered"][0]["why"] == why
+    # A norm of somebody's own, whose epsilon nobody knows.
+    more = [*both, Stored("c", ones, "float32")]
+    record = judged(Weights([Stored("g", ones, "float32", eps=given)]), Weights(more))
+    assert record["altered"] == []
+
+
 def test_epsilons_survive_the_way_between_steps(tmp_path: Path) -> None:
     gain = Stored("n.weight", model()["n.weight"], "float32", eps=1e-12)
     save(Weights([gain]), tmp_path / "w.npz", tmp_path / "w.json")
@@ -186,3 +202,71 @@ def test_a_lowest_bit_of_a_bias_that_a_shift_went_through_is_seen(storage: str) 
         assert looked(flipped(bias, place)) == [("b", [[place]])]
     # Summed in float32 it is off here and there, which is no fault.
     assert looked(weights["l.weight"] @ weights["n.bias"] + weights["l.bias"]) == []
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+@pytest.mark.parametrize("of", [("n.weight", "n.running_var"), ("n.running_var",)])
+def test_a_lowest_bit_of_a_norm_s_own_factors_is_seen(of: tuple[str, ...], storage: str) -> None:
+    weights = model(64)
+    whole = Weights([stored(name, array) for name, array in weights.items()], (NORM,))
+    variance = weights["n.running_var"]
+    gain = weights["n.weight"] if len(of) > 1 else np.ones_like(variance)
+    factors = gain / np.sqrt(variance + np.float32(1e-5))
+
+    def looked(array: Array) -> Any:
+        shape = (1, 64, 1, 1)
+        return altered([Folded(Stored("s", array.reshape(shape), storage), of)], whole)
+
+    sound = factors.astype(storage)
+    assert looked(sound) == {}
+    words = sound.view(f"uint{8 * sound.itemsize}").copy()
+    words[7] ^= 1
+    found = looked(words.view(storage))
+    assert found[0].places == [7]
+    assert np.float32(found[0].expected[0]) == factors[7]
+    # Another way of reckoning is no fault, and what is off of it is not known.
+    other = (gain.astype(np.float64) / np.sqrt(variance.astype(np.float64) + 1e-5)).astype(storage)
+    assert looked(other) == {}
+
+
+@pytest.mark.parametrize(("channels", "fault"), [(40, False), (200, True)])
+def test_few_factors_do_not_tell_a_damaged_one_from_a_root_that_mkl_rounds(
+    channels: int, fault: bool
+) -> None:
+    weights = model(channels)
+    whole = Weights([stored(name, array) for name, array in weights.items()], (NORM,))
+    variance = weights["n.running_var"] + np.float32(1e-5)
+    exact, root = np.sqrt(variance.astype(np.float64)), np.sqrt(variance)
+    root[0] = np.nextafter(root[0], np.float32(0 if root[0] > exact[0] else np.inf))
+    factors = weights["n.weight"] / root
+    assert factors[0] != (weights["n.weight"] / np.sqrt(variance))[0]
+    of = ("n.weight", "n.running_var")
+    assert bool(altered([Folded(stored("s", factors), of)], whole)) is fault
+
+
+def test_the_factors_beside_it_tell_how_a_shift_was_reckoned() -> None:
+    weights = model(64)
+    whole = Weights([stored(name, array) for name, array in weights.items()], (NORM,))
+    variance = weights["n.running_var"] + np.float32(1e-5)
+    factors = weights["n.weight"] / np.sqrt(variance)
+    shift = weights["n.bias"] - weights["n.running_mean"] * factors
+    # A number that the root on the other side would give, too.
+    exact, nearest = np.sqrt(variance.astype(np.float64)), np.sqrt(variance)
+    other = np.nextafter(nearest, np.where(nearest > exact, 0, np.inf).astype(np.float32))
+    likely = weights["n.bias"] - weights["n.running_mean"] * (weights["n.weight"] / other)
+    place = int(np.flatnonzero(likely != shift)[0])
+    damaged = np.where(np.arange(64) == place, likely, shift).astype(np.float32)
+
+    def looked(of_factors: Array, of_shift: Array) -> dict[int, list[int]]:
+        gains = Folded(stored("s", of_factors), ("n.weight", "n.running_var"))
+        return {
+            where: wrong.places
+            for where, wrong in altered(
+                [gains, Folded(stored("b", of_shift), EVERY)], whole
+            ).items()
+        }
+
+    assert looked(factors, shift) == {}
+    assert looked(factors, damaged) == {1: [place]}
+    assert looked(flipped(factors, 7), shift) == {0: [7]}
+    assert altered([Folded(stored("b", damaged), EVERY)], whole) == {}, "it cannot be told alone"

@@ -199,6 +199,13 @@ def test_metric_drop(metric: dict[str, Any], drop: float, passed: bool) -> None:
     assert gate.output is None
 
 
+def test_a_drop_as_large_as_its_bound_passes() -> None:
+    assert 0.9 - 0.85 > 0.05
+    measured = measurement(metric=top1(0.85, 0.9))
+    assert gates(measured, {"metric_drop": 0.05})["metric_drop"].passed
+    assert not gates(measured, {"metric_drop": 0.0499})["metric_drop"].passed
+
+
 @pytest.mark.parametrize(
     ("metric", "said"),
     [

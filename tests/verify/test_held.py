@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.request import Request
 from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, save
-from buildsys.verify.defaults import GRAPH_ABOVE_FLOOR, default_bounds
+from buildsys.verify.defaults import ABOVE_FLOOR, GRAPH_ABOVE_FLOOR, default_bounds
 from buildsys.verify.explainer import Explainer
 from buildsys.verify.explanation import ROUNDED, UNEXPLAINED, Explanation
 from buildsys.verify.gate import Gate
@@ -138,7 +138,11 @@ def test_what_is_not_known_is_said() -> None:
         "half": 0.5,
     }
     single_numbers = Weights([half(name, np.array(number)) for name, number in numbers.items()])
-    assert rounded_numbers(single_numbers) == ["scale", "eps"]
+    assert [name for name, _ in rounded_numbers(single_numbers)] == ["scale", "eps"]
+    wider = Weights([*single_numbers.tensors, single("beside", np.array([0.35355]))])
+    found = dict(rounded_numbers(wider))
+    assert np.isnan(found["scale"])  # Nobody knows which of the two an operation takes.
+    assert found["eps"] == np.float16(1e-5)
 
 
 def measurement(error: float | None, at_zeros: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -202,6 +206,35 @@ def test_a_graph_that_cannot_be_told_from_its_weights_is_not_judged() -> None:
     assert without_graph(None) is None
 
 
+@pytest.mark.parametrize("floor", [1.0, None])
+@pytest.mark.parametrize(("error", "passed"), [(1.9e-3, True), (3.4e-3, False), (None, True)])
+def test_a_run_that_rounds_weights_alone_is_held_to_what_that_costs(
+    error: float | None, passed: bool, floor: float | None
+) -> None:
+    """Magika's weights of an epoch ago, in a Core ML package: float16 throughout breaks the model."""
+    record = measurement(1.0, reason="no weight of the model explains `w`")
+    record["graph"]["unrounded"] = {"y": {"signal_error": error}}
+    record["floor"]["float16 weights"] = {"y": {"signal_error": 7e-5}}
+    record["floor"]["float16"]["y"] = {"signal_error": floor, "reason": "it overflows"}
+    limits = Limits(
+        {"signal_error": 0.15, "floor_ratio": 2},
+        precision="float16",
+        floor_needed=False,
+        unrounded=ABOVE_FLOOR["float16"],
+    )
+    gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    found = [gate for gate in gates if gate.bound == "floor_ratio"]
+    assert all(gate.passed for gate in found) == passed
+    if not passed:
+        (gate,) = found
+        assert gate.case == "a run that rounds nothing but the weights"
+        assert gate.limit == 4
+    # A recipe that names its own bounds has said what it asks for.
+    own = replace(limits, unrounded=None)
+    gates = judge(record, own, bytes=1, baseline_bytes=None, latency_ratio=None)
+    assert all(gate.passed for gate in gates if gate.bound == "floor_ratio")
+
+
 def test_the_comparison_of_weights_writes_what_is_held(tmp_path: Path) -> None:
     own = weights()
     stored = [half("m", own["l.weight"]), half("scale", np.array(0.35355))]
@@ -217,6 +250,8 @@ def test_the_comparison_of_weights_writes_what_is_held(tmp_path: Path) -> None:
     compare_weights(Request(inputs, outputs, {}, tmp_path))
     told = json.loads(outputs["weights"].read_text())["held"]
     assert told == {"count": 1, "reason": None, "numbers": ["scale"]}
-    assert set(arrays.load(outputs["held"])) == {"l.weight"}
+    written = arrays.load(outputs["held"])
+    assert set(written) == {"l.weight", "single numbers"}
+    assert written["single numbers"].tolist() == [np.float16(0.35355)]
     compare_weights(Request(inputs, {"weights": outputs["weights"]}, {}, tmp_path))
     assert "held" not in json.loads(outputs["weights"].read_text())

@@ -231,3 +231,24 @@ def test_outputs_without_elements_at_a_size(step: Step) -> None:
     step.give("got_extremes", **{"N=1/logits": np.zeros((2, 1), dtype=np.float32)})
     figures = step.run()["extremes"][0]["outputs"]["logits"]
     assert (figures["shape_match"], figures["max_abs"]) == (False, None)
+
+
+@pytest.mark.parametrize("unrounded", [False, True])
+def test_a_run_that_rounds_weights_alone_is_measured(step: Step, unrounded: bool) -> None:
+    off = REFERENCE * np.float32(1.001)
+    for name in ("graph_got", "graph_reference"):
+        step.give(name, logits=off)
+    for name in ("graph_got_edges", "graph_reference_edges"):
+        step.give(name)
+    step.give_json("graph_told", {"reason": None, "numbers": []})
+    told = {"reason": "no weight of the model explains `w`", "numbers": []}
+    weights = {"held": told, "missing": [], "unexplained": [], "altered": [], "traced": 1.0}
+    step.give_json("weights", weights)
+    step.request.options["unrounded"] = unrounded
+    graph = step.run()["graph"]
+    assert graph["reason"] == told["reason"]
+    if not unrounded:
+        assert set(graph) == {"reason"}
+        return
+    expected = np.linalg.norm(off - REFERENCE) / np.linalg.norm(REFERENCE - REFERENCE.mean(0))
+    assert graph["unrounded"]["logits"]["signal_error"] == pytest.approx(expected, rel=1e-5)

@@ -386,6 +386,24 @@ def test_a_factor_that_nobody_knows_is_no_evidence_but_what_it_leaves_out_is(
     assert tensor["count"] == 1
 
 
+@pytest.mark.parametrize("shape", [(64, 48), (640,)])
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+def test_weights_of_an_epoch_ago_are_not_traced(shape: tuple[int, ...], storage: str) -> None:
+    """They are the weight's to one part in a hundred, which no rounding is."""
+    weight = drawn(*shape)
+    ago = weight + np.float32(0.01) * drawn(*shape, seed=1)
+    found = judged(one(ago.astype(storage)), model(fc__weight=weight))
+    assert (found["folded"], found["traced"]) == (0, 0.0)
+    assert found["altered"] == []
+
+
+def test_factors_in_float16_are_rounded_at_most_twice() -> None:
+    weight = drawn(64, 48)
+    scaled = weight.astype(np.float16) * np.float16(1.37)
+    found = judged(one(scaled), model(fc__weight=weight))
+    assert (found["folded"], found["traced"]) == (1, 1.0)
+
+
 def test_what_stands_where_a_weight_belongs_is_told_and_is_no_evidence() -> None:
     weight, bias = drawn(12, 7), drawn(12, seed=1)
     original = model(fc__weight=weight, fc__bias=bias)

@@ -13,6 +13,7 @@ from ..kit.archive import kind_of
 from ..kit.contract import Contract
 from ..kit.modules import module_of
 from ..kit.request import Request, StepError
+from . import operators  # noqa: F401  # Mends the converter.
 from .quiet import ct, torch
 
 _LOCATED = re.compile(r"converting '(?P<op>[^']+)' op \(located at: '(?P<scope>[^']*)'\)")

@@ -105,6 +105,32 @@ class CoremlOptions(Options):
     description: str | None = None
 
 
+def _no_array(ports: Ports) -> Refusal | None:
+    """An input that Core ML has no type for, whatever the deployment target; `ports` asks the same."""
+    for port in ports:
+        if port["dtype"] == "bool":
+            return Refusal(
+                f"Core ML has no bool inputs, and `{port['name']}` is one",
+                "declare it as int32 or float32, and compare it with zero in the model",
+            )
+        if not port["shape"]:
+            return Refusal(
+                f"Core ML has no inputs without axes, and `{port['name']}` is one",
+                "declare it with the shape [1], and take its one element in the model",
+            )
+    return None
+
+
+def _refuses_network(ports: Ports, options: Mapping[str, Any]) -> Refusal | None:
+    halves = [port["name"] for port in ports if port["dtype"] == "float16"]
+    if halves:
+        return Refusal(
+            f"input `{halves[0]}` is float16, which neural networks of Core ML do not take",
+            "take the format `coreml`, or declare it as float32",
+        )
+    return _no_array(ports)
+
+
 def _refuses(ports: Ports, options: Mapping[str, Any]) -> Refusal | None:
     if options["flexible"] and not varying(ports):
         return Refusal(
@@ -115,7 +141,7 @@ def _refuses(ports: Ports, options: Mapping[str, Any]) -> Refusal | None:
     halves = [port["name"] for port in ports if port["dtype"] == "float16"]
     if halves and options["minimum_deployment_target"] == "iOS15":
         return _too_old(f"input `{halves[0]}` is float16, which needs", "iOS16")
-    return None
+    return _no_array(ports)
 
 
 def _refuses_profile(profile: Mapping[str, Any], options: Mapping[str, Any]) -> Refusal | None:
@@ -229,6 +255,7 @@ backend = Backend(
                     "mixed",
                     exact_types="each layer as its profile has it; one of them may be static",
                     mixes=("weight-only", "static"),
+                    one_static=True,
                     library="coremltools.optimize.coreml",
                 ),
             ),
@@ -258,6 +285,7 @@ backend = Backend(
             ),
             unverified=NEURAL_NETWORK,
             dynamic=False,
+            refuses=_refuses_network,
             carrier=CARRIER,
             normaliser=Normaliser("coreml", "normal:normalise"),
         ),

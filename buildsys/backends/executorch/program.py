@@ -12,7 +12,7 @@ import torch
 from executorch.exir import to_edge_transform_and_lower
 
 from ..kit.request import StepError
-from . import sizes
+from . import patterns, sizes
 from .norms import spelled_out
 from .sizes import Ports
 
@@ -109,7 +109,7 @@ def lower(source: Callable[[], Any], delegate: Any, ports: Ports) -> Lowered:
 
 
 def _lower(program: Any, delegate: Any, ports: Ports) -> Lowered:
-    with torch.no_grad(), sizes.kept():
+    with torch.no_grad(), sizes.kept(), patterns.where_possible():
         edge = to_edge_transform_and_lower(program, partitioner=delegate.partitioners())
         manager = edge.to_executorch()
     plan = manager.executorch_program.execution_plan[0]

@@ -22,7 +22,7 @@ from ..kit.contract import Contract
 from ..kit.mixing import Layer, Settings, resolved
 from ..kit.request import Request, StepError
 from ..kit.survey import capture_sizes
-from . import program, sizes
+from . import patterns, program, sizes
 from .layers import layers, masked
 from .observer import Observer
 
@@ -148,7 +148,7 @@ def _prepared(path: Path, given: Mapping[str, Settings | None], found: Mapping[s
         quantizers.append(mine)
     if not quantizers:
         raise StepError("nothing was quantized: no operator is left", _HINT, FIELD)
-    with torch.no_grad():
+    with torch.no_grad(), patterns.norms_where_possible():
         return prepare_pt2e(program.load(path).module(), ComposableQuantizer(quantizers))
 
 

@@ -73,12 +73,11 @@ def original(
                 batches.run(run, _moved(feed, samples, seed), plan, names).outputs
                 for seed in range(DRAWS)
             ]
+            # Values may decide the size of an output: each draw then has another.
+            joined = {name: np.concatenate([each[name] for each in nearly]) for name in outputs}
         except Exception:  # noqa: S112 - then nothing is known of what is near, which is allowed.
             continue
-        given |= {
-            f"{case}{NEARLY}/{name}": np.concatenate([each[name] for each in nearly])
-            for name in outputs
-        }
+        given |= {f"{case}{NEARLY}/{name}": array for name, array in joined.items()}
     return fed, given
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from . import onnx_copy, ports
+from . import onnx_branches, onnx_copy, ports
 from .contract import Contract
 from .request import Request, StepError
 from .tensorflow import ENVIRON
@@ -99,6 +99,11 @@ def convert(request: Request, names: Names, way_out: str) -> Converted:
             )
             for port in all_ports
         },
+        onnx_branches.single_values(
+            specs,
+            {port.artifact_name or port.name: shapes[port.name] for port in source.inputs},
+            {port.name: port.artifact_name or port.name for port in source.inputs},
+        ),
     )
     _run("onnxsim", [str(fixed), str(simple)], work, way_out)
     _provide_sample_images(work, list(shapes.values()))

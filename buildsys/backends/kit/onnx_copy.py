@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
+from . import onnx_branches, onnx_sizes
 from .request import StepError
 
 
 def write(
-    source: Path, target: Path, shapes: Mapping[str, Sequence[int]], renamed: Mapping[str, str]
+    source: Path,
+    target: Path,
+    shapes: Mapping[str, Sequence[int]],
+    renamed: Mapping[str, str],
+    fixed: Mapping[str, NDArray[Any]],
 ) -> None:
     """Writes the copy; onnx2tf rewrites its input in place, so it must never see the original.
 
@@ -21,6 +30,7 @@ def write(
         target: The copy.
         shapes: Input's name in the model to its sizes.
         renamed: Name in the model to the name in the copy, for each input and output.
+        fixed: Inputs that have one value only; branches that they decide are written in place of the choice.
 
     Raises:
         StepError: The model's inputs or outputs are not those that were named.
@@ -34,10 +44,8 @@ def write(
             f"the ONNX model has the inputs and outputs {', '.join(sorted(present))}; "
             f"{', '.join(sorted(renamed))} were expected"
         )
-    for value in inputs:
-        dims = value.type.tensor_type.shape.dim
-        for dim, size in zip(dims, shapes[value.name], strict=True):
-            dim.dim_value = size
+    onnx_sizes.write(model, shapes)
+    onnx_branches.inline(model, fixed)
     # A static output's shape follows from the inputs; a symbol left in it makes TensorFlow keep the
     # batch open, and recurrent layers then need operators that LiteRT does not have.
     del model.graph.value_info[:]
@@ -46,7 +54,37 @@ def write(
             if dim.HasField("dim_param"):
                 dim.ClearField("dim_param")
     _rename(model.graph, {old: new for old, new in renamed.items() if old != new})
-    onnx.save(onnx.shape_inference.infer_shapes(model), str(target))
+    model = onnx.shape_inference.infer_shapes(model)
+    _spell_gelus(model.graph)
+    onnx.save(model, str(target))
+
+
+def _spell_gelus(graph: Any) -> None:
+    """Writes `Gelu` as its definition: TensorFlow's own takes `erfc`, which TensorFlow.js does not have."""
+    values = (*graph.input, *graph.value_info)
+    wide = {v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    nodes = []
+    for node in graph.node:
+        by_tanh = any(each.name == "approximate" and each.s == b"tanh" for each in node.attribute)
+        if node.op_type != "Gelu" or node.input[0] not in wide or by_tanh:
+            nodes.append(node)
+            continue
+        (x,), (made,) = node.input, node.output
+        part = (made + "_gelu_{}").format
+        numbers = {"root": math.sqrt(2), "one": 1.0, "half": 0.5}
+        for name, number in numbers.items():
+            array = np.array(number, np.float32)
+            graph.initializer.append(numpy_helper.from_array(array, part(name)))
+        for kind, inputs, output in (
+            ("Div", (x, part("root")), part("scaled")),
+            ("Erf", (part("scaled"),), part("erf")),
+            ("Add", (part("erf"), part("one")), part("sum")),
+            ("Mul", (x, part("half")), part("halved")),
+            ("Mul", (part("halved"), part("sum")), made),
+        ):
+            nodes.append(helper.make_node(kind, inputs, [output], f"{node.name}/{output}"))
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ The parts of it are also those of the host, whose `verify.metrics` computes more
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,28 @@ def signal_error(out: NDArray[Any], reference: NDArray[Any]) -> float | str:
     if not math.isfinite(error / signal):
         return "its error is beyond what a float64 holds"
     return error / signal
+
+
+def signal_errors(
+    got: Mapping[str, NDArray[Any]] | str,
+    exact: Mapping[str, NDArray[Any]] | str,
+    names: Iterable[str],
+) -> dict[str, dict[str, float | str]]:
+    """The `signal_error` of each output, or the `reason` for none.
+
+    Args:
+        got: By output, [n, ...]; or why a run gave none.
+        exact: What it is compared with, likewise.
+        names: Of the outputs.
+    """
+    if isinstance(exact, str) or isinstance(got, str):
+        reason = exact if isinstance(exact, str) else str(got)
+        return {name: {"reason": reason} for name in names}
+    found = {name: signal_error(got[name], exact[name]) for name in names}
+    return {
+        name: {"reason": value} if isinstance(value, str) else {"signal_error": value}
+        for name, value in found.items()
+    }
 
 
 def agreement(out: Values, ref: Values) -> tuple[Mask, Mask]:

@@ -30,8 +30,8 @@ class OnnxOptions(Options):
     """Options of an `onnx` deployable.
 
     Attributes:
-        opset: The operator set. By default 17 from a trace or script, and 20 from an exported
-            program; older runtimes need lower ones.
+        opset: The operator set. By default 20, and 17 by `route: torchscript`; older runtimes need
+            lower ones.
         simplify: Folds what is constant, drops what has no effect, and merges simple pairs of
             operators; the file stays standard ONNX.
         optimize: Fuses attention and normalization as in models of this family, into operators that
@@ -168,10 +168,11 @@ backend = Backend(
         ),
     ),
     rules=(
-        _export("torchscript", 1.0),
-        _export("exported", 1.5),
-        _export_external("torchscript", 1.0),
-        _export_external("exported", 1.5),
+        # The exporter of TorchScript is deprecated upstream, and makes larger graphs (docs/exporters.md).
+        _export("exported", 1.0),
+        _export("torchscript", 3.0),
+        _export_external("exported", 1.0),
+        _export_external("torchscript", 3.0),
         Rule(
             name="onnx.adopt",
             takes=("source:onnx",),

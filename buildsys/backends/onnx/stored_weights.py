@@ -31,7 +31,7 @@ PACKED = "MatMulNBits"
 LSTM = "DynamicQuantizeLSTM"
 TURNED = {1: (8, 9), 2: (10, 11)}
 """Where it has weights, as [directions, inputs, outputs], to the places of their scale and zero point."""
-NORMS = ("LayerNormalization", "GroupNormalization", "InstanceNormalization")
+NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "InstanceNormalization")
 FIRST = 1
 """Where a batch norm keeps its factors; shifts, means and variances follow."""
 

@@ -21,7 +21,7 @@ from ..kit.contract import Contract
 from ..kit.modules import module_of
 from ..kit.request import Request, StepError
 from ..kit.survey import capture_sizes
-from . import canonical, external, graph, shapes
+from . import canonical, external, graph, operator_names, shapes, translations
 from .files import MODEL
 
 OPSETS = {"torchscript": 17, "exported": 20}
@@ -133,6 +133,7 @@ def _from_exported(
         program = torch.export.load(stream)
     if draft is None:
         _check_size(program.state_dict.values())
+    told = operator_names.tell(program)
     try:
         with torch.no_grad():
             exported = torch.onnx.export(
@@ -142,6 +143,7 @@ def _from_exported(
                 output_names=[p.name for p in contract.outputs],
                 opset_version=opset,
                 dynamo=True,
+                custom_translation_table=translations.table(opset),
                 external_data=False,
                 verbose=False,
             )
@@ -155,6 +157,7 @@ def _from_exported(
         model = onnx.load(draft, load_external_data=False)
     _rename_symbols(model, contract)
     graph.rename_weights(model, modules.original)
+    operator_names.write(model, told)
     return model
 
 
@@ -217,7 +220,7 @@ def _failure(error: Exception, other: str, graph: Any = None, program: Any = Non
     hint = f"write it with other operators, or use {other}: that exporter is another one"
     missing = re.search(r"operator '([\w.:]+)'|found for <OpOverload\(op='([\w.:]+)'", text)
     if missing is not None:
-        name = missing.group(1) or missing.group(2)
+        name = missing.group(1) or _own_name(missing.group(2), program)
         where = _module_of(name, graph) if program is None else module_of(program, name)
         at = f" (in `{where}`)" if where else ""
         return StepError(f"ONNX has no counterpart for the operator `{name}`{at}", hint, "format")
@@ -226,6 +229,15 @@ def _failure(error: Exception, other: str, graph: Any = None, program: Any = Non
         return StepError(f"the exporter cannot convert {refused.group(1).strip()}", hint, "format")
     lines = [line.strip() for line in (texts[-1] if texts else text).splitlines() if line.strip()]
     return StepError(f"the exporter fails: {' '.join(lines[:6])}", hint, "format")
+
+
+def _own_name(name: str, program: Any) -> str:
+    """The model's own operator, of one that the exporter decomposed it into: `aten::special_bessel_j0`."""
+    library, _, word = name.partition(".")
+    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    known = [t._schema.name for t in targets if isinstance(t, torch._ops.OpOverload)]
+    own = next((each for each in known if each.endswith(word.partition(".")[0])), None)
+    return own or f"{library}::{word}"
 
 
 def _module_of(operator: str, graph: Any) -> str | None:

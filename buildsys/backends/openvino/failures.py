@@ -11,6 +11,7 @@ from typing import Any
 import openvino as ov
 from numpy.typing import NDArray
 
+from ..kit import onnx_branches
 from ..kit.request import StepError
 
 WAY_OUT = (
@@ -42,6 +43,23 @@ def of_conversion(error: Exception, nodes: Iterable[Any]) -> StepError:
         f"operator{'s' * (len(told) > 1)} {', '.join(told)}",
         WAY_OUT,
         "format",
+    )
+
+
+def of_choice(error: Exception, inputs: Sequence[str]) -> StepError:
+    """The error for a model whose `If` nodes OpenVINO does not convert.
+
+    Args:
+        error: What it raised.
+        inputs: The inputs that decide which branch is taken.
+    """
+    _log()
+    shown = ", ".join(f"`{name}`" for name in inputs)
+    return StepError(
+        f"OpenVINO does not convert the model, whose operator `If` takes its branch by {shown}: "
+        f"{_told(error)}",
+        onnx_branches.ONE_VALUE.format(name=inputs[0]),
+        "inputs",
     )
 
 

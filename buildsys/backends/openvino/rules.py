@@ -48,6 +48,7 @@ backend = Backend(
                     "mixed",
                     exact_types="each layer as its profile has it; one of them may be static",
                     mixes=("float16", "weight-only", "static"),
+                    one_static=True,
                     library="nncf",
                 ),
             ),

@@ -9,6 +9,7 @@ import onnx
 import openvino as ov
 from openvino import _offline_transformations as transformations
 
+from ..kit import onnx_branches
 from ..kit import ports as ports_of
 from ..kit.contract import Contract
 from ..kit.request import Request, StepError
@@ -53,18 +54,26 @@ def _converted(source: Path, graph: Any, contract: Contract, request: Request) -
 
 
 def _read(source: Path, contract: Contract, request: Request) -> Any:
-    """The file as OpenVINO reads it; with the recipe's sizes where it does not do without."""
+    """The file as OpenVINO reads it; with what the recipe knows where it does not do without."""
     try:
         return ov.Core().read_model(source)
-    except RuntimeError:
-        told = shaped(source, contract, request.scratch)
-        if told is None:
-            raise
-        model = ov.Core().read_model(told)
-        request.note(
-            "OpenVINO converts this ONNX file only with the recipe's sizes of its inputs written into it"
-        )
-        return model
+    except RuntimeError as error:
+        told = shaped(source, contract, request.options["ports"], request.scratch)
+        try:
+            if not told.sized and not told.inlined:
+                raise
+            model = ov.Core().read_model(told.path)
+        except RuntimeError as second:
+            if not told.left:
+                raise
+            raise failures.of_choice(second, told.left) from error
+        if told.sized:
+            request.note(
+                "OpenVINO converts this ONNX file only with the recipe's sizes of its inputs written into it"
+            )
+        if told.inlined:
+            request.note(onnx_branches.told(told.inlined, "OpenVINO"))
+    return model
 
 
 def _shapes(contract: Contract, request: Request) -> list[Any]:

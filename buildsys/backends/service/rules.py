@@ -20,6 +20,8 @@ class ServiceOptions(Options):
         threads: Threads that one request is computed with.
         max_batch: The largest batch of a request; by default the greatest size of the batch's dim.
         max_body_mib: What a request may weigh, in MiB of JSON; a larger one is answered by 413.
+        request_timeout_s: Seconds that a client may take to send a request unless `REQUEST_TIMEOUT` says
+            otherwise; then it is answered by 408 and dropped.
         nonfinite_inputs: Whether floats may be NaN or infinite, as the strings `NaN`, `Infinity` and
             `-Infinity`; otherwise such a request is refused.
     """
@@ -29,6 +31,7 @@ class ServiceOptions(Options):
     threads: int = Field(default=1, ge=1, le=256)
     max_batch: int | None = Field(default=None, ge=1)
     max_body_mib: int = Field(default=16, ge=1, le=1024)
+    request_timeout_s: int = Field(default=60, ge=1, le=3600)
     nonfinite_inputs: bool = False
 
 

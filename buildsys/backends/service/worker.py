@@ -46,6 +46,7 @@ def make(request: Request) -> None:
         "workers": options["workers"],
         "threads": options["threads"],
         "max_body": options["max_body_mib"] * 2**20,
+        "request_timeout": options["request_timeout_s"],
         "nonfinite": options["nonfinite_inputs"],
     }
     (folder / "service.json").write_text(text(settings), encoding="utf-8")
@@ -119,7 +120,10 @@ def _write_texts(folder: Path, settings: dict[str, Any], record: dict[str, Any])
         "may hold them as such strings too" if settings["nonfinite"] else "with them are refused"
     )
     values = {
-        **{name: str(settings[name]) for name in ("port", "workers", "threads", "max_body")},
+        **{
+            name: str(settings[name])
+            for name in ("port", "workers", "threads", "max_body", "request_timeout")
+        },
         "name": model["name"],
         "release": f"release {model['release']}" if model["release"] else "without a release",
         "sha256": model["sha256"],

@@ -10,7 +10,7 @@ from ..kit.request import Request, StepError
 from .census import census
 from .signature import Signature
 
-OTHER_ROUTE = "take `route: direct` for this deployable, which needs a PyTorch source"
+OTHER_ROUTE = "take `route: direct` for this deployable, which converts by other means"
 
 WHAT = "TFLite file"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from ..kit import ports as ports_of
 from ..kit.archive import broken, kind_of
 from ..kit.cause import first_lines
 from ..kit.request import Request, StepError
-from ..kit.survey import capture_sizes, survey
-from . import canonical, model, reserved
-from .outputs import leaves, order, to_numpy
+from ..kit.survey import Survey, capture_sizes, survey
+from . import canonical, decomposing, folding, graphs, model, reserved
+from .outputs import difference, leaves, order, to_numpy
 
+Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 WORDS = {"torchscript": "TorchScript", "exported": "ExportedProgram"}
 
 
@@ -78,6 +80,7 @@ def _adopt_torchscript(path: Path, request: Request) -> None:
         True,
         request.options.get("layouts"),
     ).contract
+    decomposing.note_kept(module, "a TorchScript file", request)
     canonical.save_torchscript(module, request.outputs["artifact"])
     load(request.outputs["artifact"], "torchscript")
     contract.write(request.outputs["io"])
@@ -103,10 +106,65 @@ def _adopt_exported(path: Path, request: Request) -> None:
         example = model.tensors(feed, [port["name"] for port in ports])
         program = torch.export.export(program.module(), example)
     outputs, layouts = request.options["outputs"], request.options.get("layouts")
-    found = survey(_runner(program.module(), request), ports, outputs, dynamic, layouts)
-    canonical.save_exported(program, request.outputs["artifact"])
+    run = _runner(program.module(), request)
+    found = survey(run, ports, outputs, dynamic, layouts)
+    better = _without_lacking(program, run, found, request)
+    canonical.save_exported(program if better is None else better, request.outputs["artifact"])
     load(request.outputs["artifact"], "exported")
     found.contract.write(request.outputs["io"])
+
+
+def _without_lacking(
+    program: torch.export.ExportedProgram, run: Run, found: Survey, request: Request
+) -> torch.export.ExportedProgram | None:
+    """A program that gives the same without operators that some converter lacks.
+
+    Returns:
+        It; or `None` where there is nothing to do, or nothing that can be done, which a note says.
+    """
+    better, folded, absent = copy.deepcopy(program), [], decomposing.lacking(program)
+    try:
+        folded = folding.fold(better, folding.Budget(program.state_dict.values()))
+        absent = decomposing.lacking(better)
+        if not folded and not absent:
+            return None
+        if absent:
+            better = _decomposed(better, absent, request)
+        told = _unlike(run, _runner(better.module(), request), found, request)
+    except Exception as error:  # Of ours: the program as it is says what is wrong.
+        told = first_lines(error, 1)
+    if told is not None:
+        shown = decomposing.listed((*folded, *absent))
+        request.note(f"{shown}, which some converters lack, could not be decomposed: {told[:200]}")
+        return None
+    if left := decomposing.lacking(better):
+        shown = decomposing.listed(left)
+        request.note(
+            f"{shown}, which some converters lack, stays: its decomposition needs other arguments"
+        )
+    return better
+
+
+def _decomposed(
+    program: torch.export.ExportedProgram, absent: Sequence[str], request: Request
+) -> torch.export.ExportedProgram:
+    ports, dynamic = request.options["ports"], request.options.get("dynamic", True)
+    example = graphs.example(request, capture_sizes(ports, dynamic))
+    shapes = tuple(graphs.dims(ports, dynamic))
+    module = program.module(check_guards=False)
+    with torch.no_grad(), decomposing.Decomposed(absent):
+        return torch.export.export(module, example, dynamic_shapes=shapes)
+
+
+def _unlike(one: Run, other: Run, found: Survey, request: Request) -> str | None:
+    """How two programs differ, on samples of the sizes that the file was tried at."""
+    ports = request.options["ports"]
+    for sizes in (found.sizes, *({**found.sizes, s: n} for s, n in found.others.items())):
+        feed = ports_of.random_feed(ports, sizes, seed=1)
+        differs = difference(other(feed), one(feed))
+        if differs is not None:
+            return differs
+    return None
 
 
 def _check_inputs(own: Sequence[str], every: Sequence[str], request: Request) -> None:
@@ -150,7 +208,7 @@ def _shown(shape: Sequence[int | str]) -> str:
     return "[" + ", ".join("?" if str(s).startswith("s") else str(s) for s in shape) + "]"
 
 
-def _runner(module: Any, request: Request) -> Any:
+def _runner(module: Any, request: Request) -> Run:
     names = [port["name"] for port in request.options["ports"]]
     outputs = request.options["outputs"]
 

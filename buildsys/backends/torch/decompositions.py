@@ -310,6 +310,27 @@ OWN: dict[str, Callable[..., torch.Tensor | None]] = {
 }
 """By the name of PyTorch's function or method."""
 
+
+def upsample_bicubic2d(
+    input: torch.Tensor,
+    output_size: Sequence[Any] | None,
+    align_corners: bool,
+    scale_factors: Sequence[float] | None = None,
+) -> torch.Tensor | None:
+    """The operator that `interpolate` calls."""
+    return interpolate(input, output_size, scale_factors, "bicubic", align_corners)
+
+
+def embedding_bag_operator(*given: Any, **named: Any) -> None:
+    """The operator takes bags by where they begin, and no longer says whether all are of one size."""
+
+
+IN_PROGRAMS: dict[str, Callable[..., torch.Tensor | None]] = {
+    "embedding_bag": embedding_bag_operator,
+    "upsample_bicubic2d": upsample_bicubic2d,
+}
+"""Operators in finished programs, where they take other arguments than the functions."""
+
 TABLE = frozenset((
     "addcdiv", "addcmul", "addmv", "aminmax", "column_stack", "count_nonzero", "deg2rad", "dist",
     "dstack", "fliplr", "flipud", "float_power", "hardshrink", "isfinite", "isinf", "isneginf",

@@ -12,19 +12,23 @@ how far another order of the same arithmetic may take a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .costly import costly
+
 ROUNDINGS = 8.0
 """Roundings of float32, of the largest number of a tensor, that another order of the arithmetic may cost."""
 EPSILON = 2.0**-24
 APART = 4.0
 """How often another order of the arithmetic may miss what float64 gives by what this one does."""
+UNLIKE = 1e-3
+"""How far from what float64 gives, of the largest number, a constant is no measure of its own rounding."""
 MOST = 4096
 """Constants that are kept of a model."""
 
@@ -37,6 +41,8 @@ MOVES = frozenset(
     }
 )
 """Operators that give back numbers that they were given, besides views of them."""
+SERIES = frozenset({"linspace", "logspace", "arange"})
+"""Operators that reckon numbers of none: each library adds and multiplies in an order of its own."""
 FROM_NOTHING = ("_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided")
 """Ends of the names of operators that take a tensor for its shape and type alone."""
 
@@ -64,6 +70,7 @@ class _Constant:
     of: dict[str, None]
     exact: torch.Tensor | None  # In float64, where arithmetic made it.
     plain: bool  # Whether it is a weight, or a view of one.
+    costly: bool = False  # Whether a costly operator made it, or something that it is made of.
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[misc]
@@ -79,6 +86,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         self._storages: set[int] = set()
         self._changed: set[int] = set()
         self._found: dict[int, tuple[str, _Constant]] = {}
+        # Kept alive, so that no other tensor has their `id`.
+        self._forgotten: list[_Constant] = []
         for name, tensor in named:
             self._known.setdefault(id(tensor), _Constant(tensor, {name: None}, None, plain=True))
             self._storages.add(_storage(tensor))
@@ -97,19 +106,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         exact = None
         # Before it runs: an operator may write into what it is given.
         inexact = any(each is not None and each.exact is not None for each in constants)
-        if steady and (inexact or (given and not _moves(func, name))):
+        reckoned = name in SERIES or (given and not _moves(func, name))
+        if steady and (inexact or reckoned):
             exact = self._in_float64(func, args, kwargs)
-        result = func(*args, **kwargs)
-        if steady:
-            self._made(func, constants, exact, result)
-        else:
-            for tensor in _written(func, args, kwargs):
-                # Others are not kept, and their addresses are used again.
-                if _storage(tensor) in self._storages:
-                    self._changed.add(_storage(tensor))
+        if not steady:
             for place, constant in enumerate(constants):
                 if constant is not None:
                     self._found.setdefault(id(constant.tensor), (f"{name}.{place}", constant))
+        # Of others than constants the addresses are used again.
+        written = {_storage(tensor) for tensor in written_by(func, args, kwargs)} & self._storages
+        if written:
+            self._keep_apart(written)
+        result = func(*args, **kwargs)
+        if steady:
+            self._made(func, constants, exact, result)
+            if written:
+                self._forget_stale(written, exact is None, result)
+        else:
+            self._changed |= written
         return result
 
     def derived(self) -> Iterator[Derived]:
@@ -118,13 +132,32 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             value = _narrow(constant.tensor.detach())
             if constant.plain or not value.is_floating_point() or value.numel() < 2:
                 continue
-            slack = 0.0
-            if constant.exact is not None:
-                exact = _narrow(constant.exact)
-                off = (value.double() - exact).abs().max() if exact.shape == value.shape else 0.0
-                largest = float(value.abs().max())
-                slack = APART * float(off) + ROUNDINGS * EPSILON * largest
-            yield Derived(name, tuple(constant.of), value, slack)
+            if not constant.of and bool((value == value.reshape(-1)[0]).all()):
+                continue  # Zeros, say: numbers that anything may hold.
+            slack = _slack(value, constant.exact)
+            if slack is not None:
+                yield Derived(name, tuple(constant.of), value, slack)
+
+    def _keep_apart(self, written: Collection[int]) -> None:
+        """Copies the constants that were met and are about to be written into: they were what they are."""
+        for key, (name, constant) in list(self._found.items()):
+            if not constant.plain and _storage(constant.tensor) in written:
+                copied = replace(constant, tensor=constant.tensor.detach().clone())
+                self._found[key] = name, copied
+
+    def _forget_stale(self, written: Collection[int], moved: bool, result: Any) -> None:
+        """Forgets the other views of what an operator wrote into: float64 has no figure of them any more.
+
+        Args:
+            written: The storages.
+            moved: Whether it gave back numbers that it was given.
+            result: What it gave.
+        """
+        own = {id(tensor) for tensor in tree_leaves(result)}
+        for key, constant in list(self._known.items()):
+            stale = not moved or constant.exact is not None
+            if stale and key not in own and _storage(constant.tensor) in written:
+                self._forgotten.append(self._known.pop(key))
 
     def _constant(self, tensor: torch.Tensor) -> _Constant | None:
         found = self._known.get(id(tensor))
@@ -133,6 +166,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
     def _made(
         self, func: Any, constants: Sequence[_Constant | None], exact: Any, result: Any
     ) -> None:
+        name = func.overloadpacket.__name__
+        late = costly(name) or any(each is not None and each.costly for each in constants)
         of = {name: None for each in constants if each is not None for name in each.of}
         views = func.is_view or func._schema.name in ("aten::detach", "aten::alias")
         plain = views and all(each is not None and each.plain for each in constants)
@@ -141,7 +176,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             if isinstance(tensor, torch.Tensor):
                 other = others[place] if len(others) == len(outputs) else None
                 self._storages.add(_storage(tensor))
-                self._known[id(tensor)] = _Constant(tensor, dict(of), other, plain)
+                made = _Constant(tensor, dict(of), other, plain, late)
+                self._known[id(tensor)] = made
+                if late:  # A capture may hold it, and compute on from there.
+                    self._found.setdefault(id(tensor), (name, made))
 
     def _in_float64(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """What an operator gives of the same in float64; `None` where it takes no other type."""
@@ -167,7 +205,7 @@ def _moves(func: Any, name: str) -> bool:
     return bool(func.is_view) or name in MOVES or name in ("detach", "alias")
 
 
-def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
+def written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
     """The tensors that an operator writes into."""
     for place, argument in enumerate(func._schema.arguments):
         if argument.alias_info is None or not argument.alias_info.is_write:
@@ -178,6 +216,20 @@ def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Iterator[torch.
 
 def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
+
+
+def _slack(value: torch.Tensor, exact: torch.Tensor | None) -> float | None:
+    """How far another order of its arithmetic may take a number; `None` where that is not known."""
+    if exact is None:
+        return 0.0
+    exact = _narrow(exact)
+    if torch.equal(value.double(), exact.double()) and torch.equal(value, value.round()):
+        return 0.0  # Whole numbers: any order of the arithmetic gives them.
+    largest = float(value.abs().max())
+    off = float((value.double() - exact).abs().max()) if exact.shape == value.shape else 0.0
+    if not off <= UNLIKE * largest:
+        return None
+    return APART * off + ROUNDINGS * EPSILON * largest
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """What a model's own precision costs it: the least error that can be asked of an artifact.
 
 The original is run in float64, which stands for exact arithmetic, and compared with itself in its own
-precision and in float16, where each operation computes in float32 and rounds its result. A deep or
+precision, in float16, where each operation computes in float32 and rounds its result, and with its weights
+alone rounded to float16, as runtimes have it that widen them before they compute. A deep or
 ill-conditioned model loses digits in any runtime, torch included: an artifact in float32 that is a thousand
 times further from the original than torch is from exact arithmetic is wrong, however small that is, and one
 that is as far is right, however large.
@@ -22,9 +23,9 @@ from ..kit import arrays, batches
 from ..kit.contract import Contract
 from ..kit.measure import Session
 from ..kit.request import Request, StepError
-from ..kit.signals import NOT_FINITE, signal_error
+from ..kit.signals import NOT_FINITE, signal_errors
 from . import lost_digits, model, runtime
-from .precision import precision
+from .precision import precision, rounded_weights
 
 SAMPLES = 32
 """More tell nothing new of rounding: it is an average over all elements of an output."""
@@ -35,9 +36,10 @@ SUSPECT = {"float32": 1e-3, "float16": 3e-2}
 def floor(request: Request) -> None:
     """Writes `floor` (`floor.json`): by precision and output its `signal_error`, or the `reason` for none.
 
-    `float32` is the model in its own precision. `lost` tells by precision at which operation most of it
-    arises, where that is much; see `lost_digits`. What keeps a model from another precision is no fault of
-    the build's: it is said in the file, and gates that need the figure say it on.
+    `float32` is the model in its own precision, `float16 weights` the exact one with rounded weights. `lost`
+    tells by precision at which operation most of it arises, where that is much; see `lost_digits`. What keeps
+    a model from another precision is no fault of the build's: it is said in the file, and gates that need the
+    figure say it on.
 
     Inputs: `samples`; the model's files, or `artifact` and `io` where the original is a file.
     Options: `ports`, `outputs`, `source`.
@@ -69,10 +71,13 @@ def floor(request: Request) -> None:
             return f"the original does not run in {word}: {told[:300]}"
 
     own, exact, half = run(None), run(torch.float64), run(torch.float16)
+    with rounded_weights(module):
+        narrow = run(torch.float64)
     record: dict[str, Any] = {
         "samples": len(next(iter(feeds.values()))),
-        "float32": _errors(own, exact, names),
-        "float16": _errors(half, exact, names),
+        "float32": signal_errors(own, exact, names),
+        "float16": signal_errors(half, exact, names),
+        "float16 weights": signal_errors(narrow, exact, names),
     }
     record["lost"] = {
         word: found
@@ -126,17 +131,3 @@ def original(request: Request) -> tuple[Session, Any]:
 
 def _cast(array: NDArray[Any], kind: np.dtype[Any] | None) -> NDArray[Any]:
     return array if kind is None or array.dtype.kind != "f" else array.astype(kind)
-
-
-def _errors(
-    got: arrays.Arrays | str, exact: arrays.Arrays | str, names: list[str]
-) -> Mapping[str, Mapping[str, float | str]]:
-    """The error of each output, or why there is none."""
-    if isinstance(exact, str) or isinstance(got, str):
-        reason = exact if isinstance(exact, str) else str(got)
-        return {name: {"reason": reason} for name in names}
-    found = {name: signal_error(got[name], exact[name]) for name in names}
-    return {
-        name: {"reason": value} if isinstance(value, str) else {"signal_error": value}
-        for name, value in found.items()
-    }

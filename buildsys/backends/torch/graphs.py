@@ -8,8 +8,8 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from ..kit.ports import Sizes
 from ..kit.request import Request, StepError
 from ..kit.survey import Survey
 from . import reserved
-from .decomposing import Decomposed
 from .model import Eager, tensors
 from .outputs import Flat, difference, leaves, to_numpy
 
 FIELD = "capture"
+Mode = AbstractContextManager[Any]
 SHOWN_LINES = 12
 # What is fed when a capture is compared with the model: a declared `max` may be beyond any machine.
 LARGEST = 4096
@@ -43,7 +43,7 @@ INSTEAD = {
 
 
 def trace(
-    eager: Eager, survey: Survey, request: Request, decomposed: Collection[str] = ()
+    eager: Eager, survey: Survey, request: Request, modes: Sequence[Mode] = ()
 ) -> tuple[Any, list[str]]:
     """Traces the model on example inputs.
 
@@ -51,7 +51,7 @@ def trace(
         eager: The model.
         survey: Sizes.
         request: The step's.
-        decomposed: Operators to decompose.
+        modes: Entered while the model runs, the last one sees functions first.
 
     Returns:
         The ScriptModule, and the places where tracing turned a tensor into a Python value.
@@ -61,7 +61,7 @@ def trace(
     """
     module = _positional(eager)
     given = example(request, survey.sizes)
-    with warnings.catch_warnings(record=True) as caught, torch.no_grad(), _mode(decomposed):
+    with warnings.catch_warnings(record=True) as caught, torch.no_grad(), _all(modes):
         warnings.simplefilter("always")
         try:
             # The outputs are compared below, on other inputs than torch's own check would take.
@@ -126,7 +126,7 @@ def export(
     survey: Survey,
     request: Request,
     dynamic: bool,
-    decomposed: Collection[str] = (),
+    modes: Sequence[Mode] = (),
 ) -> torch.export.ExportedProgram:
     """Exports the model as an ExportedProgram, with the ports' symbols as dynamic dims.
 
@@ -137,7 +137,7 @@ def export(
     given = example(request, survey.sizes)
     shapes = dims(request.options["ports"], dynamic)
     try:
-        with torch.no_grad(), warnings.catch_warnings(), _mode(decomposed):
+        with torch.no_grad(), warnings.catch_warnings(), _all(modes):
             warnings.simplefilter("ignore")
             program = torch.export.export(
                 module, given, dynamic_shapes=_by_parameter(module, given, shapes)
@@ -235,8 +235,12 @@ def _fed_bytes(ports: list[dict[str, Any]], sizes: Sizes) -> int:
     )
 
 
-def _mode(decomposed: Collection[str]) -> AbstractContextManager[Any]:
-    return Decomposed(decomposed) if decomposed else nullcontext()
+@contextmanager
+def _all(modes: Sequence[Mode]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        yield
 
 
 def _positional(eager: Eager) -> torch.nn.Module:

@@ -241,6 +241,28 @@ def precision(module: Any, dtype: torch.dtype) -> Iterator[Precision]:
 
 
 @contextmanager
+def rounded_weights(module: Any) -> Iterator[None]:
+    """A block within which a model's weights are rounded to float16, and computed with as they are.
+
+    Single numbers stay, and what float16 cannot hold: a converter keeps it in float32.
+
+    Args:
+        module: The model.
+    """
+    own = []
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.dtype in (torch.float32, torch.float64) and tensor.numel() > 1:
+            own.append((tensor, tensor.data))
+            narrow = tensor.data.half().to(tensor.dtype)
+            tensor.data = torch.where(torch.isfinite(narrow), narrow, tensor.data)
+    try:
+        yield
+    finally:
+        for tensor, data in own:
+            tensor.data = data
+
+
+@contextmanager
 def _operation_by_operation() -> Iterator[None]:
     """Within it attention is not one operation, whose parts nothing would round."""
     fast = torch.backends.mha.get_fastpath_enabled()

@@ -59,8 +59,8 @@ backend = Backend(
             toolchain="torch",
             worker="lite_worker:convert",
         ),
-        # Dearer than a trace, so that a model which says `capture: trace` is exported only where
-        # nothing else will do.
+        # Dearer than a trace, which what takes either is made of. A model that says `capture: script`
+        # is exported only where nothing else will do: an exported program has no control flow.
         Rule(
             name="torch.export",
             takes=("source:factory",),
@@ -68,7 +68,18 @@ backend = Backend(
             toolchain="model",
             worker="worker:export",
             cost=2.0,
+            costs={"script": 5.0},
             user_code=True,
+        ),
+        # Dearest: for what is made of PyTorch alone, and as a second way where onnx2tf fails. In the
+        # toolchain of the exporters, which has both libraries.
+        Rule(
+            name="onnx.import",
+            takes=("onnx",),
+            gives="exported",
+            toolchain="onnx-export",
+            worker="onnx_worker:convert",
+            cost=5.0,
         ),
         Rule(
             name="exported.quantize",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..kit import measure
 from ..kit import ports as ports_of
-from ..kit.request import Request, StepError
+from ..kit.request import Request
 from ..kit.survey import Survey, capture_sizes, survey
-from . import canonical, decomposing, graphs, model
+from . import canonical, decomposing, graphs, model, rewriting
 from .adopt import adopt, load
 from .floor import floor
 from .rounded import rounded
@@ -52,14 +51,13 @@ def capture(request: Request) -> None:
         graphs.compare(eager, load(path, "torchscript"), found, request, method, baked)
 
     if method == "script":
-        write(graphs.script(eager, request), [])
+        scripted = graphs.script(eager, request)
+        decomposing.note_kept(scripted, "a script", request)
+        write(scripted, [])
     else:
-        traced = graphs.trace(eager, found, request)
-        lacking = decomposing.lacking(traced[0])
-        if not _decomposed(
-            lacking, lambda: write(*graphs.trace(eager, found, request, lacking)), request
-        ):
-            write(*traced)
+        rewriting.trace(
+            eager, lambda modes: graphs.trace(eager, found, request, modes), request, write
+        )
     found.contract.write(request.outputs["io"])
 
 
@@ -79,12 +77,12 @@ def export(request: Request) -> None:
         canonical.save_exported(program, path)
         graphs.compare(eager, load(path, "exported").module(), found, request, "export", [])
 
-    program = graphs.export(eager, found, request, dynamic)
-    lacking = decomposing.lacking(program)
-    if not _decomposed(
-        lacking, lambda: write(graphs.export(eager, found, request, dynamic, lacking)), request
-    ):
-        write(program)
+    rewriting.export(
+        eager,
+        lambda modes: graphs.export(eager, found, request, dynamic, modes),
+        request,
+        write,
+    )
     found.contract.write(request.outputs["io"])
 
 
@@ -95,33 +93,6 @@ def reference(request: Request) -> None:
         StepError: The model cannot be made or does not take the samples.
     """
     measure.record(model.load(request), request)
-
-
-def _decomposed(lacking: list[str], again: Callable[[], None], request: Request) -> bool:
-    """Captures a model again without operators that some converter lacks.
-
-    Args:
-        lacking: These operators; with none, nothing is done.
-        again: Captures, writes and compares.
-        request: The step's.
-
-    Returns:
-        Whether the capture without them is the model.
-    """
-    if not lacking:
-        return False
-    shown = ", ".join(f"`{name}`" for name in lacking)
-    try:
-        again()
-    except Exception as error:  # A decomposition of ours: the capture as it is says what is wrong.
-        told = error.message if isinstance(error, StepError) else str(error)
-        request.note(
-            f"{shown}, which some converters lack, could not be decomposed: "
-            f"{' '.join(told.split())[:200]}"
-        )
-        return False
-    print(f"decomposed {shown}, which some converters lack", flush=True)
-    return True
 
 
 def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from buildsys.cli import errors
 from buildsys.cli.common import console, print_json
+from buildsys.exit_status import ExitStatus
 from buildsys.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run(recipe: Recipe, label: str, fix: bool, answer: Answer, out: Path | None)
     record: dict[str, Any] = {**location, "page": str(path)}
     if not (answer.as_json or answer.quiet):
         print_location(answer.screen, location, _shown(path), verbose=answer.verbose)
-    status = errors.REFUSED if location["found"] else 0
+    status = ExitStatus.REJECTED if location["found"] else 0
     if fix and location["found"]:
         status, record["fix"] = _fixed(recipe, label, location, answer, out)
     elif fix and not answer.as_json:
@@ -96,7 +97,7 @@ def _fixed(
         told = None if answer.quiet else location.get("way_out")
         hint = None if told and fixed.hint and fixed.hint.startswith(told) else fixed.hint
         errors.say_error(fixed.reason or "nothing cures it", hint)
-    return (0 if fixed.cured else errors.REFUSED), fixed.to_json(recipe.folder)
+    return (0 if fixed.cured else ExitStatus.REJECTED), fixed.to_json(recipe.folder)
 
 
 def _settings() -> Any:
@@ -113,10 +114,10 @@ def _failed(located: Located) -> int:
         errors.say_error(f"{rule}: {failure.message}", failure.hint)
         if failure.log is not None:
             errors.say(f"log: {failure.log}")
-        return errors.FAILED
+        return ExitStatus.FAILED
     reason = next(iter(located.run.skipped.values()), "nothing was run")
     errors.say_error(f"it cannot be looked into here: {reason}", None)
-    return errors.ENVIRONMENT
+    return ExitStatus.ENVIRONMENT
 
 
 def _shown(path: Path) -> str:

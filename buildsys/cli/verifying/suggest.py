@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from buildsys.cli import errors
 from buildsys.cli.common import console, print_json
+from buildsys.exit_status import ExitStatus
 from buildsys.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,5 +43,5 @@ def run(recipe: Recipe, selectors: tuple[str, ...], answer: Answer) -> int:
         if failure.log is not None:
             errors.say(f"log: {failure.log}")
     if found.run.failures:
-        return errors.FAILED
-    return 0 if any(each.proposals for each in found.suggested) else errors.ENVIRONMENT
+        return ExitStatus.FAILED
+    return 0 if any(each.proposals for each in found.suggested) else ExitStatus.ENVIRONMENT

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from buildsys.engine.executors.capped_log import CappedLog
+from buildsys.capped_log import CappedLog
 from buildsys.store.content import writing
 
 CHUNK = 1 << 20

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit import arrays, batches
 from buildsys.backends.kit.contract import Contract, Port
-from buildsys.engine.build import Settings
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session
 from buildsys.engine.verdicts import Verdict, limits_of
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef

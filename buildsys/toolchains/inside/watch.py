@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SWITCH = "MODELBUILD_WATCH"
 """The variable that turns the kernel's part off, with the value `python`."""
 PYTHON = "python"
+RING = "modelbuild: io_uring was refused, since what is read through it cannot be seen"
 LOST = 70
 """The status of a step whose watcher was gone before it began."""
 
@@ -209,6 +210,7 @@ class Watcher:
         self._annotations = annotations
         self._memory: syscalls.Memory = kernel.Memory()
         self._listener: syscalls.Listener | None = None
+        self._rings = 0
         skipped = (*reads.outside, "/sys/", "/dev/null", "/dev/urandom")
         own = reads.root + os.sep
         self._skipped = tuple(
@@ -271,6 +273,9 @@ class Watcher:
             if notice.call is not None and notice.call.what == "ring":
                 # What is read through a ring is not announced. Programs fall back to plain calls.
                 listener.refuse(notice, errno.ENOSYS)
+                self._rings += 1
+                if self._rings == 1:
+                    print(RING, file=sys.stderr, flush=True)
                 return
             self._look(listener, notice)
         except Exception as error:  # The step must not hang, and the gap must not go unnoticed.

@@ -21,7 +21,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of `masked`, which the others do without."""
+    """The same of `masked` and `mended`, which the others do without."""
     folder = tmp_path_factory.mktemp("masked")
-    script("coreml", MAKER, "torch", str(folder), "masked")
+    script("coreml", MAKER, "torch", str(folder), "masked", "mended")
     return folder

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.backends.coreml import packages
 from tests.backends.coreml.test_images import classifier, convert
 from tests.backends.harness import Result, run_worker
 
@@ -56,6 +57,22 @@ def test_outputs_are_the_original_s(
     assert max(errors.values()) < bound, errors
     assert ran.json("run")["runtime"].startswith("modelbuild's evaluator (torch 2.")
     assert ran.notes == []
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pt2"])
+def test_what_coremltools_converts_wrongly_is_mended(
+    masked: Path, tmp_path: Path, suffix: str
+) -> None:
+    """Its `inverse` adds 1e-4, and it knows no `alias`."""
+    samples, wanted = known(masked, "mended", tmp_path)
+    made = packages.convert(masked, "mended", suffix)
+    assert error(run(masked, "mended", made, samples).arrays()["y"], wanted["y"]) < 1e-6
+
+
+def test_an_exported_lstm_is_the_original_s(zoo: Path, tmp_path: Path) -> None:
+    samples, wanted = known(zoo, "lstm", tmp_path)
+    made = packages.convert(zoo, "lstm", ".pt2")
+    assert error(run(zoo, "lstm", made, samples).arrays()["scores"], wanted["scores"]) < 1e-5
 
 
 def test_pictures_and_classes_are_measured_as_arrays(zoo: Path, tmp_path: Path) -> None:

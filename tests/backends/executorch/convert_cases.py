@@ -301,6 +301,39 @@ def convert(case: str, given: argparse.Namespace) -> None:
     )
 
 
+NORMS: list[Any] = []
+"""The quantizer's patterns of convolutions with norms that were made so far."""
+
+
+def watch_norms() -> None:
+    """Notes each of them."""
+    utils = importlib.import_module("modelbuild_backends.executorch.patterns").quantizer_utils
+    make = utils._get_aten_graph_module_for_pattern
+
+    def noted(*given: Any) -> Any:
+        NORMS.append(make(*given))
+        return NORMS[-1]
+
+    utils._get_aten_graph_module_for_pattern = noted
+
+
+def patterns_made() -> list[int]:
+    """How often patterns of resizing, of attention, and of convolutions with norms were made so far."""
+    ours = importlib.import_module("modelbuild_backends.executorch.patterns")
+    making = (ours.bilinear_2d._get_bilinear_2d_graphs, ours.sdpa.get_graphs)
+    return [*(each.cache_info().misses for each in making), len(NORMS)]
+
+
+def patterns_known() -> list[bool]:
+    """Of each of XNNPACK's patterns, whether it has an operator that graphs are asked for."""
+    ours = importlib.import_module("modelbuild_backends.executorch.patterns")
+    resizing = [ours.holds(each, ours.RESIZING) for each in ours.bilinear_2d.get_graphs()]
+    attention = [ours.holds(each, ours.ATTENTION) for each in ours.sdpa.get_graphs()]
+    graph = torch.fx.symbolic_trace(nn.Linear(1, 1))
+    ours.quantizer_utils._do_annotate_conv_bn(graph, None, None, False)
+    return resizing + attention + [ours.holds(each, ours.NORM) for each in NORMS]
+
+
 def expose(backends: Path) -> None:
     """Makes the backends importable as the worker host does."""
     host = importlib.util.spec_from_file_location(
@@ -321,9 +354,12 @@ if __name__ == "__main__":
     parser.add_argument("cases", nargs="+")
     parser.add_argument("--sources", type=Path)
     parser.add_argument("--profiles", type=Path)
+    parser.add_argument("--patterns", type=Path)
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     expose(arguments.backends)
+    makings = {}
+    watch_norms()
     for each in arguments.cases:
         source = arguments.folder / f"{each.partition('-')[0]}.pt2"
         if arguments.sources is not None:
@@ -331,3 +367,6 @@ if __name__ == "__main__":
         elif not source.exists():
             export(source.stem, source)
         convert(each, arguments)
+        makings[each] = patterns_made()
+    if arguments.patterns is not None:
+        arguments.patterns.write_text(json.dumps({"makings": makings, "known": patterns_known()}))

@@ -105,7 +105,8 @@ def convert(
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("first")
-    process = convert(folder, (*CASES, *QUANTIZED, *REFUSED))
+    more = ("--patterns", str(folder / "patterns.json"))
+    process = convert(folder, (*CASES, *QUANTIZED, *REFUSED), *more)
     log, _ = process.communicate(timeout=600)
     assert process.returncode == 0, log
     return Made(folder)
@@ -154,6 +155,16 @@ def test_what_xnnpack_takes_and_then_refuses_is_left_over(made: Made) -> None:
     )
     assert "unsqueeze (1)" in rest
     assert b"XnnpackBackend" in made.bytes("text-xnnpack")
+
+
+def test_patterns_are_made_only_for_what_may_match_them(made: Made) -> None:
+    """They take twice as long as all else of a small conversion."""
+    found = json.loads((made.folder / "patterns.json").read_text())
+    assert len(found["known"]) == 6 + 2
+    assert all(found["known"])  # Else a match would be missed.
+    assert found["makings"]["text-xnnpack"] == [0, 0, 0]
+    assert found["makings"]["attending-xnnpack"] == [0, 1, 0]
+    assert found["makings"]["wide-xnnpack-mixed"] == [0, 1, 0]  # Its norm has been fused by then.
 
 
 def test_portable_files_ask_for_no_delegate(made: Made) -> None:

@@ -1,8 +1,8 @@
 """ONNX's own backend models as sources of a recipe; run in a toolchain that has them.
 
-Arguments: the folder of the models, the folder of the project to write, the formats, and globs over
-names of models.
-Prints one JSON object: each model that is left out, and why.
+With the folder of the models alone: prints why each model is no source of a recipe, `null` where it is one.
+With the folder of the project to write, the formats, and names of models besides: writes it, and prints the
+outputs that are left out of models, since they are the same for all inputs. Both as one JSON object.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
 import zlib
-from collections.abc import Iterable
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.helper import tensor_dtype_to_np_dtype
+from onnx.reference import ReferenceEvaluator
 
 GROUPS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 COUNT = 4
@@ -102,12 +103,103 @@ def samples(given: list[Array], seed: int, positive: bool) -> list[Array]:
     return found
 
 
+def scaled(given: list[Array]) -> list[Array]:
+    """What a model comes with, times 1 and a little more: values in the same order, the same ones equal."""
+    factors = 1 + 0.1 * np.arange(COUNT)
+    return [np.stack([(each * f).astype(each.dtype) for f in factors]) for each in given]
+
+
+def spread(given: list[Array], seed: int) -> list[Array]:
+    """Numbers drawn at random from the range of what a model comes with, for models that ties decide."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for each in finite(given):
+        low, high = float(each.min(initial=0)), float(each.max(initial=1))
+        found.append(generator.uniform(low, high, (COUNT, *each.shape)).astype(each.dtype))
+    return found
+
+
+def finite(given: list[Array]) -> list[Array]:
+    """NaN and infinities replaced by numbers within the others' range."""
+    return [np.where(np.isfinite(each), each, np.asarray(0.5, each.dtype)) for each in given]
+
+
+def told(model: Any, inputs: list[str], rows: list[Array]) -> dict[str, str]:
+    """What each output is over the samples: `varies`, `same`, `size`, `empty` or `nan`.
+
+    By ONNX's reference evaluator; no output where that does not run the model.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            evaluator: Any = ReferenceEvaluator(model)
+            feeds = [dict(zip(inputs, each, strict=True)) for each in zip(*rows, strict=True)]
+            runs = [evaluator.run(None, feed) for feed in feeds]
+    except Exception:
+        return {}
+    names = [value.name for value in model.graph.output]
+    return {n: _told([np.asarray(v) for v in got]) for n, *got in zip(names, *runs, strict=True)}
+
+
+def _told(values: list[Array]) -> str:
+    if len({each.shape for each in values}) > 1:
+        return "size"
+    if not values[0].size:
+        return "empty"
+    stacked = np.stack(values)
+    if stacked.dtype.kind == "f" and np.isnan(stacked).any():
+        return "nan"
+    return "same" if (stacked == stacked[0]).all() else "varies"
+
+
+def fitting(
+    model: Any, inputs: list[str], given: list[Array], seed: int, positive: bool
+) -> tuple[list[Array], dict[str, str]]:
+    """Samples that a model can be judged by: outputs of one size that vary and are numbers.
+
+    Returns:
+        The samples of the first of several ways that suits, or of the first where none does; and what
+        each output is over them.
+    """
+    ways: tuple[Callable[[], list[Array]], ...] = (
+        lambda: samples(given, seed, positive),
+        lambda: scaled(given),
+        lambda: samples(finite(given), seed, False),
+        lambda: spread(given, seed),
+    )
+    found = []
+    for way in ways:
+        rows = way()
+        found.append((rows, told(model, inputs, rows)))
+        if not _wanting(found[-1][1]):
+            return found[-1]
+    return found[0]
+
+
+def _wanting(found: dict[str, str]) -> bool:
+    """Whether other samples may do better: an output beside one that varies may always be the same."""
+    kinds = set(found.values())
+    return bool(kinds) and ("varies" not in kinds or bool(kinds & {"nan", "size"}))
+
+
+def folders(data: Path) -> dict[str, Path]:
+    """The folder of each model, by its name in the recipe."""
+    groups = ((group, sorted((data / group).iterdir())) for group in GROUPS)
+    return {label(group, each.name): each for group, found in groups for each in found}
+
+
+def listed(data: Path) -> dict[str, str | None]:
+    """Why each model is no source of a recipe; `None` where it is one."""
+    found = folders(data).items()
+    return {name: left_out(onnx.load(folder / "model.onnx")) for name, folder in found}
+
+
 def write(
     data: Path, project: Path, wanted: Iterable[str], formats: Iterable[str]
-) -> dict[str, str]:
-    """Writes the recipe and its files; gives the models that are left out."""
+) -> dict[str, list[str]]:
+    """Writes the recipe and its files; gives the outputs that are left out, by the model's name."""
     (project / "models").mkdir(parents=True)
-    omitted: dict[str, str] = {}
+    pruned: dict[str, list[str]] = {}
     recipe: dict[str, Any] = {
         "version": 1,
         "project": "backend-models",
@@ -115,23 +207,28 @@ def write(
         "models": {},
         "targets": {"server": [{"format": name} for name in formats]},
     }
-    patterns = list(wanted) or ["*"]
-    for group in GROUPS:
-        for folder in sorted((data / group).iterdir()):
-            name = label(group, folder.name)
-            if not any(fnmatch(name, pattern) for pattern in patterns):
-                continue
-            model = onnx.load(folder / "model.onnx")
-            why = left_out(model)
-            if why is not None:
-                omitted[name] = why
-                continue
-            _add(recipe, name, model, folder, project)
+    known = folders(data)
+    for name in sorted(wanted):
+        model = onnx.load(known[name] / "model.onnx")
+        gone = _add(recipe, name, model, known[name], project)
+        if gone:
+            pruned[name] = gone
     (project / "deploy.yaml").write_text(json.dumps(recipe, indent=1))
-    return omitted
+    return pruned
 
 
-def _add(recipe: dict[str, Any], name: str, model: Any, folder: Path, project: Path) -> None:
+def _prune(model: Any, found: dict[str, str]) -> list[str]:
+    """Takes away outputs that are the same for all samples, beside others that vary."""
+    gone = [name for name, kind in found.items() if kind == "same"]
+    if len(gone) == len(found):
+        return []
+    kept = [value for value in model.graph.output if value.name not in gone]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return gone
+
+
+def _add(recipe: dict[str, Any], name: str, model: Any, folder: Path, project: Path) -> list[str]:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in weights]
     data = folder / "test_data_set_0"
@@ -147,7 +244,8 @@ def _add(recipe: dict[str, Any], name: str, model: Any, folder: Path, project: P
         model.graph.input.extend(kept)
     free = [index for index in range(len(inputs)) if index not in fixed]
     inputs, given = [inputs[index] for index in free], [given[index] for index in free]
-    rows = samples(given, zlib.crc32(name.encode()), positive)
+    rows, found = fitting(model, inputs, given, zlib.crc32(name.encode()), positive)
+    gone = _prune(model, found)
     onnx.save(model, project / "models" / f"{name}.onnx")
     np.savez(project / "models" / f"{name}.npz", **dict(zip(inputs, rows, strict=True)))
     ports = {
@@ -164,8 +262,12 @@ def _add(recipe: dict[str, Any], name: str, model: Any, folder: Path, project: P
         "outputs": {value.name: {} for value in model.graph.output},
         "samples": {"dataset": name, "count": COUNT},
     }
+    return gone
 
 
 if __name__ == "__main__":
-    data, project, formats, *names = sys.argv[1:]
-    print(json.dumps(write(Path(data), Path(project), names, formats.split(","))))
+    data, *more = sys.argv[1:]
+    if more:
+        print(json.dumps(write(Path(data), Path(more[0]), more[2:], more[1].split(","))))
+    else:
+        print(json.dumps(listed(Path(data))))

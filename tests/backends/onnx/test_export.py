@@ -10,6 +10,7 @@ import pytest
 
 from buildsys.backends.kit import arrays, modules
 from tests.backends import torch_zoo as zoo
+from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, factory, port, run_worker
 
 pytestmark = pytest.mark.toolchain
@@ -21,6 +22,7 @@ CASES = {
     "dict": ([port("x", ["N", 6])], ["boxes", "scores"]),
     "exotic": ([port("x", ["N", 6])], ["y"]),
     "reserved": ([port("x", ["N", 6])], ["y"]),
+    "padded": ([port("tokens", ["N", "T"], "int64", span=[0, 7], T=(2, 12, 5))], ["y"]),
     "attention": (
         [
             port("tokens", ["N", "T"], "int64", span=[0, 7], T=(2, 12, 5)),
@@ -94,6 +96,8 @@ def write_samples(path: Path, name: str) -> Path:
         ("dict", "trace"),
         ("attention", "trace"),
         ("attention", "export"),
+        ("padded", "trace"),
+        ("padded", "export"),
     ],
 )
 def test_an_export_agrees_with_its_capture_at_other_sizes(
@@ -149,7 +153,7 @@ def test_the_opset_is_the_one_asked_for_or_an_error(tmp_path: Path) -> None:
     ("method", "message", "hint"),
     [
         ("trace", "operator `aten::special_bessel_j0` (in `inner`)", "`route: exported`"),
-        ("export", "operator `prims.bessel_j0`", "`route: torchscript`"),
+        ("export", "operator `aten::special_bessel_j0`", "`route: torchscript`"),
     ],
 )
 def test_an_operator_without_counterpart_is_named(
@@ -159,3 +163,19 @@ def test_an_operator_without_counterpart_is_named(
     got = export(captured, "exotic")
     assert message in got.message
     assert hint in got.hint
+
+
+@pytest.mark.parametrize("opset", [17, 20])
+def test_operators_are_named_after_their_modules(tmp_path: Path, opset: int) -> None:
+    captured = capture(zoo.write(tmp_path / "project"), "cnn", "export")
+    made = tmp_path / "made.onnx"
+    made.write_bytes(export(captured, "cnn", opset=opset).bytes)
+    code = tmp_path / "names.py"
+    code.write_text("import onnx, sys\nfor n in onnx.load(sys.argv[1]).graph.node: print(n.name)\n")
+    # The norm was folded into the convolution.
+    assert script("onnx", code, str(made)).split() == [
+        "/conv/Conv",
+        "/Relu",
+        "/Reshape",
+        "/head/Gemm",
+    ]

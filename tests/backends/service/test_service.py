@@ -7,10 +7,13 @@ import http.client
 import json
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +70,10 @@ def measure(made: Result, samples: Path) -> Result:
     )
 
 
-def start(folder: Path, log: Path) -> Server:
+def start(folder: Path, log: Path, **variables: str) -> Server:
     command = [str(interpreter("service")), "-s", "-m", "app", "--host", LOOPBACK, "--port", "0"]
     environ = {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    environ |= variables
     server = Server(command, folder, log, environ)
 
     def ready() -> bool:
@@ -79,6 +83,19 @@ def start(folder: Path, log: Path) -> Server:
 
     server.wait(ready, 120, "the service")
     return server
+
+
+def started(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A start that should fail at once."""
+    command = [str(interpreter("service")), "-s", "-B", "-m", "app", "--port", "0"]
+    try:
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=60, env=variables
+        )
+    except subprocess.TimeoutExpired:
+        for pid in of_folder(folder):  # What a supervisor started outlives it.
+            os.kill(pid, signal.SIGKILL)
+        raise
 
 
 def of_folder(folder: Path) -> set[int]:
@@ -266,7 +283,7 @@ def test_equal_bytes_in_another_folder_and_hash_seed(inputs: dict[str, Path], ma
         for r in (made, again)
     )
     assert one == two
-    assert len(one) == 15
+    assert len(one) == 17
     assert not [name for name, data in one.items() if b"modelbuild-steps" in data]
 
 
@@ -334,14 +351,139 @@ def test_the_service_is_ended_after_a_failure(inputs: dict[str, Path], tmp_path:
     assert of_folder(made.artifact) == set()
 
 
-def test_another_model_in_its_place_does_not_start(inputs: dict[str, Path], tmp_path: Path) -> None:
-    made = make(inputs)
-    (made.artifact / "model" / "model.onnx").write_bytes(b"another")
-    with pytest.raises(StepError) as failed:
-        start(made.artifact, tmp_path / "log.txt")
-    assert failed.value.message.startswith("the service ended with status ")
-    assert "model.onnx has the sha256 " in failed.value.message
-    assert of_folder(made.artifact) == set()
+def another(path: Path) -> None:
+    path.write_bytes(b"another")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "message"),
+    [
+        (Path.unlink, "model/model.onnx", "cannot read {}: No such file or directory"),
+        (folder, "model/model.onnx", "cannot read {}: Is a directory"),
+        (another, "model/model.onnx", "{} has the sha256 "),
+        (Path.unlink, "io.json", "cannot read {}: No such file or directory"),
+        (another, "service.json", "{} is not JSON: "),
+    ],
+)
+def test_a_service_without_its_files_says_so_and_does_not_listen(
+    made: Result, tmp_path: Path, damage: Callable[[Path], None], file: str, message: str
+) -> None:
+    service = shutil.copytree(made.artifact, tmp_path / "service")
+    damage(service / file)
+    done = started(service)
+    assert done.returncode == 1
+    assert done.stdout == ""  # Where it listens is its first line.
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: " + message.format(service / file))
+    assert of_folder(service) == set()
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_timeout_that_is_no_time_is_refused(made: Result, seconds: str) -> None:
+    done = started(made.artifact, REQUEST_TIMEOUT=seconds)
+    assert done.returncode == 1
+    said = f"error: REQUEST_TIMEOUT must be a number of seconds above 0, and is {seconds!r}"
+    assert done.stderr.splitlines() == [said]
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("log") / "log.txt"
+    running = start(make(inputs).artifact, log, REQUEST_TIMEOUT="0.5")
+    yield running
+    running.stop()
+    assert "Traceback" not in running.said()
+
+
+HEADERS = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n"
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """What still comes. A connection that is never closed fails by the socket's own timeout."""
+    got = b""
+    with suppress(ConnectionResetError):
+        while chunk := connection.recv(65536):
+            got += chunk
+    return got
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection((LOOPBACK, server.port), timeout=30)
+
+
+@pytest.mark.parametrize("sent", [b'{"inputs": ', b""])
+def test_a_body_that_stalls_is_answered_by_408_and_dropped(impatient: Server, sent: bytes) -> None:
+    before = counts(impatient).get('predict_requests_total{code="408"}', 0)
+    with connect(impatient) as connection:
+        connection.sendall(HEADERS + b"\r\n" + sent)
+        head, _, body = until_closed(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head.lower()
+    answer = json.loads(body)
+    assert answer["detail"] == "the body was not sent within 0.5 seconds"
+    assert answer["model"]["name"] == "net"
+    assert counts(impatient)['predict_requests_total{code="408"}'] == before + 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /pre",
+        HEADERS,
+        b"GET /health HTTP/1.1\r\nHost: here\r\n\r\nGET /hea",
+        b"POST /health HTTP/1.1\r\nHost: here\r\nContent-Length: 999\r\n\r\n",
+    ],
+    ids=["nothing", "line", "headers", "second", "unread-body"],
+)
+def test_a_client_that_trickles_is_dropped(impatient: Server, sent: bytes) -> None:
+    """A byte now and then keeps no connection open: the pause between two requests is not what is limited."""
+    with connect(impatient) as connection, suppress(ConnectionError):
+        connection.sendall(sent)
+        connection.settimeout(0.1)
+        for _ in range(100):
+            with suppress(TimeoutError):
+                if connection.recv(65536) == b"":
+                    break
+                continue
+            if sent:
+                connection.sendall(b"a")
+        else:
+            pytest.fail("it is still connected after 100 bytes")
+    assert impatient.ask("GET", "/health")[0] == 200
+
+
+def test_a_client_that_does_not_read_its_answer_is_dropped(impatient: Server) -> None:
+    """Its answers would stay in the service's memory for ever."""
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: here\r\n\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect((LOOPBACK, impatient.port))
+        with pytest.raises(ConnectionError):
+            connection.sendall(request * 100_000)
+
+
+def test_a_client_that_keeps_its_connection_is_served(impatient: Server) -> None:
+    """The time for a request does not run between two requests, nor while a slow body is on its way."""
+    _, body = asked(2, 5, seed=4)
+    text = json.dumps(body)
+    connection = http.client.HTTPConnection(LOOPBACK, impatient.port, timeout=60)
+    for _ in range(3):
+        connection.request("POST", "/predict", iter([text[:9].encode(), text[9:].encode()]))
+        answer = connection.getresponse()
+        assert (answer.status, "outputs" in json.loads(answer.read())) == (200, True)
+        port = connection.sock.getsockname()[1]
+        time.sleep(0.7)
+    assert connection.sock.getsockname()[1] == port
+    connection.close()
 
 
 @pytest.mark.parametrize("most", [65, 1000])

@@ -38,6 +38,20 @@ class Two(torch.nn.Module):
     def forward(self, a, b):
         return a - b
 torch.jit.save(torch.jit.trace(Two().eval(), (x, x)), "two.pt")
+class Lacking(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.positions = torch.nn.Parameter(torch.randn(1, 1, 5, 5))
+    def forward(self, x):
+        table = torch.nn.functional.interpolate(self.positions, size=(8, 8), mode="bicubic")
+        larger = torch.nn.functional.interpolate(x, size=(9, 9), mode="bicubic")
+        return (torch.diff(x + table, prepend=x.new_ones(x.shape[0], 1, 8, 1)).sum((1, 2))
+            + larger.sum((1, 2, 3))[:, None])
+lacking = Lacking().eval()
+exported = torch.export.export(lacking, (x,), dynamic_shapes={"x": {0: dim}})
+torch.export.save(exported, "lacking.pt2")
+torch.jit.save(torch.jit.trace(lacking, x), "lacking.pt")
+torch.save((x, lacking(x).detach()), "told")
 """
     subprocess.run([interpreter("torch"), "-W", "ignore", "-c", script], cwd=folder, check=True)
     return folder
@@ -76,6 +90,34 @@ def test_a_file_is_adopted_and_runs_the_same(
     )
     assert run.arrays()["logits"].shape == (4, 3)
     assert run.json("run")["batch_sizes"] == [1, 4]
+
+
+def test_a_program_is_adopted_without_what_converters_lack(files: Path) -> None:
+    got = adopt(files / "lacking.pt2", "exported", IMAGE)
+    assert got.notes == []
+    assert got.io.outputs[0].shape == ["N", 8]
+    for operator in (b"aten.diff", b"aten.new_ones", b"bicubic"):
+        assert operator in (files / "lacking.pt2").read_bytes()
+        assert operator not in got.bytes
+    script = (
+        "import torch, sys; x, want = torch.load('told')\n"
+        "got = torch.export.load(sys.argv[1]).module()(x)\n"
+        "assert torch.allclose(got, want, atol=1e-4), (got, want)"
+    )
+    copy = files / "adopted.pt2"
+    copy.write_bytes(got.bytes)
+    subprocess.run(
+        [interpreter("torch"), "-W", "ignore", "-c", script, copy], cwd=files, check=True
+    )
+
+
+def test_a_torchscript_file_keeps_its_operators_and_says_so(files: Path) -> None:
+    got = adopt(files / "lacking.pt", "torchscript", IMAGE)
+    (note,) = got.notes
+    assert note.startswith(
+        "`diff`, `new_ones`, `upsample_bicubic2d`, which some converters lack, stays"
+    )
+    assert "`capture: trace`" in note
 
 
 def test_a_file_in_training_mode_is_set_to_inference(files: Path) -> None:

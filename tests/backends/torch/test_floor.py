@@ -158,6 +158,15 @@ def test_float16_adds_up_in_float32_and_holds_each_weight(tmp_path: Path) -> Non
     assert found["lost"] == {}
 
 
+def test_the_floor_of_weights_is_what_rounding_them_costs(tmp_path: Path) -> None:
+    found = measured(tmp_path, "Cancelling", ["y"])
+    # It has no weights: in float64 nothing is lost.
+    assert found["float16 weights"]["y"]["signal_error"] == 0
+    assert found["float16"]["y"]["signal_error"] > 0.1
+    found = measured(tmp_path, "Trained", ["y"])
+    assert 1e-5 < found["float16 weights"]["y"]["signal_error"] < 2e-3
+
+
 def test_what_a_model_writes_into_its_buffers_is_read_again(tmp_path: Path) -> None:
     found = measured(tmp_path, "Stored", ["y"])
     assert found["float32"]["y"]["signal_error"] < 1e-6
@@ -176,7 +185,7 @@ def test_the_operation_at_which_digits_are_lost(tmp_path: Path) -> None:
 
 def test_a_model_that_takes_no_other_precision(tmp_path: Path) -> None:
     found = measured(tmp_path, "Refusing", ["y"])
-    for precision in ("float32", "float16"):
+    for precision in ("float32", "float16", "float16 weights"):
         reason = found[precision]["y"]["reason"]
         assert reason.startswith("the original does not run in float64: `forward` raised")
         assert "only float32" in reason
@@ -228,8 +237,70 @@ def test_the_original_with_the_weights_that_an_artifact_holds(tmp_path: Path, gi
     got = arrays.load(done.outputs["samples"])["y"]
     assert np.allclose(got, np.tanh(x) @ matrix.T + 1, atol=1e-5)
     assert np.allclose(arrays.load(done.outputs["edge_outputs"])["zeros/y"], 1)
-    assert done.json("told") == {"reason": None}
-    assert run({}).json("told") == {"reason": "none of its weights is rounded"}
+    assert done.json("told") == {"reason": None, "numbers": []}
+    assert run({}).json("told") == {"reason": "none of its weights is rounded", "numbers": []}
     unknown = run({"constant.3": matrix})
     assert "`constant.3` is a constant" in unknown.json("told")["reason"]
     assert arrays.load(unknown.outputs["samples"]) == {}
+
+
+ATTENTION = """
+import math
+import torch
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(4, 4)
+        nn.init.ones_(self.last.bias)
+        self.norm = nn.LayerNorm(4, eps=1e-12)
+
+    def forward(self, x):
+        y = torch.tanh(self.last(x) / math.sqrt(7))
+        y = self.norm(y * 1e-2).view(-1, 2, 2)
+        return nn.functional.scaled_dot_product_attention(y, y, y).view(-1, 4)
+"""
+
+
+@pytest.mark.parametrize("given", ["factory", "torchscript"])
+def test_it_takes_the_single_numbers_that_an_artifact_holds(tmp_path: Path, given: str) -> None:
+    samples = written(tmp_path)
+    (tmp_path / "attention.py").write_text(ATTENTION)
+    options = factory_options(PORTS, ["y"], "attention:Attention")
+    matrix = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
+    divisor, least, root, hundredth = (
+        np.float64(np.float16(n)) for n in (1 / np.float16(7**0.5), 2.0**-24, 0.5**0.5, 1e-2)
+    )
+    arrays.save(tmp_path / "edges.npz", {"zeros/x": np.zeros((1, 4), np.float32)})
+    numbers = np.array([divisor, least, 0.123, root, hundredth])
+    arrays.save(tmp_path / "held.npz", {"last.weight": matrix, "single numbers": numbers})
+    inputs = {"samples": samples, "edges": tmp_path / "edges.npz", "held": tmp_path / "held.npz"}
+    if given == "torchscript":
+        made = run_worker("torch", "torch", "worker:capture", options=options, project=tmp_path)
+        inputs |= {"artifact": made.artifact, "io": made.outputs["io"]}
+        options = {"ports": PORTS, "outputs": ["y"], "source": {"kind": given}}
+    done = run_worker(
+        "torch",
+        "torch",
+        "worker:rounded",
+        inputs=inputs,
+        outputs={"samples": "s.npz", "edge_outputs": "e.npz", "told": "told.json"},
+        options=options,
+        project=tmp_path if given == "factory" else None,
+    )
+    # What no scalar of the code was is said, and changes nothing.
+    assert done.json("told") == {"reason": None, "numbers": [2]}
+
+    def expected(over: float, factor: float, eps: float, scale: float) -> Any:
+        y: Any = arrays.load(samples)["x"] @ matrix.T.astype(np.float64) + 1
+        y = np.tanh(y * over) * factor
+        y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + eps)
+        q = y.reshape(-1, 2, 2)
+        scores = np.exp(q @ q.transpose(0, 2, 1) * scale)
+        return (scores / scores.sum(-1, keepdims=True) @ q).reshape(-1, 4)
+
+    got = arrays.load(done.outputs["samples"])["y"]
+    assert np.abs(got - expected(divisor, hundredth, least, root)).max() < 1e-5
+    assert np.abs(got - expected(7**-0.5, 1e-2, 1e-12, 0.5**0.5)).max() > 1e-4

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import sys
 import tempfile
 
 import uvicorn
 
-from .settings import Settings
+from . import model_file
+from .settings import Interface, Settings, Unusable
 
 # One process's counts are as good as lost where several answer; prometheus_client shares them by files.
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
@@ -30,7 +32,12 @@ def listener(host: str, port: int) -> socket.socket:
 
 def main() -> None:
     """Listens until it is ended; says where on its first line."""
-    settings = Settings.read()
+    try:
+        settings = Settings.read()
+        # Before the socket is bound: a supervisor would start processes that cannot load it again and again.
+        model_file.read(Interface.read())
+    except Unusable as error:
+        sys.exit(f"error: {error}")
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
     parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", settings.port)))
@@ -38,6 +45,7 @@ def main() -> None:
     config = uvicorn.Config(
         "app.main:create",
         factory=True,
+        http="app.connection:Connection",
         workers=settings.workers,
         access_log=False,
         server_header=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from ...kit.wire import Refused, decode, encode, parse
 from . import schema
@@ -59,15 +61,28 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Checks a request, runs the model, and tells which model it was."""
-        body = await self._body(request)
-        if body is None:
-            most = self._settings.max_body
-            said = {"detail": f"the body weighs more than {most} bytes", "input": None}
-            answer = self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said)
+        seconds = self._settings.request_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                body = await self._body(request)
+        except TimeoutError:
+            said = {"detail": f"the body was not sent within {seconds:g} seconds", "input": None}
+            answer = self._answer(HTTPStatus.REQUEST_TIMEOUT, said)
+            # What is left of the body is not waited for.
+            answer.headers["Connection"] = "close"
+        except ClientDisconnect:
+            return Response()  # Nobody is there to read it.
         else:
-            answer = await run_in_threadpool(self._predict, body)
+            answer = await self._answered(body)
         self._counts.requests.labels(str(answer.status_code)).inc()
         return answer
+
+    async def _answered(self, body: bytes | None) -> Response:
+        if body is not None:
+            return await run_in_threadpool(self._predict, body)
+        most = self._settings.max_body
+        said = {"detail": f"the body weighs more than {most} bytes", "input": None}
+        return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said)
 
     async def _body(self, request: Request) -> bytes | None:
         """The body, or `None` where it is too large; what is left of it is then not kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from .settings import FOLDER, Interface, Settings
+from . import model_file
+from .settings import Interface, Settings
 
-FILE = FOLDER / "model" / "model.onnx"
 ERRORS_ONLY = 3
 
 
@@ -20,15 +19,11 @@ class Model:
     """The loaded file. One request is computed at a time; more processes are the way to more.
 
     Raises:
-        RuntimeError: The file is not the one that this service was made with.
+        Unusable: The file is missing, unreadable, or not the one that this service was made with.
     """
 
     def __init__(self, settings: Settings, interface: Interface) -> None:
-        data = FILE.read_bytes()
-        found = hashlib.sha256(data).hexdigest()
-        if found != interface.model["sha256"]:
-            wanted = interface.model["sha256"]
-            raise RuntimeError(f"{FILE.name} has the sha256 {found}, io.json says {wanted}")
+        data = model_file.read(interface)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1

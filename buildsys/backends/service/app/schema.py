@@ -19,6 +19,7 @@ def predict(interface: Interface) -> dict[str, Any]:
         "requestBody": {"required": True, "content": _json(request)},
         "responses": {
             "200": {"description": "The outputs.", "content": _json(answer)},
+            "408": {"description": "The body came too slowly.", "content": _json(refusal)},
             "413": {"description": "The body is too large.", "content": _json(refusal)},
             "422": {"description": "Not what the contract says.", "content": _json(refusal)},
         },

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent.parent
+TIMEOUT = "REQUEST_TIMEOUT"
+
+
+class Unusable(Exception):
+    """The service cannot start; says which file or variable is to blame."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,8 @@ class Settings:
         workers: Processes that answer.
         threads: Threads of one process's inference.
         max_body: Bytes that a request may weigh.
+        request_timeout: Seconds that a client may take to send a request; the variable
+            `REQUEST_TIMEOUT` says otherwise.
         nonfinite: Whether inputs may be NaN or infinite.
     """
 
@@ -26,12 +35,20 @@ class Settings:
     workers: int
     threads: int
     max_body: int
+    request_timeout: float
     nonfinite: bool
 
     @classmethod
     def read(cls) -> Settings:
-        """Reads `service.json`."""
-        return cls(**_read("service.json"))
+        """Reads `service.json` and the environment.
+
+        Raises:
+            Unusable: The file is missing or unreadable, or the variable holds no time.
+        """
+        record = _read("service.json")
+        if TIMEOUT in os.environ:
+            record["request_timeout"] = _seconds(os.environ[TIMEOUT])
+        return cls(**record)
 
 
 @dataclass(frozen=True)
@@ -50,10 +67,30 @@ class Interface:
 
     @classmethod
     def read(cls) -> Interface:
-        """Reads `io.json`."""
+        """Reads `io.json`.
+
+        Raises:
+            Unusable: The file is missing or unreadable.
+        """
         record = _read("io.json")
         return cls(record["model"], record["inputs"], record["outputs"])
 
 
 def _read(name: str) -> Any:
-    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    path = FOLDER / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Unusable(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Unusable(f"{path} is not JSON: {error}") from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise Unusable(f"{TIMEOUT} must be a number of seconds above 0, and is {text!r}")
+    return seconds

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests import sweeps
 
 RANDOM = "its output is random"
 ENOUGH = 0.99
@@ -76,18 +77,10 @@ EXPLANATIONS = (
 )
 
 
-def read(files: Iterable[Path]) -> list[dict[str, Any]]:
-    """The records of runs; of a test that ran more than once the last."""
-    found: dict[str, dict[str, Any]] = {}
-    for file in files:
-        for line in file.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            found[record["test"]] = record
-    return list(found.values())
-
-
 def kind(record: dict[str, Any]) -> str:
-    """`not run`, `random`, `agrees`, `refused` or `differs`."""
+    """`not run`, `random`, `agrees`, `refused` or `differs`, as does a test in which Python dies."""
+    if record["outcome"] == "died":
+        return "differs"
     if not record["predictions"]:
         return "not run"
     if RANDOM in record["refused"]:
@@ -132,7 +125,7 @@ def skipped(record: dict[str, Any]) -> str:
 def strays(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Tests that do not agree, and that nothing explains."""
     return {
-        each["test"]: each["refused"] or each["error"]
+        each["test"]: each["refused"] or each["error"] or each["outcome"]
         for each in records
         if kind(each) in ("refused", "differs") and why(each) is None
     }
@@ -171,4 +164,4 @@ def table(records: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(read(map(Path, sys.argv[1:]))), end="")
+    print(table([each for file in sys.argv[1:] for each in sweeps.read(Path(file))]), end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,13 +20,15 @@ class CappedLog:
 
     Args:
         path: The file; it is made.
+        append: Whether it is added to what the file holds, which does not count.
 
     Raises:
         OSError: It cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._stream = path.open("w+b", buffering=0)
+    def __init__(self, path: Path, *, append: bool = False) -> None:
+        self._stream = path.open("r+b" if append and path.exists() else "w+b", buffering=0)
+        self._start = self._stream.seek(0, os.SEEK_END)
         self._size = 0
         self._written = 0
         self._tail = bytearray()
@@ -59,10 +62,10 @@ class CappedLog:
             if self._size > LIMIT and not self._refused:
                 end = bytes(self._tail[-TAIL:])
                 if len(end) < TAIL:
-                    self._stream.seek(LIMIT - (TAIL - len(end)))
+                    self._stream.seek(self._start + LIMIT - (TAIL - len(end)))
                     end = self._stream.read(TAIL - len(end)) + end
-                self._stream.truncate(HEAD)
-                self._stream.seek(HEAD)
+                self._stream.truncate(self._start + HEAD)
+                self._stream.seek(self._start + HEAD)
                 left_out = self._size - LIMIT
                 self._put(f"\n[modelbuild: {left_out:,} bytes are left out here]\n".encode())
                 self._put(end)

@@ -1,0 +1,86 @@
+"""Operators that torch's newer exporter translates wrongly, or not at all (onnxscript 0.7).
+
+- Attention under a mask of booleans: it puts the type's least number where minus infinity belongs. Where all
+  of a row is masked, as in padding, attention is then spread evenly, while torch gives zeros
+  (`_aten_scaled_dot_product_attention_bool_mask_onnx`).
+- `amax()` and `amin()` over all axes: it asks for axes.
+"""
+
+# The exporter evaluates these annotations, so that they are no strings.
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from onnxscript import opset18 as op
+from onnxscript.function_libs.torch_lib.ops import nn
+from onnxscript.function_libs.torch_lib.tensor_typing import TFloat, TReal, TTensor
+from onnxscript.ir import DataType
+
+ATTENTION = 23
+"""The operator set from which on ONNX has an operator for attention, which the exporter then takes."""
+
+
+def attended(
+    query: TFloat,
+    key: TFloat,
+    value: TFloat,
+    attn_mask: TTensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> TFloat:
+    """`torch.nn.functional.scaled_dot_product_attention`, at inference.
+
+    Args:
+        query: [..., L, E].
+        key: [..., S, E].
+        value: [..., S, V].
+        attn_mask: Booleans, what may be attended to; or numbers to add. Broadcast to [..., L, S].
+        dropout_p: 0, as in a model in `eval()`.
+        is_causal: Whether nothing attends to what comes after it.
+        scale: Of the products; by default 1 / sqrt(E).
+        enable_gqa: Whether several queries share a key.
+    """
+    if attn_mask is None or attn_mask.dtype != DataType.BOOL or dropout_p or enable_gqa:
+        return nn.aten_scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa
+        )
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    axes = list(range(len(key.shape)))
+    turned = op.Transpose(key, perm=[*axes[:-2], axes[-1], axes[-2]])
+    # Both by the root, as torch does it: a product of large numbers stays in range.
+    root = op.CastLike(op.Constant(value_float=math.sqrt(factor)), query)
+    products = op.MatMul(op.Mul(query, root), op.Mul(turned, root))
+    least = op.CastLike(op.Constant(value_float=torch.finfo(torch.float32).min), query)
+    weights = op.Softmax(op.Where(attn_mask, products, least), axis=-1)
+    # No effect but on rows that are masked throughout.
+    nothing = op.CastLike(op.Constant(value_float=0.0), query)
+    return op.MatMul(op.Where(attn_mask, weights, nothing), value)
+
+
+def greatest(self: TReal, dim: Sequence[int] = (), keepdim: bool = False) -> TReal:
+    """`torch.amax`; without axes over all of them."""
+    return op.ReduceMax(self, *_axes(dim), keepdims=keepdim)
+
+
+def least(self: TReal, dim: Sequence[int] = (), keepdim: bool = False) -> TReal:
+    """`torch.amin`; without axes over all of them."""
+    return op.ReduceMin(self, *_axes(dim), keepdims=keepdim)
+
+
+def _axes(dim: Sequence[int]) -> list[TReal]:
+    return [op.Constant(value_ints=list(dim))] if dim else []
+
+
+def table(opset: int) -> dict[Any, Any]:
+    """What the exporter is to take in place of its own, by operator."""
+    found: dict[Any, Any] = {
+        torch.ops.aten.amax.default: greatest,
+        torch.ops.aten.amin.default: least,
+    }
+    if opset < ATTENTION:
+        found[torch.ops.aten.scaled_dot_product_attention.default] = attended
+    return found

@@ -234,6 +234,18 @@ def watch_from_here(
     return reason
 
 
+def settle_vector_functions() -> None:
+    """Calls one of torch's vector functions on one thread, where torch is imported.
+
+    MKL settles how exact its `tanh`, `exp` and the like are at the first call of any of them in a process.
+    Where two threads make that call together, the second one may compute its part in a mode that is off by
+    5e-5: one process in seven, with torch 2.13 on two cores. A reference must not be that part's.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.full((16,), 0.5).tanh()
+
+
 def perform(
     spec: dict[str, Any], path: Sequence[str], watched: watch.Watched | str | None = None
 ) -> dict[str, Any]:
@@ -282,6 +294,7 @@ def perform(
                 "install it there, or choose `environment: builtin`",
                 "environment",
             ) from error
+        settle_vector_functions()
         if discovery is not None:
             discovery.wrap()
             unwatched = watch_from_here(discovery, watched, spec["action"])

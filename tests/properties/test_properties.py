@@ -39,3 +39,19 @@ def test_random_moves_on_the_disk(tmp_path: Path) -> None:
         threads = True
 
     run_state_machine_as_test(OnDisk, settings=profile(EXAMPLES // 15, MOVES))
+
+
+def test_a_plan_does_not_know_what_a_lost_file_becomes() -> None:
+    """A step that is made again may give other bytes, with which the one below it has run before."""
+    state = Machine()
+    state.make_again(below="slim", jobs=1, step="left", value=0)
+    state.make_again(below="left", jobs=1, step="left", value=0)
+    state.damage_object(at=0, how="delete", which=0)
+    state.make_again(below="left", jobs=1, step="sample", value=0)
+    state.edit_option(option="colour", step="capture", value=1)
+    state.build_all(jobs=1)
+    state.make_again(below="left", jobs=1, step="capture", value=1)
+    state.make_again(below="left", jobs=1, step="capture", value=1)
+    state.damage_object(at=0, how="flip", which=21130)
+    state.make_again(below="left", jobs=1, step="sample", value=0)
+    state.teardown()

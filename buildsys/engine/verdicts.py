@@ -20,7 +20,15 @@ from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
 from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
-from buildsys.verify.defaults import ABOVE_FLOOR, COARSE, FLOORS, GRAPH_ABOVE_FLOOR, cap, raised
+from buildsys.verify.defaults import (
+    ABOVE_FLOOR,
+    COARSE,
+    FLOORS,
+    GRAPH_ABOVE_FLOOR,
+    PARTS,
+    cap,
+    raised,
+)
 from buildsys.verify.floors import COSTS, HALF, HALF_WEIGHTS, Floors
 from buildsys.verify.gate import Gate
 from buildsys.verify.gates import UNFIT, Ratio, judge, without_graph
@@ -268,6 +276,7 @@ def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = No
         relative=deployable.default,
         graph=GRAPH_ABOVE_FLOOR if deployable.default else None,
         unrounded=ABOVE_FLOOR[HALF] if deployable.default else None,
+        parts=PARTS.get(deployable.scheme) if deployable.default else None,
         cap=cap(deployable.scheme),
         graph_cap=cap(None),
     )

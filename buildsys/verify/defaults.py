@@ -80,6 +80,12 @@ float16 by no more than integers of 8 bits. A broken artifact shows 0.3 and more
 of all answers 1. What float32 costs a model is at most 4.0e-5 and what float16 does 0.061, over the zoo,
 trained networks and a ResNet-50 with random weights (docs/accuracy.md).
 """
+PARTS: Mapping[str | None, float] = MappingProxyType({None: 1e-2, "float16": 0.1})
+"""What a small part of an output may err, by scheme: ten times what the whole may, and five times in float16.
+
+Nudenet's output joins boxes, in pixels, and scores below 1: scores of a network without its class branch are
+off by 1, and all of the output by 2.6e-5.
+"""
 GRAPH_ABOVE_FLOOR = 30.0
 """What the graph of an artifact in float16 may be off where the original is given its weights, in multiples
 of what float32 costs the model: as much as an artifact in float32. In the zoo it is 2.2 at most."""

@@ -22,6 +22,8 @@ class Limits:
         floor_needed: Whether `floor_ratio` fails where a model has no floor; else it is left out.
         relative: Whether `metric_drop` is a part of the original's metric, where that is no share and
             its differences have no scale of their own. Where it is 0 there is then no such bound.
+        parts: The least limit on the `signal_error` of small parts of outputs (see
+            `kit.signals.part_errors`); it is raised as that of the whole is. `None` asks for none.
         unrounded: The limit of `floor_ratio` for what rounds nothing but its weights, where the artifact
             was run so; `None` asks for none.
         graph: The limit of `graph_ratio`, where it is known; `None` asks for none.
@@ -37,6 +39,7 @@ class Limits:
     relative: bool = False
     graph: float | None = None
     unrounded: float | None = None
+    parts: float | None = None
 
     def of(self, output: str, bound: str) -> float | None:
         """The limit of a bound on an output, or `None` where it has none."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.signals import signal_error
+from buildsys.backends.kit.signals import part_errors, signal_error
 from buildsys.engine.verdicts import limits_of, useless_floor
 from buildsys.planner.graph import Deployable
 from buildsys.recipe.acceptance import Acceptance
@@ -215,6 +216,41 @@ def test_what_widens_its_weights_is_held_to_what_their_rounding_costs() -> None:
     record["floor"]["float16 weights"]["a"]["signal_error"] = 0.3
     (said,) = useless_floor(deployable("float16", bounds, widens=True), record)
     assert said.startswith("rounding the weights to float16 costs the model 0.3 of `a`")
+
+
+def test_a_small_part_of_an_output_is_judged_for_itself() -> None:
+    """Nudenet's: boxes in pixels, and scores below 1, of which a broken file gave others."""
+    drawn = np.random.default_rng(0)
+    reference = np.concatenate(
+        [drawn.normal(0, 100, (4, 2, 64)), drawn.uniform(0, 1, (4, 3, 64))], axis=1
+    ).astype(np.float32)
+    broken = reference.copy()
+    broken[:, 3] = 0
+    (errors,) = part_errors(broken, reference).values()
+    assert errors[:3] == [None, None, 0.0]
+    assert (errors[3] or 0.0) > 1
+    assert part_errors(reference[:, 2:], reference[:, 2:]) == {}
+    assert part_errors(reference[:, :, :8], reference[:, :, :8]) == {}
+    record: dict[str, Any] = {
+        "outputs": {
+            "a": compare(broken, reference).to_json() | {"parts": part_errors(broken, reference)}
+        },
+        "metric": None,
+    }
+    for scheme, limit in ((None, 1e-2), ("float16", 0.1)):
+        held = limits_of(deployable(scheme, {"signal_error": 0.5}))
+        found = gate(record, held, "signal_error")
+        assert found is not None
+        assert (found.passed, found.limit) == (False, limit)
+        assert found.case == "part 3 along axis 1"
+        # What the model's own precision costs that part is allowed.
+        floors = {"a": {"signal_error": 1e-3, "parts": {"1": [None, None, 0.0, 1.0, 0.0]}}}
+        found = gate(record | {"floor": {FLOORS[scheme]: floors}}, held, "signal_error")
+        assert found is not None
+        assert found.passed
+        own = gate(record, replace(held, parts=None), "signal_error")
+        assert own is not None
+        assert own.passed
 
 
 def test_the_mean_of_all_answers_passes_no_default() -> None:

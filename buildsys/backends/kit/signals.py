@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 NOT_FINITE = "are not finite"
+MOST_PARTS, LEAST_PART = 256, 64
+"""Parts along an axis, and numbers in a part."""
+SMALL, LEAST_SIGNAL = 0.1, 1e-6
+"""Of what the part that varies most varies by: between these a part is judged for itself."""
 
 
 def signal_error(out: NDArray[Any], reference: NDArray[Any]) -> float | str:
@@ -44,12 +48,52 @@ def signal_error(out: NDArray[Any], reference: NDArray[Any]) -> float | str:
     return error / signal
 
 
+def part_errors(out: NDArray[Any], reference: NDArray[Any]) -> dict[str, list[float | None]]:
+    """The errors of small parts of an output that joins quantities of different size: boxes and scores.
+
+    A part is all that one index along an axis has. It is small where it varies by less than a tenth of what
+    the part that varies most does: what is wrong with it is little in the error of the whole.
+
+    Args:
+        out: [n, ...], one row a sample.
+        reference: The same shape.
+
+    Returns:
+        By axis, as text: ‖out − ref‖ / ‖ref − mean of ref over the samples‖ of each part; `None` of parts
+        that are not small, and of those that vary by less than float32 rounds the largest. Axes without small
+        parts, and those of more than `MOST_PARTS`, are left out; so is all where shapes differ, or a value is
+        a stray.
+    """
+    got, ref = out.astype(np.float64), reference.astype(np.float64)
+    if got.shape != ref.shape or reference.dtype.kind != "f":
+        return {}
+    compared, strays = agreement(got, ref)
+    if strays.any():
+        return {}
+    wrong = np.where(compared, got, 0.0) - np.where(compared, ref, 0.0)
+    varying = varying_part(ref, compared)
+    found: dict[str, list[float | None]] = {}
+    for axis in range(1, ref.ndim):
+        count = ref.shape[axis]
+        if not 2 <= count <= MOST_PARTS or ref.size // count < LEAST_PART:
+            continue
+        signals = [norm(np.asarray(varying.take(at, axis))) for at in range(count)]
+        most = max(signals)
+        small = [LEAST_SIGNAL * most < signal < SMALL * most for signal in signals]
+        if any(small):
+            found[str(axis)] = [
+                norm(np.asarray(wrong.take(at, axis))) / signals[at] if small[at] else None
+                for at in range(count)
+            ]
+    return found
+
+
 def signal_errors(
     got: Mapping[str, NDArray[Any]] | str,
     exact: Mapping[str, NDArray[Any]] | str,
     names: Iterable[str],
-) -> dict[str, dict[str, float | str]]:
-    """The `signal_error` of each output, or the `reason` for none.
+) -> dict[str, dict[str, Any]]:
+    """The `signal_error` of each output, with those of its `parts`, or the `reason` for none.
 
     Args:
         got: By output, [n, ...]; or why a run gave none.
@@ -59,11 +103,15 @@ def signal_errors(
     if isinstance(exact, str) or isinstance(got, str):
         reason = exact if isinstance(exact, str) else str(got)
         return {name: {"reason": reason} for name in names}
-    found = {name: signal_error(got[name], exact[name]) for name in names}
-    return {
-        name: {"reason": value} if isinstance(value, str) else {"signal_error": value}
-        for name, value in found.items()
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        error = signal_error(got[name], exact[name])
+        if isinstance(error, str):
+            found[name] = {"reason": error}
+            continue
+        parts = part_errors(got[name], exact[name])
+        found[name] = {"signal_error": error, **({"parts": parts} if parts else {})}
+    return found
 
 
 def agreement(out: Values, ref: Values) -> tuple[Mask, Mask]:

@@ -53,6 +53,9 @@ REPEATED = {"float64": 64.0, "float32": 64.0, "bfloat16": 4.0, "float16": 4.0}
 float32, and what is narrower is rounded at its end."""
 ROWS = 8
 """Rows of a matrix that are tried before all are."""
+MANY, STEPS = 256, 4
+"""From how many elements on, and of how many steps, float16's smallest numbers tell a weight."""
+TINIEST = 1e-30
 
 
 @dataclass
@@ -269,7 +272,7 @@ class Comparison:
         """
         decoded = stored.decoded.reshape(-1)
         altered = None
-        if not telling(decoded):
+        if not (telling(decoded) or (by_norms and _many_steps(stored))):
             return None
         for candidate, order, axis in self._proportional(stored):
             self._budget.spend(PASSES * stored.values.size)
@@ -292,7 +295,8 @@ class Comparison:
                 if len(group.alike.shape) < 2:
                     continue
                 self._budget.spend(group.alike.cost)
-                for which, order, axis in group.alike.proportional(stored.decoded, coarse):
+                near = group.alike.proportional(stored.decoded, coarse, _least(stored))
+                for which, order, axis in near:
                     found.append((group.candidates[which], order, axis))
             self._last = stored, found
         return self._last[1]
@@ -307,15 +311,18 @@ class Comparison:
         by_norms: bool,
     ) -> Explanation | None:
         weight = candidate.values
-        coarse = COARSE.get(stored.storage, COARSEST)
+        coarse, least = COARSE.get(stored.storage, COARSEST), _least(stored)
         # Two channels tell most weights from others.
         if weight.size // weight.shape[axis] < 2 or not proportional(
-            _rows(weight[_first(axis)], axis), _rows(turned[_first(axis)], axis), coarse
+            _rows(weight[_first(axis)], axis),
+            _rows(turned[_first(axis)], axis),
+            coarse,
+            least=least,
         ):
             return None
         rows, got = _rows(weight, axis).astype(np.float64), _rows(turned, axis)
         factors = factors_of(rows, got)
-        if not proportional(rows, got, coarse, factors, NEARLY):
+        if not proportional(rows, got, coarse, factors, NEARLY, least):
             return None
         own = float(np.max(candidate.slack))
 
@@ -330,7 +337,9 @@ class Comparison:
         if not by_norms:
             return self._scaled_by_no_norm(stored, candidate, factors, compared)
         best: tuple[float, folding.Scaling, Array, Array] | None = None
-        for scaling in self._fitting(factors, coarse):
+        for scaling in self._fitting(
+            factors, coarse, least / np.abs(rows).max(axis=1).clip(TINIEST)
+        ):
             right, expected = compared(scaling.factors, folding.ROUNDINGS * folding.EPSILON)
             share = float(right.mean())
             if best is None or share > best[0]:
@@ -364,12 +373,12 @@ class Comparison:
                 return None
         return None if (factors == 1).all() else Explanation(FOLDED, candidate.of, sure=False)
 
-    def _fitting(self, factors: Array, coarse: float) -> Iterator[folding.Scaling]:
-        """Norms whose factors these are, nearly all of them, up to rounding."""
+    def _fitting(self, factors: Array, coarse: float, least: Array) -> Iterator[folding.Scaling]:
+        """Norms and layer scales whose factors these are, nearly all of them, up to rounding."""
         for scaling in self._scalings:
             if scaling.factors.shape == factors.shape:
                 off = np.abs(factors - scaling.factors)
-                if (off <= coarse * np.abs(scaling.factors)).mean() >= NEARLY:
+                if (off <= coarse * np.abs(scaling.factors) + least).mean() >= NEARLY:
                     yield scaling
 
     def affine(self, stored: Stored) -> Explanation | None:
@@ -414,8 +423,24 @@ def _room(stored: Stored) -> Array:
         return np.asarray(2.0 * wide.astype(np.float64).reshape(-1))
     if stored.storage not in FLOATS:
         return np.full(1, np.inf)
-    least = TINY_HALF if stored.storage == "float16" else 0.0
-    return 2 * WIDTH[stored.storage] * np.abs(stored.values.astype(np.float64)).reshape(-1) + least
+    return 2 * WIDTH[stored.storage] * np.abs(stored.values.astype(np.float64)).reshape(
+        -1
+    ) + _least(stored)
+
+
+def _least(stored: Stored) -> float:
+    """How far from a number its type may be however small it is: one step of float16's smallest numbers."""
+    return TINY_HALF if stored.storage == "float16" else 0.0
+
+
+def _many_steps(stored: Stored) -> bool:
+    """Whether numbers that are too small for all bits of float16 are enough steps to tell a weight.
+
+    A layer scale of 1e-5, as blocks begin with, takes a weight that it is folded into there.
+    """
+    if stored.storage != "float16" or stored.values.size < MANY:
+        return False
+    return float(np.abs(stored.values).max()) >= STEPS * TINY_HALF
 
 
 def _first(axis: int) -> tuple[slice, ...]:

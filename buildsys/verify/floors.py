@@ -8,13 +8,22 @@ from typing import Any
 
 HALF, HALF_WEIGHTS = "float16", "float16 weights"
 """The second: of artifacts whose runtimes widen rounded weights, and compute in float32."""
+HALF_CONSTANTS = "float16 constants"
+"""Of runs that round nothing but what an artifact holds: weights, and the numbers of a model's code."""
+HALVES = (HALF, HALF_WEIGHTS, HALF_CONSTANTS)
 COSTS: Mapping[str, str] = {
     "float32": "float32",
     HALF: HALF,
     HALF_WEIGHTS: "rounding the weights to float16",
+    HALF_CONSTANTS: "rounding the constants to float16",
 }
 """What costs a model something, in words."""
-LEAST_FLOORS: Mapping[str, float] = {"float32": 2.0**-22, HALF: 2.0**-11, HALF_WEIGHTS: 2.0**-11}
+LEAST_FLOORS: Mapping[str, float] = {
+    "float32": 2.0**-22,
+    HALF: 2.0**-11,
+    HALF_WEIGHTS: 2.0**-11,
+    HALF_CONSTANTS: 2.0**-11,
+}
 """A model's floor is taken to be no less: 2.4e-7 and 4.9e-4.
 
 Of a model that hardly rounds (a few operations, a table that is looked up) torch's own error is nearly
@@ -48,9 +57,10 @@ class Floors:
         names = measurement["outputs"] if measurement else {}
         told: Mapping[str, Any] = (measurement or {}).get("floor") or {}
         values, missing = {}, {}
+        known = _known_roundings(measurement) if precision in HALVES else {}
         found_of: Mapping[str, Any] = told.get(precision or "", {})
-        if precision == HALF_WEIGHTS:
-            found_of = _of_weights(told)
+        if precision in (HALF_WEIGHTS, HALF_CONSTANTS):
+            found_of = _of_weights(told, precision) or _of_weights(told, HALF_WEIGHTS)
             if not found_of:
                 precision, found_of = HALF, told.get(HALF, {})
         for name in names:
@@ -61,7 +71,7 @@ class Floors:
             half = names[name].get("reference_dtype") == HALF
             least = LEAST_FLOORS[HALF if half else precision]
             if found.get("signal_error") is not None:
-                values[name] = max(found["signal_error"], least)
+                values[name] = max(found["signal_error"], known.get(name, 0.0), least)
             elif half:
                 values[name] = least
             else:
@@ -70,14 +80,31 @@ class Floors:
         return cls(values, missing, _lost(lost) if lost else None)
 
 
-def _of_weights(told: Mapping[str, Any]) -> dict[str, Any]:
+def _known_roundings(measurement: Mapping[str, Any] | None) -> dict[str, float]:
+    """What the artifact's own roundings cost the original, where each of them is known to be right.
+
+    A converter folds a layer scale of 1e-6 into float16, or rounds an epsilon to it: that costs some models
+    more than rounding their weights one by one does. Where every constant in float16 is the nearest to what
+    the model has there, and the original with these constants is known, it is what the precision costs.
+    """
+    graph: Mapping[str, Any] = (measurement or {}).get("graph") or {}
+    if graph.get("reason") or graph.get("numbers"):
+        return {}
+    return {
+        name: each["signal_error"]
+        for name, each in graph.get("cost", {}).items()
+        if each["signal_error"] is not None
+    }
+
+
+def _of_weights(told: Mapping[str, Any], precision: str) -> dict[str, Any]:
     """What rounded weights alone cost; the original's own rounding is in every artifact's error."""
     own = told.get("float32", {})
     return {
         name: {
             "signal_error": max(each["signal_error"], own.get(name, {}).get("signal_error") or 0.0)
         }
-        for name, each in told.get(HALF_WEIGHTS, {}).items()
+        for name, each in told.get(precision, {}).items()
         if each.get("signal_error") is not None
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from buildsys.backends.kit.direction import SHARES, better
 from buildsys.backends.kit.edge_cases import WORDS
-from buildsys.verify.floors import COSTS, HALF_WEIGHTS, Floors
+from buildsys.verify.floors import COSTS, HALF_CONSTANTS, Floors
 from buildsys.verify.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.limits import Limits
 from buildsys.verify.wording import drop, share, untraced, untraced_weight, wrong_weight
@@ -140,7 +140,7 @@ def _worst_over_sizes(
     for gate in _at_edges(measurement, limits, floors):
         edges.setdefault((gate.bound, gate.output), []).append(gate)
     judged = {(gate.bound, gate.output) for gate in gates}
-    for gate in _unrounded(measurement, limits):
+    for gate in (*_unrounded(measurement, limits), *_parts(measurement, limits)):
         if (gate.bound, gate.output) in judged:
             edges.setdefault((gate.bound, gate.output), []).append(gate)
         else:
@@ -183,13 +183,33 @@ def _unrounded(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterato
     """
     if measurement is None or limits.unrounded is None:
         return
-    floors = Floors.of(measurement, HALF_WEIGHTS)
+    floors = Floors.of(measurement, HALF_CONSTANTS)
     for name, each in ((measurement.get("graph") or {}).get("unrounded") or {}).items():
         floor, error = floors.values.get(name), each["signal_error"]
         kind = measurement["outputs"][name]["reference_dtype"]
         if floor is not None and error is not None and kind.startswith("float"):
             gate = _bounded("floor_ratio", name, limits.unrounded, error / floor, None)
             yield replace(gate, case=UNROUNDED)
+
+
+def _parts(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Gate]:
+    """The small part of each output that is furthest beyond its own limit, or nearest to it."""
+    if measurement is None or limits.parts is None:
+        return
+    told = (measurement.get("floor") or {}).get(limits.precision, {})
+    for name, figures in measurement["outputs"].items():
+        floors = told.get(name, {}).get("parts", {})
+        gates = []
+        for axis, errors in (figures.get("parts") or {}).items():
+            own = dict(enumerate(floors.get(axis, ())))
+            for part, error in enumerate(errors):
+                if error is not None:
+                    floor = own.get(part) or 0.0
+                    limit = max(limits.parts, (limits.raised or 0.0) * floor)
+                    gate = _bounded("signal_error", name, limit, error, None)
+                    gates.append(replace(gate, case=f"part {part} along axis {axis}"))
+        if gates:
+            yield max(gates, key=lambda gate: (gate.value or 0.0) / gate.limit)
 
 
 def without_graph(measurement: Mapping[str, Any] | None) -> str | None:

@@ -10,7 +10,7 @@ the factors of its norm, and what rounding did to a folded bias added to the nor
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from buildsys.verify.explanation import (
     UNEXPLAINED,
     Explanation,
 )
-from buildsys.verify.fingerprints import rounded
+from buildsys.verify.fingerprints import TINY_HALF, rounded
 from buildsys.verify.layouts import orders
 from buildsys.verify.proportion import telling
 
@@ -73,12 +73,50 @@ def held(
                 _put(made, name, values, weights)
         for name, values in _of_shifts(found, made, weights):
             _put(made, name, values, weights)
+        _spread_to_twins(found, made, kept, weights)
     except Untold as reason:
         return {}, str(reason)
     both = sorted(kept & set(made))
     if both:
         return {}, f"`{both[0]}` is in the artifact twice, once rounded and once not"
     return made, None
+
+
+def _spread_to_twins(
+    found: Sequence[tuple[Stored, Explanation]],
+    made: dict[str, Array],
+    kept: Collection[str],
+    weights: Mapping[str, Array],
+) -> None:
+    """Gives vectors of equal numbers the same rounded ones, where a constant is named after one of them.
+
+    Layer scales of blocks that were never trained are all 1e-5, and a constant is any of them.
+
+    Raises:
+        Untold: Some of them were folded into layers, and are no constants any more: which is not known.
+    """
+    folded = {
+        name
+        for _, explanation in found
+        if explanation.kind == FOLDED and len(explanation.of) > 1
+        for name in explanation.of[1:]
+    }
+    twins: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
+    for name, values in weights.items():
+        if _is_vector(values):
+            twins.setdefault((values.shape, values.tobytes()), []).append(name)
+    for name in [name for name in made if name in weights and _is_vector(weights[name])]:
+        values = made[name]
+        if not np.array_equal(values, rounded(weights[name], NARROW)):
+            continue  # It has what rounding did to something else.
+        equal = twins[weights[name].shape, weights[name].tobytes()]
+        if folded.intersection(equal) and not np.array_equal(values, weights[name]):
+            raise Untold(f"`{name}` and others are equal, and some of them were folded into layers")
+        made |= dict.fromkeys((twin for twin in equal if twin not in {*kept, *made}), values)
+
+
+def _is_vector(values: Array) -> bool:
+    return bool(sum(n > 1 for n in values.shape) == 1)
 
 
 def rounded_numbers(artifact: Weights) -> list[tuple[str, float]]:
@@ -252,8 +290,8 @@ def _factors(of: Sequence[str], norm: Norm | None, weights: Mapping[str, Array])
         yield gamma / np.sqrt(variance + norm.eps[0])
         return
     for name in of:
-        if name in weights and weights[name].ndim == 1:
-            yield weights[name].astype(np.float64)
+        if name in weights and _is_vector(weights[name]):
+            yield weights[name].astype(np.float64).reshape(-1)
 
 
 def _divided(stored: Stored, layer: Array, factors: Array) -> Array | None:
@@ -265,7 +303,8 @@ def _divided(stored: Stored, layer: Array, factors: Array) -> Array | None:
         turned = got.reshape([layer.shape[i] for i in order]).transpose(np.argsort(order))
         wide = factors.reshape([-1 if i == axis else 1 for i in range(layer.ndim)])
         off = np.abs(turned - layer * wide)
-        if (off <= NEAR * np.abs(layer * wide) + NEAR * 1e-3 * np.abs(turned).max()).all():
+        least = TINY_HALF + NEAR * 1e-3 * np.abs(turned).max()
+        if (off <= NEAR * np.abs(layer * wide) + least).all():
             dead = np.broadcast_to(wide == 0, layer.shape)
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.asarray(np.where(dead, layer, turned / wide))

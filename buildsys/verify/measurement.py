@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.arrays import Arrays
 from buildsys.backends.kit.extremes import sizes_of
 from buildsys.backends.kit.request import Request, StepError
+from buildsys.backends.kit.signals import part_errors
 from buildsys.verify.edges import edges
 from buildsys.verify.evaluation import check_names, evaluation
 from buildsys.verify.fault import VerifyError
@@ -72,6 +75,7 @@ def _record(request: Request) -> dict[str, Any]:
         "outputs": {
             name: compare(got[name], reference[name], name).to_json()
             | spread(got[name], reference[name])
+            | _parts(got[name], reference[name])
             for name in names
         },
         **_extremes(request, reference, names),
@@ -83,6 +87,12 @@ def _record(request: Request) -> dict[str, Any]:
         **_read(request.inputs["run"]),
         **({"floor": _read(request.inputs["floor"])} if "floor" in request.inputs else {}),
     }
+
+
+def _parts(got: NDArray[Any], reference: NDArray[Any]) -> dict[str, Any]:
+    """The errors of what an output joins, where these are of different size."""
+    parts = part_errors(got, reference)
+    return {"parts": parts} if parts else {}
 
 
 def _weights(request: Request) -> dict[str, Any]:
@@ -114,12 +124,21 @@ def _graph(request: Request, samples: Arrays, names: list[str]) -> dict[str, Any
             name: compare(got[name], reference[name], name, variation(samples[name])).to_json()
             for name in names
         }
+        cost = {name: compare(reference[name], samples[name], name).to_json() for name in names}
         at_edges = edges(got_edges, reference_edges, samples, names)
     except VerifyError as error:  # Its rounded weights make of the original what is no reference.
         return {"graph": {"reason": error.message, **alone}}
     cases = [{"case": edge["case"], "outputs": _errors(edge["outputs"])} for edge in at_edges]
     numbers = [told["numbers"][place] for place in given["numbers"]]
-    return {"graph": {"outputs": _errors(outputs), "edges": cases, "numbers": numbers, **alone}}
+    return {
+        "graph": {
+            "outputs": _errors(outputs),
+            "cost": _errors(cost),
+            "edges": cases,
+            "numbers": numbers,
+            **alone,
+        }
+    }
 
 
 def _unrounded(request: Request, got: Arrays, samples: Arrays, names: list[str]) -> dict[str, Any]:

@@ -48,10 +48,24 @@ def factors_of(rows: Array, got: Array) -> Array:
 
 
 def proportional(
-    rows: Array, got: Array, coarse: float, factors: Array | None = None, part: float = 0.6
+    rows: Array,
+    got: Array,
+    coarse: float,
+    factors: Array | None = None,
+    part: float = 0.6,
+    least: float = 0.0,
 ) -> bool:
-    """Whether most elements of each row are one factor times those of the weight."""
+    """Whether most elements of each row are one factor times those of the weight.
+
+    Args:
+        rows: The weight's, [channels, n].
+        got: What is stored, of the same shape.
+        coarse: How far rounding may have taken an element, relative to the largest of its row.
+        factors: One a row, where they are known.
+        part: How many elements make most of them.
+        least: How far rounding may have taken an element in any case.
+    """
     factors = factors_of(rows, got) if factors is None else factors
     expected = rows * factors[:, None]
-    room = coarse * np.abs(expected).max(axis=1, keepdims=True)
+    room = np.maximum(coarse * np.abs(expected).max(axis=1, keepdims=True), least)
     return bool((np.abs(got - expected) <= room).mean() >= part)

@@ -75,8 +75,16 @@ class Alike:
             found += [(int(which), number, order) for which in np.flatnonzero(likely)]
         yield from ((which, order) for which, _, order in sorted(found))
 
-    def proportional(self, stored: Array, coarse: float) -> Iterator[tuple[int, Order, int]]:
-        """Which of the arrays may be a tensor up to one factor a channel: with order and axis."""
+    def proportional(
+        self, stored: Array, coarse: float, least: float = 0.0
+    ) -> Iterator[tuple[int, Order, int]]:
+        """Which of the arrays may be a tensor up to one factor a channel: with order and axis.
+
+        Args:
+            stored: The tensor's numbers.
+            coarse: How far rounding may have taken each, relative to the largest of its channel.
+            least: How far in any case.
+        """
         found = []
         for number, order in enumerate(orders(self.shape, stored.shape)):
             turned = stored.reshape([self.shape[i] for i in order]).transpose(np.argsort(order))
@@ -86,7 +94,7 @@ class Alike:
                 picked = _channels(self.shape, axis)
                 mine = turned[np.unravel_index(picked, self.shape)].astype(np.float64)
                 table = self._table(order, ("rows", axis), lambda _, p=picked: p)
-                likely = _scaled(table, mine, coarse)
+                likely = _scaled(table, mine, coarse, least)
                 found += [(int(which), number, axis, order) for which in np.flatnonzero(likely)]
         yield from ((which, order, axis) for which, _, axis, order in sorted(found))
 
@@ -120,7 +128,7 @@ def _channels(shape: tuple[int, ...], axis: int) -> Array:
     return np.asarray(np.ravel_multi_index(tuple(index), shape))
 
 
-def _scaled(table: Array, mine: Array, coarse: float) -> Array:
+def _scaled(table: Array, mine: Array, coarse: float, least: float) -> Array:
     """Which of some weights' channels, [weights, channels, n], are the given ones up to a factor each."""
     sizes = np.abs(table)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -132,5 +140,5 @@ def _scaled(table: Array, mine: Array, coarse: float) -> Array:
     factors = np.take_along_axis(ratios, middle[:, :, None], axis=2)
     factors = np.where(np.isfinite(factors), factors, 1.0)
     expected = table * factors
-    room = coarse * np.abs(expected).max(axis=2, keepdims=True)
+    room = np.maximum(coarse * np.abs(expected).max(axis=2, keepdims=True), least)
     return np.asarray((np.abs(mine - expected) <= room).mean(axis=(1, 2)) >= 0.5)

@@ -16,7 +16,7 @@ from buildsys.backends.kit.request import Request
 from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, save
 from buildsys.verify.defaults import ABOVE_FLOOR, GRAPH_ABOVE_FLOOR, default_bounds
 from buildsys.verify.explainer import Explainer
-from buildsys.verify.explanation import ROUNDED, UNEXPLAINED, Explanation
+from buildsys.verify.explanation import FOLDED, ROUNDED, UNEXPLAINED, Explanation
 from buildsys.verify.gate import Gate
 from buildsys.verify.gates import judge, without_graph
 from buildsys.verify.held import held, rounded_numbers
@@ -145,6 +145,26 @@ def test_what_is_not_known_is_said() -> None:
     assert found["eps"] == np.float16(1e-5)
 
 
+def test_equal_vectors_are_rounded_alike_unless_some_were_folded() -> None:
+    own = {
+        "a.gamma": np.full(64, 1e-5, np.float32),
+        "b.gamma": np.full(64, 1e-5, np.float32),
+        "fc.weight": np.random.default_rng(0).standard_normal((64, 9)).astype(np.float32),
+    }
+    model = Weights([single(n, a) for n, a in own.items()])
+    scale = half("s", own["a.gamma"])
+    alone = [(scale, Explanation(ROUNDED, ("a.gamma",)))]
+    made, reason = held(alone, model)
+    assert (set(made), reason) == ({"a.gamma", "b.gamma"}, None)
+    assert (made["b.gamma"] == np.float16(1e-5)).all()
+    kernel = half("k", own["fc.weight"] * own["b.gamma"][:, None])
+    both = [*alone, (kernel, Explanation(FOLDED, ("fc.weight", "a.gamma")))]
+    assert held(both, model) == (
+        {},
+        "`a.gamma` and others are equal, and some of them were folded into layers",
+    )
+
+
 def measurement(error: float | None, at_zeros: float = 0.0, **more: Any) -> dict[str, Any]:
     """A measurement of one output, with a float32 floor of 1e-6."""
     figures = {
@@ -206,6 +226,26 @@ def test_a_graph_that_cannot_be_told_from_its_weights_is_not_judged() -> None:
     assert without_graph(None) is None
 
 
+def test_roundings_that_are_known_to_be_right_are_what_the_precision_costs() -> None:
+    """InceptionNeXt's: an epsilon of 1e-6 is 9.5e-7 in float16, and costs seven times what weights do."""
+    limits = Limits({"floor_ratio": 2}, precision="float16")
+
+    def ratio(record: dict[str, Any]) -> Gate:
+        gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+        (found,) = (gate for gate in gates if gate.bound == "floor_ratio")
+        return found
+
+    record = measurement(1e-6, cost={"y": {"signal_error": 7e-3}})
+    record["outputs"]["y"]["signal_error"] = 7e-3
+    assert ratio(record).passed
+    # Where a single number, or a weight, is not known to be right, its cost is no excuse.
+    for unknown in ({"numbers": ["scale"]}, {"reason": "no weight of the model explains `w`"}):
+        other = {**record, "graph": record["graph"] | unknown}
+        assert ratio(other).value == pytest.approx(7)
+    # A graph that is wrong is seen apart from it.
+    assert not graph_gates(measurement(4e-5, cost={"y": {"signal_error": 7e-3}}))[0].passed
+
+
 @pytest.mark.parametrize("floor", [1.0, None])
 @pytest.mark.parametrize(("error", "passed"), [(1.9e-3, True), (3.4e-3, False), (None, True)])
 def test_a_run_that_rounds_weights_alone_is_held_to_what_that_costs(
@@ -229,6 +269,10 @@ def test_a_run_that_rounds_weights_alone_is_held_to_what_that_costs(
         (gate,) = found
         assert gate.case == "a run that rounds nothing but the weights"
         assert gate.limit == 4
+    # What the numbers of the model's code cost when they are rounded is no fault of its weights.
+    record["floor"]["float16 constants"] = {"y": {"signal_error": 9e-4}}
+    gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    assert all(gate.passed for gate in gates if gate.bound == "floor_ratio")
     # A recipe that names its own bounds has said what it asks for.
     own = replace(limits, unrounded=None)
     gates = judge(record, own, bytes=1, baseline_bytes=None, latency_ratio=None)

@@ -564,3 +564,21 @@ def test_a_quantizer_may_correct_biases() -> None:
     assert clean(found)
     assert [t["name"] for t in found["unexplained"]] == ["b"]
     assert found["traced"] == weight.size / (weight.size + bias.size)
+
+
+@pytest.mark.parametrize("shape", [(64, 32, 1, 1), (64, 48)])
+def test_a_layer_scale_that_takes_a_weight_to_the_least_numbers_of_float16(
+    shape: tuple[int, ...],
+) -> None:
+    """FastViT's: 1e-5, folded into the layer before. Rounding leaves a dozen steps of 6e-8."""
+    weight = drawn(*shape) * np.float32(0.02)
+    gamma = np.float32(1e-5) * (1 + drawn(shape[0]) / 10)
+    known = model(fc__weight=weight, scale__gamma=gamma.reshape(-1, *[1] * (len(shape) - 2)))
+    wide = gamma.reshape(-1, *[1] * (len(shape) - 1))
+    stored = plain("const", (weight * wide).astype(np.float16))
+    assert len(np.unique(stored.values)) < 40
+    found = judged(held(stored), known)
+    assert (found["folded"], found["traced"]) == (1, 1.0)
+    # Another weight's numbers are not explained, however few bits they have.
+    other = plain("const", (drawn(*shape, seed=1) * 0.02 * wide).astype(np.float16))
+    assert judged(held(other), known)["traced"] == 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..kit.measure import Session
 from ..kit.request import Request, StepError
 from ..kit.signals import NOT_FINITE, signal_errors
 from . import lost_digits, model, runtime
-from .precision import precision, rounded_weights
+from .precision import FoldedWeights, precision, rounded_weights
 
 SAMPLES = 32
 """More tell nothing new of rounding: it is an average over all elements of an output."""
@@ -36,7 +37,9 @@ SUSPECT = {"float32": 1e-3, "float16": 3e-2}
 def floor(request: Request) -> None:
     """Writes `floor` (`floor.json`): by precision and output its `signal_error`, or the `reason` for none.
 
-    `float32` is the model in its own precision, `float16 weights` the exact one with rounded weights. `lost`
+    `float32` is the model in its own precision, `float16 weights` the exact one with rounded weights, or with
+    what it computes of weights alone rounded, whichever costs more; `float16 constants` has the numbers that
+    its code says rounded besides. `lost`
     tells by precision at which operation most of it arises, where that is much; see `lost_digits`. What keeps
     a model from another precision is no fault of the build's: it is said in the file, and gates that need the
     figure say it on.
@@ -54,13 +57,13 @@ def floor(request: Request) -> None:
     feeds = {port["name"]: drawn[port["name"]][:SAMPLES] for port in ports}
     plan = batches.plan(ports, None, True)
 
-    def run(dtype: torch.dtype | None) -> arrays.Arrays | str:
+    def run(dtype: torch.dtype | None, within: Any = None) -> arrays.Arrays | str:
         kind = None if dtype is None else _numpy(dtype)
         fed = {name: _cast(array, kind) for name, array in feeds.items()}
         if dtype is None:
             return batches.run(session.run, fed, plan, names).outputs
         try:
-            with precision(module, dtype):
+            with precision(module, dtype), within or nullcontext():
                 return batches.run(session.run, fed, plan, names).outputs
         except Exception as error:  # Whatever the user's code raises where it is given other types.
             word = str(dtype).removeprefix("torch.")
@@ -72,12 +75,18 @@ def floor(request: Request) -> None:
 
     own, exact, half = run(None), run(torch.float64), run(torch.float16)
     with rounded_weights(module):
-        narrow = run(torch.float64)
+        narrow = signal_errors(run(torch.float64), exact, names)
+    folding = FoldedWeights(module)
+    folded = signal_errors(run(torch.float64, folding), exact, names)
+    if folding.folded:
+        narrow = {name: _worse(narrow[name], folded[name]) for name in names}
+    constants = signal_errors(run(torch.float64, FoldedWeights(module, numbers=True)), exact, names)
     record: dict[str, Any] = {
         "samples": len(next(iter(feeds.values()))),
         "float32": signal_errors(own, exact, names),
         "float16": signal_errors(half, exact, names),
-        "float16 weights": signal_errors(narrow, exact, names),
+        "float16 weights": narrow,
+        "float16 constants": {name: _worse(narrow[name], constants[name]) for name in names},
     }
     record["lost"] = {
         word: found
@@ -86,6 +95,11 @@ def floor(request: Request) -> None:
         and (found := _lost(session, module, dtype, feeds, plan)) is not None
     }
     request.outputs["floor"].write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _worse(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What costs more; what has no figure is passed over."""
+    return max(one, other, key=lambda each: each.get("signal_error", -1.0))
 
 
 def _suspect(errors: Iterable[Mapping[str, Any]], most: float) -> bool:

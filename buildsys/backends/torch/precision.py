@@ -8,6 +8,7 @@ arguments in the wanted precision, whatever made them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ Operation = Callable[..., Any]
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 COMPLEX = (torch.complex128, torch.complex64, torch.complex32)
+LEAST_HALF = 2.0**-24
+"""The least number of float16."""
 FFT = torch.complex64
 """What complex numbers of a model in float16 are: no kernel of torch's for the CPU takes smaller ones."""
 
@@ -240,6 +243,87 @@ def precision(module: Any, dtype: torch.dtype) -> Iterator[Precision]:
             tensor.data = data
 
 
+class FoldedWeights(TorchDispatchMode):  # type: ignore[misc]
+    """Within it what a model computes of its weights alone is rounded to float16, and not the weights.
+
+    A converter folds a standardized convolution, and rounds what comes out. What is rounded is all that an
+    operation takes together with what depends on an input.
+
+    Args:
+        module: The model. Its weights are those that it has when the block is entered.
+        numbers: Whether the numbers that its code says (epsilons, scales) are rounded too.
+
+    Attributes:
+        folded: How many operations were done on weights alone.
+    """
+
+    def __init__(self, module: Any, *, numbers: bool = False) -> None:
+        super().__init__()
+        self.folded = 0
+        self._module = module
+        self._numbers = numbers
+        self._weights = Weights()
+        self._rounded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __enter__(self) -> Any:
+        """Begins the block."""
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            self._weights.add(tensor, tensor)
+        return super().__enter__()
+
+    def __torch_dispatch__(
+        self,
+        func: Operation,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Does one operation."""
+        named = dict(kwargs or {})
+        taken = [leaf for leaf in tree_leaves((args, named)) if isinstance(leaf, torch.Tensor)]
+        mutable = func._schema.is_mutable  # type: ignore[attr-defined]
+        if taken and not mutable and all(tensor in self._weights for tensor in taken):
+            made = func(*args, **named)
+            self.folded += not func.is_view  # type: ignore[attr-defined]
+            for tensor in tree_leaves(made):
+                if isinstance(tensor, torch.Tensor):
+                    self._weights.add(tensor, tensor)
+            return made
+        if mutable:
+            for written in _written(func, args, named):
+                self._weights.discard(written)
+            return func(*args, **named)
+        return func(*tree_map(self._narrowed, args), **tree_map(self._narrowed, named))
+
+    def _narrowed(self, value: Any) -> Any:
+        if self._numbers and type(value) is float:
+            with _disable_current_modes():  # Within `Precision` float16 would be float64.
+                return _narrow_number(value)
+        if not isinstance(value, torch.Tensor) or value not in self._weights:
+            return value
+        known = self._rounded.get(id(value))
+        if known is None:
+            with _disable_current_modes():
+                known = self._rounded[id(value)] = (value, _narrow(value))
+        return known[1]
+
+
+def _narrow_number(number: float) -> float:
+    """A number rounded to float16: one that is too large stays, and one that is too small is its least."""
+    narrow = float(torch.tensor(number, dtype=torch.float64).half())
+    if not number or not math.isfinite(narrow):
+        return number
+    return narrow or math.copysign(LEAST_HALF, number)
+
+
+def _narrow(weight: torch.Tensor) -> torch.Tensor:
+    """A weight rounded to float16; single numbers, and what float16 cannot hold, stay."""
+    if weight.dtype not in (torch.float32, torch.float64) or weight.numel() < 2:
+        return weight
+    narrow = weight.half().to(weight.dtype)
+    return torch.where(torch.isfinite(narrow), narrow, weight)
+
+
 @contextmanager
 def rounded_weights(module: Any) -> Iterator[None]:
     """A block within which a model's weights are rounded to float16, and computed with as they are.
@@ -251,10 +335,8 @@ def rounded_weights(module: Any) -> Iterator[None]:
     """
     own = []
     for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.dtype in (torch.float32, torch.float64) and tensor.numel() > 1:
-            own.append((tensor, tensor.data))
-            narrow = tensor.data.half().to(tensor.dtype)
-            tensor.data = torch.where(torch.isfinite(narrow), narrow, tensor.data)
+        own.append((tensor, tensor.data))
+        tensor.data = _narrow(tensor.data)
     try:
         yield
     finally:

@@ -116,6 +116,18 @@ class All(nn.Module):
 
     def forward(self, x):
         return self.odd(x), self.cancelling(x), self.overflowing(x)
+
+
+class Standardized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        drawn = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+        self.weight = nn.Parameter((drawn * 2**-12).half().float())
+
+    def forward(self, x):
+        spread = self.weight.std(1, keepdim=True) / 3 + 1e-12
+        small = (x * 2**-13).pow(2).mean(1, keepdim=True)
+        return nn.functional.linear(x * torch.rsqrt(small + 1e-9), self.weight / spread)
 """
 PORTS = [port("x", ["N", 4])]
 
@@ -165,6 +177,18 @@ def test_the_floor_of_weights_is_what_rounding_them_costs(tmp_path: Path) -> Non
     assert found["float16"]["y"]["signal_error"] > 0.1
     found = measured(tmp_path, "Trained", ["y"])
     assert 1e-5 < found["float16 weights"]["y"]["signal_error"] < 2e-3
+
+
+def test_what_is_computed_of_weights_alone_is_rounded_after_it(tmp_path: Path) -> None:
+    """A standardized kernel in float16 loses more than one that is standardized of rounded weights."""
+    found = measured(tmp_path, "Standardized", ["y"])
+    alone, all_of_it = (
+        found[name]["y"]["signal_error"] for name in ("float16 weights", "float16 constants")
+    )
+    # The weights are numbers of float16 already: only what is made of them is rounded.
+    assert 1e-5 < alone < 2e-3
+    # The code's epsilon becomes the least number of float16.
+    assert all_of_it > 5 * alone
 
 
 def test_what_a_model_writes_into_its_buffers_is_read_again(tmp_path: Path) -> None:

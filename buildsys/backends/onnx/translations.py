@@ -4,6 +4,8 @@
   of a row is masked, as in padding, attention is then spread evenly, while torch gives zeros
   (`_aten_scaled_dot_product_attention_bool_mask_onnx`).
 - `amax()` and `amin()` over all axes: it asks for axes.
+- `clamp` between single numbers that are tensors: it makes `Max` and `Min` of it, and its optimizer makes of
+  these a `Clip` whose bounds are named after what is clipped: of three such of one tensor two are lost.
 """
 
 # The exporter evaluates these annotations, so that they are no strings.
@@ -14,7 +16,7 @@ from typing import Any
 
 import torch
 from onnxscript import opset18 as op
-from onnxscript.function_libs.torch_lib.ops import nn
+from onnxscript.function_libs.torch_lib.ops import core, nn
 from onnxscript.function_libs.torch_lib.tensor_typing import TFloat, TReal, TTensor
 from onnxscript.ir import DataType
 
@@ -71,6 +73,14 @@ def least(self: TReal, dim: Sequence[int] = (), keepdim: bool = False) -> TReal:
     return op.ReduceMin(self, *_axes(dim), keepdims=keepdim)
 
 
+def clipped(self: TReal, min: TReal | None = None, max: TReal | None = None) -> TReal:
+    """`torch.clamp` between tensors; where the least is above the most, all is the most, as in ONNX."""
+    if any(bound is not None and len(bound.shape) for bound in (min, max)):
+        return core.aten_clamp_tensor(self, min, max)
+    bounds = [None if bound is None else op.CastLike(bound, self) for bound in (min, max)]
+    return op.Clip(self, *bounds)
+
+
 def _axes(dim: Sequence[int]) -> list[TReal]:
     return [op.Constant(value_ints=list(dim))] if dim else []
 
@@ -80,6 +90,7 @@ def table(opset: int) -> dict[Any, Any]:
     found: dict[Any, Any] = {
         torch.ops.aten.amax.default: greatest,
         torch.ops.aten.amin.default: least,
+        torch.ops.aten.clamp.Tensor: clipped,
     }
     if opset < ATTENTION:
         found[torch.ops.aten.scaled_dot_product_attention.default] = attended

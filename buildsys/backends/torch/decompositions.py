@@ -281,6 +281,28 @@ def take_along_dim(
     return torch.gather(input, axis, indices)
 
 
+def one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor | None:
+    """`functional.one_hot` of so many classes: what equals the number of each."""
+    if num_classes < 0:
+        return None
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).to(torch.int64)
+
+
+def repeat_interleave(
+    input: torch.Tensor, repeats: Any, dim: int | None = None, *, output_size: Any = None
+) -> torch.Tensor | None:
+    """`torch.repeat_interleave` of all along an axis, equally often."""
+    del output_size  # The size that the caller expects, which follows from the others.
+    # While a model is traced, sizes are tensors without axes.
+    size = torch.jit.is_tracing() and isinstance(repeats, torch.Tensor) and repeats.ndim == 0
+    if input.ndim == 0 or (isinstance(repeats, torch.Tensor) and not size):
+        return None
+    flat, axis = (input.flatten(), 0) if dim is None else (input, dim % input.ndim)
+    sizes = [-1] * flat.ndim
+    sizes.insert(axis + 1, repeats)
+    return flat.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
+
+
 OWN: dict[str, Callable[..., torch.Tensor | None]] = {
     "broadcast_to": broadcast_to,
     "celu": celu,
@@ -302,6 +324,8 @@ OWN: dict[str, Callable[..., torch.Tensor | None]] = {
     "new_full": new_full,
     "new_ones": new_ones,
     "new_zeros": new_zeros,
+    "one_hot": one_hot,
+    "repeat_interleave": repeat_interleave,
     "std_mean": std_mean,
     "take_along_dim": take_along_dim,
     "trunc": trunc,

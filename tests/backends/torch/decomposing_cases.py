@@ -47,6 +47,13 @@ CASES: dict[str, Callable[[torch.Tensor], Any]] = {
     "logaddexp": lambda x: torch.logaddexp(x, -x),
     "movedim": lambda x: torch.movedim(x, 0, 1),
     "moveaxis": lambda x: x[None].moveaxis((0, 1), (-1, 0)),
+    "one_hot": lambda x: functional.one_hot((x * 3).long(), 4),
+    "one_hot of what is cut off": lambda x: functional.one_hot((x * 3 - 1).long().clamp(min=0), 4),
+    "repeat_interleave": lambda x: x.repeat_interleave(2),
+    "repeat_interleave of an axis": lambda x: torch.repeat_interleave(x, 3, dim=-1),
+    "repeat_interleave as often as there are columns": lambda x: x.repeat_interleave(
+        x.shape[1], dim=0
+    ),
     "var_mean": lambda x: torch.var_mean(x, 1, keepdim=True),
     "std_mean": lambda x: torch.std_mean(x, dim=0, correction=0),
     "trunc": lambda x: torch.trunc(x * 5 - 2),

@@ -121,7 +121,7 @@ _ALL = {
     "mlp_mixer": Family("mixer_s32_224", 19.1, 224),
     "convmixer": Family("convmixer_768_32", 21.1),
     "vision_transformer_relpos": Family("vit_relpos_small_patch16_224", 22.0, 224),
-    "vitamin": Family("vitamin_small_224", 22.2),
+    "vitamin": Family("vitamin_small_224", 22.2, 224),
     "vision_transformer_sam": Family("samvit_base_patch16_224", 22.6, 224, {"depth": 3}),
     "beit": Family("beit_base_patch16_224", 22.7, 224, {"depth": 3}),
     "xception": Family("legacy_xception", 22.9),

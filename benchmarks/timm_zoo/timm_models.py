@@ -22,8 +22,8 @@ DEAD = 1e-6
 def build(name: str, **sizes: Any) -> torch.nn.Module:
     """A model as timm makes it: norms and gains that begin at zero stay so.
 
-    Where its answer is the same whatever it is shown, as nobody would ship it, its norms see some pictures, and
-    a head of zeros is drawn.
+    Where its answer is the same whatever it is shown, as nobody would ship it, its norms see some pictures,
+    and a head of zeros is drawn.
     """
     torch.manual_seed(0)
     model: torch.nn.Module = timm.create_model(name, pretrained=False, **sizes)

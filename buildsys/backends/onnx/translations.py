@@ -3,6 +3,7 @@
 - Attention under a mask of booleans: it puts the type's least number where minus infinity belongs. Where all
   of a row is masked, as in padding, attention is then spread evenly, while torch gives zeros
   (`_aten_scaled_dot_product_attention_bool_mask_onnx`).
+- Attention of other ranks than 4, as of windows in windows: it refuses them.
 - `amax()` and `amin()` over all axes: it asks for axes.
 - `clamp` between single numbers that are tensors: it makes `Max` and `Min` of it, and its optimizer makes of
   these a `Clip` whose bounds are named after what is clipped: of three such of one tensor two are lost.
@@ -20,6 +21,8 @@ from onnxscript.function_libs.torch_lib.ops import core, nn
 from onnxscript.function_libs.torch_lib.tensor_typing import TFloat, TReal, TTensor
 from onnxscript.ir import DataType
 
+PLAIN_RANK = 4
+"""Batch, heads, places, channels."""
 ATTENTION = 23
 """The operator set from which on ONNX has an operator for attention, which the exporter then takes."""
 
@@ -46,7 +49,9 @@ def attended(
         scale: Of the products; by default 1 / sqrt(E).
         enable_gqa: Whether several queries share a key.
     """
-    if attn_mask is None or attn_mask.dtype != DataType.BOOL or dropout_p or enable_gqa:
+    truths = attn_mask is not None and attn_mask.dtype == DataType.BOOL
+    known = len(query.shape) == PLAIN_RANK and not truths
+    if known or dropout_p or enable_gqa or is_causal:
         return nn.aten_scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa
         )
@@ -56,6 +61,9 @@ def attended(
     # Both by the root, as torch does it: a product of large numbers stays in range.
     root = op.CastLike(op.Constant(value_float=math.sqrt(factor)), query)
     products = op.MatMul(op.Mul(query, root), op.Mul(turned, root))
+    if not truths:
+        added = products if attn_mask is None else op.Add(products, attn_mask)
+        return op.MatMul(op.Softmax(added, axis=-1), value)
     least = op.CastLike(op.Constant(value_float=torch.finfo(torch.float32).min), query)
     weights = op.Softmax(op.Where(attn_mask, products, least), axis=-1)
     # No effect but on rows that are masked throughout.

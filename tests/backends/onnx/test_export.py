@@ -18,6 +18,7 @@ pytestmark = pytest.mark.toolchain
 CASES = {
     "cnn": ([port("image", ["N", 1, 8, 8])], ["logits"]),
     "clipped": ([port("x", ["N", 6])], ["y"]),
+    "windows": ([port("x", ["N", 12, 6])], ["y"]),
     "lstm": ([port("x", ["N", 30, 9])], ["y"]),
     "branch": ([port("x", ["N", 6])], ["y"]),
     "dict": ([port("x", ["N", 6])], ["boxes", "scores"]),
@@ -92,6 +93,7 @@ def write_samples(path: Path, name: str) -> Path:
         ("cnn", "trace"),
         ("cnn", "export"),
         ("clipped", "export"),
+        ("windows", "export"),
         ("lstm", "trace"),
         ("lstm", "export"),
         ("branch", "script"),

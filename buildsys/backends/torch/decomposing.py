@@ -18,6 +18,9 @@ from .decompositions import IN_PROGRAMS, OPERATORS, OWN, TABLE
 
 _FUNCTIONS = {OPERATORS.get(name, name): name for name in (*TABLE, *sorted(OWN, reverse=True))}
 
+SELDOM = ("one_hot", "repeat_interleave")
+"""Operators that converters have, and fail at where their arguments come from some others."""
+
 
 def lacking(captured: Any) -> list[str]:
     """The operators of a captured graph that some converter lacks, and that can be decomposed."""
@@ -64,7 +67,7 @@ def listed(names: Sequence[str]) -> str:
 
 def note_kept(module: Any, what: str, request: Request) -> None:
     """Says which operators of TorchScript that nothing decomposes may be refused by converters."""
-    if kept := lacking(module):
+    if kept := [name for name in lacking(module) if name not in SELDOM]:
         request.note(
             f"{listed(kept)}, which some converters lack, stays: {what} is taken as it is. `capture: trace` "
             "or `capture: export` of the model itself decomposes it"

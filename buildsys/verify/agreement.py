@@ -51,10 +51,14 @@ def _near(values: Array, storage: str, expected: Array, slack: Array | float) ->
     if storage == "float16":
         expected = np.clip(expected, -LARGEST_HALF, LARGEST_HALF)
     off = np.abs(values.astype(np.float64) - expected)
-    least = TINY_HALF if storage == "float16" else 0.0
     # The rounding to the type is counted by the slack already where the type is float32.
     width = np.zeros(1) if storage in ("float32", "float64") else _half_step(values, storage)
-    return np.asarray(off <= np.maximum(width, least) + slack)
+    return np.asarray(off <= np.maximum(width, least_step(storage)) + slack)
+
+
+def least_step(storage: str) -> float:
+    """How far from a number its type may be however small it is: one step of float16's smallest numbers."""
+    return TINY_HALF if storage == "float16" else 0.0
 
 
 def _half_step(values: Array, storage: str) -> Array:

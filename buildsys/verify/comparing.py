@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit.stored_weights import Stored, Weights
 from buildsys.verify import folding
-from buildsys.verify.agreement import FLOATS, WIDTH, agrees
+from buildsys.verify.agreement import FLOATS, WIDTH, agrees, least_step
 from buildsys.verify.budget import Budget
 from buildsys.verify.candidates import Candidate, Group
 from buildsys.verify.explanation import (
@@ -25,7 +25,7 @@ from buildsys.verify.explanation import (
     outcome,
 )
 from buildsys.verify.fingerprints import TINY_HALF
-from buildsys.verify.layouts import orders, picked
+from buildsys.verify.layouts import is_vector, orders, picked
 from buildsys.verify.proportion import (
     distance,
     factors_of,
@@ -131,7 +131,7 @@ class Comparison:
     def _of_vectors(self, stored: Stored, room: Array) -> Iterator[folding.Expected]:
         """What folding makes of two vectors, such as a bias and the norm behind it."""
         size = stored.values.size
-        if sum(n > 1 for n in stored.values.shape) != 1 or not telling(stored.decoded):
+        if not is_vector(stored.values) or not telling(stored.decoded):
             return
         known = self._pairs.get(size)
         if known is None:
@@ -295,7 +295,7 @@ class Comparison:
                 if len(group.alike.shape) < 2:
                     continue
                 self._budget.spend(group.alike.cost)
-                near = group.alike.proportional(stored.decoded, coarse, _least(stored))
+                near = group.alike.proportional(stored.decoded, coarse, least_step(stored.storage))
                 for which, order, axis in near:
                     found.append((group.candidates[which], order, axis))
             self._last = stored, found
@@ -311,7 +311,7 @@ class Comparison:
         by_norms: bool,
     ) -> Explanation | None:
         weight = candidate.values
-        coarse, least = COARSE.get(stored.storage, COARSEST), _least(stored)
+        coarse, least = COARSE.get(stored.storage, COARSEST), least_step(stored.storage)
         # Two channels tell most weights from others.
         if weight.size // weight.shape[axis] < 2 or not proportional(
             _rows(weight[_first(axis)], axis),
@@ -383,7 +383,7 @@ class Comparison:
 
     def affine(self, stored: Stored) -> Explanation | None:
         """A vector times one factor, plus one number: constants around it were folded in."""
-        if stored.storage not in FLOATS or sum(n > 1 for n in stored.values.shape) != 1:
+        if stored.storage not in FLOATS or not is_vector(stored.values):
             return None
         values = stored.values.astype(np.float64).reshape(-1)
         if not telling(values) or values.size < LONG:
@@ -425,12 +425,7 @@ def _room(stored: Stored) -> Array:
         return np.full(1, np.inf)
     return 2 * WIDTH[stored.storage] * np.abs(stored.values.astype(np.float64)).reshape(
         -1
-    ) + _least(stored)
-
-
-def _least(stored: Stored) -> float:
-    """How far from a number its type may be however small it is: one step of float16's smallest numbers."""
-    return TINY_HALF if stored.storage == "float16" else 0.0
+    ) + least_step(stored.storage)
 
 
 def _many_steps(stored: Stored) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from buildsys.backends.kit.stored_weights import DERIVED, Stored, Weights
 from buildsys.verify.explainer import Explainer
 from buildsys.verify.explanation import ALTERED, EXACT, FOLDED, UNEXPLAINED, Explanation
+from buildsys.verify.layouts import is_vector
 
 
 def apart(model: Weights) -> tuple[Weights, Weights | None]:
@@ -22,7 +23,7 @@ def apart(model: Weights) -> tuple[Weights, Weights | None]:
     if not made:
         return model, None
     own = [tensor for tensor in model.tensors if not tensor.derived]
-    vectors = [tensor for tensor in own if sum(n > 1 for n in tensor.values.shape) == 1]
+    vectors = [tensor for tensor in own if is_vector(tensor.values)]
     linear = frozenset[str]()
     return replace(model, tensors=own), Weights([*made, *vectors], model.norms, linear)
 

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.stored_weights import Norm, Stored, Weights
+from buildsys.verify.layouts import is_vector
 
 Array = NDArray[Any]
 
@@ -98,7 +99,7 @@ def altered(
     biases = {
         place: one
         for place, one in enumerate(found)
-        if one.stored.storage == "float32" and sum(n > 1 for n in one.stored.values.shape) == 1
+        if one.stored.storage == "float32" and is_vector(one.stored.values)
     }
     wrong = _by_one_formula(biases, behind)
     wrong |= _by_one_formula(biases, [partial(_through, weights)])

@@ -19,6 +19,7 @@ from buildsys.verify.explanation import (
     Explanation,
 )
 from buildsys.verify.fingerprints import Fingerprints
+from buildsys.verify.layouts import is_vector
 from buildsys.verify.lookup import Lookup
 from buildsys.verify.scales import Scales
 
@@ -107,14 +108,15 @@ class Explainer:
 
         Vectors are looked up by their elements, and in float16 many a number is in several of them.
         """
-        if found.kind != REARRANGED or sum(n > 1 for n in stored.values.shape) != 1:
+        if found.kind != REARRANGED or not is_vector(stored.values):
             return False
         nearly = self._comparison.nearly(stored)
         return nearly is not None and nearly.kind == ALTERED
 
     def _close(self, stored: Stored) -> Explanation | None:
-        vector = sum(n > 1 for n in stored.values.shape) == 1
-        return None if vector and self._corrected else self._comparison.close(stored)
+        return (
+            None if is_vector(stored.values) and self._corrected else self._comparison.close(stored)
+        )
 
     def explain_again(self, stored: Stored, beside: Collection[str] = ()) -> Explanation:
         """Finds what a constant is by what has been found of the others meanwhile.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.stored_weights import Norm
+from buildsys.verify.layouts import is_vector
 
 Array = NDArray[Any]
 
@@ -86,7 +87,7 @@ def scalings(
         for eps in norm.eps:
             yield Scaling(names, gamma / np.sqrt(variance + eps))
     for name, array in weights.items() if vectors else ():
-        if sum(n > 1 for n in array.shape) == 1:
+        if is_vector(array):
             yield Scaling((name,), array.astype(np.float64).reshape(-1))
 
 

@@ -28,7 +28,7 @@ from buildsys.verify.explanation import (
     Explanation,
 )
 from buildsys.verify.fingerprints import TINY_HALF, rounded
-from buildsys.verify.layouts import orders
+from buildsys.verify.layouts import is_vector, orders
 from buildsys.verify.proportion import telling
 
 Array = NDArray[Any]
@@ -98,14 +98,14 @@ def _spread_to_twins(
     folded = {
         name
         for _, explanation in found
-        if explanation.kind == FOLDED and len(explanation.of) > 1
+        if explanation.kind == FOLDED
         for name in explanation.of[1:]
     }
     twins: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
     for name, values in weights.items():
-        if _is_vector(values):
+        if is_vector(values):
             twins.setdefault((values.shape, values.tobytes()), []).append(name)
-    for name in [name for name in made if name in weights and _is_vector(weights[name])]:
+    for name in [name for name in made if name in weights and is_vector(weights[name])]:
         values = made[name]
         if not np.array_equal(values, rounded(weights[name], NARROW)):
             continue  # It has what rounding did to something else.
@@ -113,10 +113,6 @@ def _spread_to_twins(
         if folded.intersection(equal) and not np.array_equal(values, weights[name]):
             raise Untold(f"`{name}` and others are equal, and some of them were folded into layers")
         made |= dict.fromkeys((twin for twin in equal if twin not in {*kept, *made}), values)
-
-
-def _is_vector(values: Array) -> bool:
-    return bool(sum(n > 1 for n in values.shape) == 1)
 
 
 def rounded_numbers(artifact: Weights) -> list[tuple[str, float]]:
@@ -273,7 +269,7 @@ def _unfolded(
             found = _divided(stored, layer, factors)
             if found is not None:
                 return of[0], found
-    elif norm is not None and sum(n > 1 for n in stored.values.shape) == 1:
+    elif norm is not None and is_vector(stored.values):
         for name, expected, times in _of_norm(of, norm, weights, stored.values.size):
             got = stored.values.reshape(-1).astype(np.float64)
             if (np.abs(got - expected) <= NEAR * np.abs(expected).max(initial=0.0)).all():
@@ -290,7 +286,7 @@ def _factors(of: Sequence[str], norm: Norm | None, weights: Mapping[str, Array])
         yield gamma / np.sqrt(variance + norm.eps[0])
         return
     for name in of:
-        if name in weights and _is_vector(weights[name]):
+        if name in weights and is_vector(weights[name]):
             yield weights[name].astype(np.float64).reshape(-1)
 
 

@@ -15,6 +15,11 @@ MOST_AXES = 5
 """Axes up to which all their orders are tried."""
 
 
+def is_vector(array: Array) -> bool:
+    """Whether one axis alone has more than one element."""
+    return bool(sum(n > 1 for n in array.shape) == 1)
+
+
 def orders(weight: tuple[int, ...], stored: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Permutations of a weight's axes, those that give the stored shape first, then the others."""
     if len(weight) > MOST_AXES:

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from buildsys.backends.kit import arrays
 from buildsys.backends.kit.arrays import Arrays
 from buildsys.backends.kit.extremes import sizes_of
 from buildsys.backends.kit.request import Request, StepError
-from buildsys.backends.kit.signals import part_errors
+from buildsys.backends.kit.signals import parts
 from buildsys.verify.edges import edges
 from buildsys.verify.evaluation import check_names, evaluation
 from buildsys.verify.fault import VerifyError
@@ -75,7 +73,7 @@ def _record(request: Request) -> dict[str, Any]:
         "outputs": {
             name: compare(got[name], reference[name], name).to_json()
             | spread(got[name], reference[name])
-            | _parts(got[name], reference[name])
+            | parts(got[name], reference[name])
             for name in names
         },
         **_extremes(request, reference, names),
@@ -87,12 +85,6 @@ def _record(request: Request) -> dict[str, Any]:
         **_read(request.inputs["run"]),
         **({"floor": _read(request.inputs["floor"])} if "floor" in request.inputs else {}),
     }
-
-
-def _parts(got: NDArray[Any], reference: NDArray[Any]) -> dict[str, Any]:
-    """The errors of what an output joins, where these are of different size."""
-    parts = part_errors(got, reference)
-    return {"parts": parts} if parts else {}
 
 
 def _weights(request: Request) -> dict[str, Any]:

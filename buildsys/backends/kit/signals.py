@@ -88,6 +88,12 @@ def part_errors(out: NDArray[Any], reference: NDArray[Any]) -> dict[str, list[fl
     return found
 
 
+def parts(out: NDArray[Any], reference: NDArray[Any]) -> dict[str, Any]:
+    """What a record has of `part_errors`: nothing of an output without small parts."""
+    errors = part_errors(out, reference)
+    return {"parts": errors} if errors else {}
+
+
 def signal_errors(
     got: Mapping[str, NDArray[Any]] | str,
     exact: Mapping[str, NDArray[Any]] | str,
@@ -109,8 +115,7 @@ def signal_errors(
         if isinstance(error, str):
             found[name] = {"reason": error}
             continue
-        parts = part_errors(got[name], exact[name])
-        found[name] = {"signal_error": error, **({"parts": parts} if parts else {})}
+        found[name] = {"signal_error": error, **parts(got[name], exact[name])}
     return found
 
 

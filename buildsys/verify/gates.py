@@ -204,9 +204,8 @@ def _parts(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Ga
             own = dict(enumerate(floors.get(axis, ())))
             for part, error in enumerate(errors):
                 if error is not None:
-                    floor = own.get(part) or 0.0
-                    limit = max(limits.parts, (limits.raised or 0.0) * floor)
-                    gate = _bounded("signal_error", name, limit, error, None)
+                    gate = _bounded("signal_error", name, limits.parts, error, None)
+                    gate = _raised(gate, limits, own.get(part))
                     gates.append(replace(gate, case=f"part {part} along axis {axis}"))
         if gates:
             yield max(gates, key=lambda gate: (gate.value or 0.0) / gate.limit)
@@ -342,8 +341,8 @@ def _output_gates(
             gates += _floor_gate(name, limits, limit, figures, floors)
             continue
         gate = _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
-        if bound == "signal_error" and limits.raised is not None:
-            gate = _raised(gate, limits.raised, limits, floors)
+        if bound == "signal_error":
+            gate = _raised(gate, limits, floors.values.get(name))
         gates.append(replace(gate, worst=_worst(figures)))
     if not gates and bound == "top1_agreement" and bound in limits.general:
         reason = "no output has scores of two classes or more"
@@ -370,10 +369,10 @@ def _worst(figures: Mapping[str, Any]) -> int | None:
     return None if worst is None else worst["sample"]
 
 
-def _raised(gate: Gate, multiple: float, limits: Limits, floors: Floors) -> Gate:
+def _raised(gate: Gate, limits: Limits, floor: float | None) -> Gate:
     """The gate with the limit that the model's own precision asks for, where that is higher."""
-    floor = floors.values.get(gate.output or "")
-    if floor is None or gate.value is None or multiple * floor <= gate.limit:
+    multiple = limits.raised
+    if multiple is None or floor is None or gate.value is None or multiple * floor <= gate.limit:
         return gate
     limit = min(multiple * floor, max(limits.cap, gate.limit))
     reason = f"raised from {gate.limit:g}: {multiple:g} times what the model's own precision costs"

@@ -243,14 +243,34 @@ def test_a_small_part_of_an_output_is_judged_for_itself() -> None:
         assert found is not None
         assert (found.passed, found.limit) == (False, limit)
         assert found.case == "part 3 along axis 1"
-        # What the model's own precision costs that part is allowed.
-        floors = {"a": {"signal_error": 1e-3, "parts": {"1": [None, None, 0.0, 1.0, 0.0]}}}
-        found = gate(record | {"floor": {FLOORS[scheme]: floors}}, held, "signal_error")
-        assert found is not None
-        assert found.passed
         own = gate(record, replace(held, parts=None), "signal_error")
         assert own is not None
         assert own.passed
+
+
+@pytest.mark.parametrize(
+    ("scheme", "floor", "error"), [(None, 1e-3, 0.02), ("float16", 0.06, 0.11)]
+)
+def test_a_small_part_may_err_as_the_precision_does_up_to_the_cap(
+    scheme: str | None, floor: float, error: float
+) -> None:
+    """What a precision costs is allowed; where that is more than a default allows, a broken part fails."""
+
+    def judged(error: float, floor: float) -> Gate | None:
+        outputs = {"a": compare(REFERENCE, REFERENCE).to_json() | {"parts": {"1": [None, error]}}}
+        told = {"a": {"signal_error": 1e-7, "parts": {"1": [None, floor]}}}
+        record = {"outputs": outputs, "metric": None, "floor": {FLOORS[scheme]: told}}
+        return gate(record, held, "signal_error")
+
+    held = limits_of(deployable(scheme, {"signal_error": 0.5}))
+    dearer, cheaper = judged(error, floor), judged(error, floor / 10)
+    assert dearer is not None
+    assert cheaper is not None
+    assert (dearer.passed, cheaper.passed) == (True, False)
+    broken = judged(1.2, 1.0)
+    assert broken is not None
+    assert (broken.passed, broken.limit) == (False, cap(scheme))
+    assert "is the most that a default allows" in (broken.reason or "")
 
 
 def test_the_mean_of_all_answers_passes_no_default() -> None:

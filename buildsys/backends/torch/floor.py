@@ -76,11 +76,11 @@ def floor(request: Request) -> None:
     own, exact, half = run(None), run(torch.float64), run(torch.float16)
     with rounded_weights(module):
         narrow = signal_errors(run(torch.float64), exact, names)
-    folding = FoldedWeights(module)
-    folded = signal_errors(run(torch.float64, folding), exact, names)
+    folding = FoldedWeights(module, numbers=True)
+    constants = signal_errors(run(torch.float64, folding), exact, names)
     if folding.folded:
+        folded = signal_errors(run(torch.float64, FoldedWeights(module)), exact, names)
         narrow = {name: _worse(narrow[name], folded[name]) for name in names}
-    constants = signal_errors(run(torch.float64, FoldedWeights(module, numbers=True)), exact, names)
     record: dict[str, Any] = {
         "samples": len(next(iter(feeds.values()))),
         "float32": signal_errors(own, exact, names),

@@ -292,7 +292,6 @@ class FoldedWeights(TorchDispatchMode):  # type: ignore[misc]
         if mutable:
             for written in _written(func, args, named):
                 self._weights.discard(written)
-            return func(*args, **named)
         return func(*tree_map(self._narrowed, args), **tree_map(self._narrowed, named))
 
     def _narrowed(self, value: Any) -> Any:

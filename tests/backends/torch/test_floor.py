@@ -128,6 +128,17 @@ class Standardized(nn.Module):
         spread = self.weight.std(1, keepdim=True) / 3 + 1e-12
         small = (x * 2**-13).pow(2).mean(1, keepdim=True)
         return nn.functional.linear(x * torch.rsqrt(small + 1e-9), self.weight / spread)
+
+
+class Added(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.tensor([[3.0, 5.0, 7.0, 11.0]]))
+
+    def forward(self, x):
+        y = x * 2
+        y *= self.place / 3
+        return y
 """
 PORTS = [port("x", ["N", 4])]
 
@@ -189,6 +200,14 @@ def test_what_is_computed_of_weights_alone_is_rounded_after_it(tmp_path: Path) -
     assert 1e-5 < alone < 2e-3
     # The code's epsilon becomes the least number of float16.
     assert all_of_it > 5 * alone
+
+
+def test_what_is_computed_of_weights_alone_is_rounded_where_an_operation_writes_in_place(
+    tmp_path: Path,
+) -> None:
+    found = measured(tmp_path, "Added", ["y"])
+    # The weights are numbers of float16, and thirds of them are not.
+    assert 2e-5 < found["float16 weights"]["y"]["signal_error"] < 1e-3
 
 
 def test_what_a_model_writes_into_its_buffers_is_read_again(tmp_path: Path) -> None:

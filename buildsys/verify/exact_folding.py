@@ -280,8 +280,12 @@ def _wrong(
 
 
 def _orders(weight: tuple[int, ...], stored: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Permutations of a weight's axes that give the stored sizes, axes of one element left out."""
+    """Permutations of a weight's axes that give the stored sizes, axes of one element left out.
+
+    Those that differ in where axes of one element stand place all elements alike: one of them is given.
+    """
     wanted = [n for n in stored if n > 1]
-    for order in itertools.permutations(range(len(weight))):
-        if [weight[i] for i in order if weight[i] > 1] == wanted:
-            yield order
+    single = tuple(i for i, n in enumerate(weight) if n == 1)
+    for order in itertools.permutations(i for i, n in enumerate(weight) if n > 1):
+        if [weight[i] for i in order] == wanted:
+            yield (*single, *order)

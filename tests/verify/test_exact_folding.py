@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, load, save
+from buildsys.verify import exact_folding, one_factor
 from buildsys.verify.exact_folding import altered
 from buildsys.verify.exact_shifts import Folded
 from buildsys.verify.weights import judged
@@ -79,6 +81,27 @@ def test_a_lowest_bit_of_a_folded_layer_is_seen(gained: bool, order: tuple[int, 
     record = judged(Weights([stored("w", flipped(kernel, 77)), stored("b", shift)]), whole)
     assert [(one["name"], one["count"]) for one in record["altered"]] == [("w", 1)]
     assert judged(Weights([stored("w", kernel), stored("b", shift)]), whole)["altered"] == []
+
+
+def test_axes_of_one_element_are_tried_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of one by one has 12 orders that place all elements alike: each was looked at, for seconds."""
+    weights = model()
+    weights["c.weight"] = weights["c.weight"][:, :, :1, :1]
+    kernel, _ = folded(weights, gained=False)
+    whole = Weights([stored(name, array) for name, array in weights.items()])
+    looks: list[Array] = []
+
+    def off(rows: Array, got: Array) -> tuple[Array, Array]:
+        looks.append(rows)
+        return one_factor.off(rows, got)
+
+    monkeypatch.setattr(exact_folding, "one_factor", SimpleNamespace(off=off))
+    for turned in (kernel, kernel.transpose(2, 3, 0, 1)):
+        looks.clear()
+        made = Folded(stored("w", flipped(turned, 5)), ("c.weight", "n.weight"))
+        (wrong,) = altered([made], whole).values()
+        assert wrong.places == [5]
+        assert [len(rows) for rows in looks] == [12]
 
 
 def test_a_factor_in_float64_is_no_fault_and_hides_none() -> None:

@@ -103,6 +103,16 @@ def samples(given: list[Array], seed: int, positive: bool) -> list[Array]:
     return found
 
 
+def initialized(array: Array, seed: int) -> Array:
+    """An input of float64 whose memory nobody has set (1e-310 beside 1e198), as some models come with one."""
+    if array.dtype != np.float64:
+        return array
+    sizes = np.abs(array[array != 0])
+    if not ((sizes < 1e-100) | ((sizes > 1e100) & np.isfinite(sizes))).any():
+        return array
+    return np.asarray(np.random.default_rng(seed).uniform(0.1, 1, array.shape))
+
+
 def scaled(given: list[Array]) -> list[Array]:
     """What a model comes with, times 1 and a little more: values in the same order, the same ones equal."""
     factors = 1 + 0.1 * np.arange(COUNT)
@@ -235,6 +245,8 @@ def _add(recipe: dict[str, Any], name: str, model: Any, folder: Path, project: P
     given = [_read(data, "input", index) for index in range(len(inputs))]
     expected = [_read(data, "output", index) for index in range(len(model.graph.output))]
     positive = any(each.dtype.kind == "f" and bool(np.isnan(each).any()) for each in expected)
+    seed = zlib.crc32(name.encode())
+    given = [initialized(each, seed + index) for index, each in enumerate(given)]
     fixed = parameters(given)
     for index in fixed:
         model.graph.initializer.append(numpy_helper.from_array(given[index], inputs[index]))
@@ -244,7 +256,7 @@ def _add(recipe: dict[str, Any], name: str, model: Any, folder: Path, project: P
         model.graph.input.extend(kept)
     free = [index for index in range(len(inputs)) if index not in fixed]
     inputs, given = [inputs[index] for index in free], [given[index] for index in free]
-    rows, found = fitting(model, inputs, given, zlib.crc32(name.encode()), positive)
+    rows, found = fitting(model, inputs, given, seed, positive)
     gone = _prune(model, found)
     onnx.save(model, project / "models" / f"{name}.onnx")
     np.savez(project / "models" / f"{name}.npz", **dict(zip(inputs, rows, strict=True)))

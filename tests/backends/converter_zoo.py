@@ -172,10 +172,15 @@ class Masked(nn.Module):
 
 
 class Mended(nn.Module):
-    """What coremltools converts wrongly: a slice that leaves nothing out, one over a number."""
+    """What coremltools converts wrongly.
 
-    def forward(self, x: Tensor) -> Tensor:
-        return 1 / (x[:, :].square() + 0.01)
+    A slice that leaves nothing out, one over a number, and a mask that lets nothing pass in some rows.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        rows = x.reshape(-1, 4, 4)
+        attended = nn.functional.scaled_dot_product_attention(rows, rows, rows, rows > 0.5)
+        return 1 / (x[:, :].square() + 0.01), attended
 
 
 class Bessel(nn.Module):
@@ -226,7 +231,7 @@ ZOO: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
 }
 
 MORE: dict[str, tuple[type[nn.Module], list[dict[str, Any]], list[str]]] = {
-    "mended": (Mended, [port("x", ["N", 16])], ["y"]),
+    "mended": (Mended, [port("x", ["N", 16])], ["y", "attended"]),
     "mixed": (
         Mixed,
         [

@@ -63,10 +63,15 @@ def test_outputs_are_the_original_s(
 def test_what_coremltools_converts_wrongly_is_mended(
     masked: Path, tmp_path: Path, suffix: str
 ) -> None:
-    """Its `inverse` adds 1e-4, and it knows no `alias`."""
+    """Its `inverse` adds 1e-4, it knows no `alias`, and it attends where a mask lets nothing pass."""
     samples, wanted = known(masked, "mended", tmp_path)
     made = packages.convert(masked, "mended", suffix)
-    assert error(run(masked, "mended", made, samples).arrays()["y"], wanted["y"]) < 1e-6
+    found = run(masked, "mended", made, samples).arrays()
+    assert error(found["y"], wanted["y"]) < 1e-6
+    nothing = (np.load(samples)["x"].reshape(-1, 4, 4) <= 0.5).all(axis=-1)
+    assert nothing.any()
+    assert not found["attended"][nothing].any()
+    assert error(found["attended"], wanted["attended"]) < 1e-6
 
 
 def test_an_exported_lstm_is_the_original_s(zoo: Path, tmp_path: Path) -> None:

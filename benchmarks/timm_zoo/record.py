@@ -19,11 +19,6 @@ FOUND = {
         "`--locate` names the `GatherND` that the exporter writes adaptive pooling with: what it takes is "
         "right in OpenVINO, and what it gives is not; ONNX Runtime gives the original's from the same file"
     ),
-    "mobilevit.openvino": (
-        "The file is right: operation by operation nothing differs. OpenVINO's CPU plugin loses digits "
-        "where it generates kernels for attention: with its property `SNIPPETS_MODE: DISABLE` the same "
-        "file is off by 3e-6 of the signal and not by 1e-4"
-    ),
 }
 """What was found out of rejections, by hand."""
 

@@ -78,6 +78,9 @@ class Runtime:
             the default bounds then do not ask for errors of the size of rounding. Empty for all others.
         unrounded: Whether it can leave out what an artifact rounds on the way, and compute in float32
             with the weights that are stored (`unrounded(feed)` of its session).
+        fast_kernels: Kernels that may lose more digits than rounding does, and that it can leave out
+            (`plain(feed)` of its session), in words. Where a run without them shows that an artifact is
+            right, what they cost it is held to a coarser bound. Empty where there are none.
     """
 
     toolchain: str
@@ -86,6 +89,7 @@ class Runtime:
     resources: Mapping[str, int] = field(default_factory=dict)
     approximates: str = ""
     unrounded: bool = False
+    fast_kernels: str = ""
 
     @property
     def asks_machine(self) -> bool:

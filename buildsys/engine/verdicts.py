@@ -23,6 +23,7 @@ from buildsys.store import CorruptObject, Store, Stored
 from buildsys.verify.defaults import (
     ABOVE_FLOOR,
     COARSE,
+    FAST_KERNELS,
     FLOORS,
     GRAPH_ABOVE_FLOOR,
     PARTS,
@@ -277,6 +278,7 @@ def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = No
         graph=GRAPH_ABOVE_FLOOR if deployable.default else None,
         unrounded=ABOVE_FLOOR[HALF] if deployable.default else None,
         parts=PARTS.get(deployable.scheme) if deployable.default else None,
+        fast_kernels=FAST_KERNELS.get(deployable.scheme) if deployable.default else None,
         cap=cap(deployable.scheme),
         graph_cap=cap(None),
     )

@@ -30,6 +30,7 @@ UNROUNDED = (
     base.Output("unrounded", "unrounded.npz"),
     base.Output("unrounded_edges", "unrounded_edges.npz"),
 )
+PLAIN = base.Output("plain", "plain.npz")
 ROUNDED_WEIGHTS = "float16"
 """The scheme of artifacts that may be the model with rounded weights, and nothing but that."""
 RunsOn = tuple[dict[str, Input], tuple[base.Output, ...]]
@@ -120,6 +121,9 @@ def measure(
     isolates = _isolates(declared, by, source, scheme)
     if isolates and by.runtime.unrounded:
         inputs_outputs = inputs_outputs[0], (*inputs_outputs[1], *UNROUNDED)
+    fast = by.runtime.fast_kernels if scheme is None else ""
+    if fast:
+        inputs_outputs = inputs_outputs[0], (*inputs_outputs[1], PLAIN)
     given: dict[str, Input] = {ARTIFACT: made.artifact, IO: made.io}
     run = _run(builder, source, format_name, by, given, inputs_outputs, label, keeps)
     inputs: dict[str, Input] = {
@@ -130,6 +134,8 @@ def measure(
         "reference_edges": reference.edge_outputs,
     }
     inputs["floor"] = floor_of(builder, recipe, source, reference)
+    if fast:
+        inputs[PLAIN.name] = OutputRef(run, PLAIN.name)
     if sizes is not None and reference.extremes is not None:
         inputs["got_extremes"] = OutputRef(run, "extremes")
         inputs["reference_extremes"] = reference.extremes
@@ -162,6 +168,7 @@ def measure(
             "outputs": source.outputs,
             "metric": metric,
             **({"unrounded": True} if isolates and by.runtime.unrounded else {}),
+            **({"fast_kernels": fast} if fast else {}),
         },
         outputs=(base.Output("measurement", "measurement.json", measured=COST),),
         origin=("models", source.name, "samples"),

@@ -24,6 +24,8 @@ class Limits:
             its differences have no scale of their own. Where it is 0 there is then no such bound.
         parts: The least limit on the `signal_error` of small parts of outputs (see
             `kit.signals.part_errors`); it is raised as that of the whole is. `None` asks for none.
+        fast_kernels: The limit of `signal_error` where a run without the runtime's fast kernels shows that an
+            artifact is right; `None` keeps the usual one.
         unrounded: The limit of `floor_ratio` for what rounds nothing but its weights, where the artifact
             was run so; `None` asks for none.
         graph: The limit of `graph_ratio`, where it is known; `None` asks for none.
@@ -40,6 +42,7 @@ class Limits:
     graph: float | None = None
     unrounded: float | None = None
     parts: float | None = None
+    fast_kernels: float | None = None
 
     def of(self, output: str, bound: str) -> float | None:
         """The limit of a bound on an output, or `None` where it has none."""

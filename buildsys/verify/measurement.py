@@ -20,6 +20,9 @@ from buildsys.verify.metrics import compare, variation
 from buildsys.verify.spread import spread
 from buildsys.verify.wording import noted
 
+FAST, LEAST_NOTED = 10.0, 1e-5
+"""Fast kernels are told of where they make an output's error this much larger, and this large."""
+
 
 def measure(request: Request) -> None:
     """Writes `measurement`: figures of each output, the task's metric, and what the run cost.
@@ -29,9 +32,11 @@ def measure(request: Request) -> None:
     `reference_extremes` (see `kit.extremes`); maybe `got_edges` and `reference_edges` (see `kit.edges`),
     `floor` (`floor.json`: what the model's own precision costs it), `weights` (`weights.json`, see
     `verify.weights`), and of what was run with rounded weights alone `graph_got`, `graph_got_edges`,
-    and of the original with those weights `graph_reference`, `graph_reference_edges`, `graph_told`.
+    and of the original with those weights `graph_reference`, `graph_reference_edges`, `graph_told`;
+    `plain`, what a run without fast kernels gave for the first samples.
     Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`;
-    `unrounded`, whether `graph_got` is of another run than `got`, which rounds nothing but the weights.
+    `unrounded`, whether `graph_got` is of another run than `got`, which rounds nothing but the weights;
+    `fast_kernels`, those that `plain` is without, in words.
 
     Raises:
         StepError: The reference or the labels allow no judgement, or an output is missing.
@@ -80,6 +85,7 @@ def _record(request: Request) -> dict[str, Any]:
         **_edges(request, reference, names),
         **_weights(request),
         **_graph(request, reference, names),
+        **_plain(request, got, reference, names),
         "metric": evaluation(request, names),
         "samples": len(reference[names[0]]),
         **_read(request.inputs["run"]),
@@ -139,6 +145,26 @@ def _unrounded(request: Request, got: Arrays, samples: Arrays, names: list[str])
         return {}
     figures = {name: compare(got[name], samples[name], name).to_json() for name in names}
     return {"unrounded": _errors(figures)}
+
+
+def _plain(request: Request, got: Arrays, reference: Arrays, names: list[str]) -> dict[str, Any]:
+    """What a run without fast kernels is off; noted where these cost an output most of its error."""
+    plain = arrays.load(request.inputs["plain"]) if "plain" in request.inputs else {}
+    if not plain:
+        return {}
+    fast = request.options["fast_kernels"]
+    figures = {}
+    for name in names:
+        few = reference[name][: len(plain[name])]
+        figures[name] = compare(plain[name], few, name, variation(reference[name])).to_json()
+    for name in names:
+        least, error = figures[name]["signal_error"], compare(got[name], reference[name], name)
+        most = error.signal_error
+        if least is not None and most is not None and most > max(FAST * least, LEAST_NOTED):
+            request.note(
+                f"`{name}` is off by {most:.2g} of the signal, and by {least:.2g} without {fast}"
+            )
+    return {"plain": {"without": fast, "outputs": _errors(figures)}}
 
 
 def _errors(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -84,6 +84,21 @@ def test_what_is_not_rounded_is_measured_as_before(tmp_path: Path) -> None:
     assert not outputs & {"held", "unrounded"}
 
 
+def test_what_is_in_float32_runs_without_fast_kernels_as_well(tmp_path: Path) -> None:
+    graph = planned(
+        tmp_path,
+        "{format: tflite}, {format: openvino}, {format: onnx}, {format: tflite, quantization: half}",
+    )
+    with_plain = {
+        each.label
+        for each in graph.deployables
+        if each.measurement is not None
+        and "plain" in graph.actions[each.measurement.action].inputs
+        and "fast_kernels" in graph.actions[each.measurement.action].options
+    }
+    assert with_plain == {"server/m.tflite", "server/m.openvino"}
+
+
 def test_an_onnx_file_is_run_in_other_precisions_by_its_own_toolchain(tmp_path: Path) -> None:
     graph = planned(tmp_path, "{format: tflite, quantization: half}", "{onnx: m.onnx}")
     (measured,) = measures(graph).values()

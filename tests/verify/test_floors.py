@@ -273,6 +273,50 @@ def test_a_small_part_may_err_as_the_precision_does_up_to_the_cap(
     assert "is the most that a default allows" in (broken.reason or "")
 
 
+@pytest.mark.parametrize(
+    ("error", "plain", "limits"),
+    [
+        (1e-4, 1e-6, {"signal_error": 1e-3, "floor_ratio": 30.0}),
+        (4e-3, 1e-6, {"signal_error": 1e-2, "floor_ratio": 30.0}),
+    ],
+)
+def test_what_fast_kernels_cost_is_no_fault_of_a_file_that_is_right_without_them(
+    error: float, plain: float, limits: dict[str, float]
+) -> None:
+    """XNNPACK on an untrained Xception, OpenVINO's generated kernels on MobileViT: both were rejected."""
+    held = limits_of(deployable(None, default_bounds(None)))
+    bare = measured(error, 1e-6)
+    record = bare | {"plain": {"without": "them", "outputs": {"a": {"signal_error": plain}}}}
+    for bound, limit in limits.items():
+        found = gate(record, held, bound)
+        assert found is not None
+        assert (found.passed, found.limit) == (True, limit)
+    alone = gate(bare, held, "floor_ratio")
+    assert alone is not None
+    assert not alone.passed
+    ratio = gate(record, held, "floor_ratio")
+    assert ratio is not None
+    assert ratio.value == pytest.approx(1.0)
+    assert "with them, which `signal_error` judges" in (ratio.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "plain", "default"),
+    [(4e-3, 4e-3, True), (2e-2, 1e-6, True), (4e-3, None, True), (4e-3, 1e-6, False)],
+)
+def test_fast_kernels_excuse_no_other_error(
+    error: float, plain: float | None, default: bool
+) -> None:
+    """A file that is wrong without them too, more than they may cost, and bounds of the recipe's own."""
+    held = limits_of(deployable(None, default_bounds(None)))
+    if not default:
+        held = replace(held, raised=None, fast_kernels=None)
+    told = {"without": "them", "outputs": {"a": {"signal_error": plain}}}
+    found = gate(measured(error, 1e-6) | {"plain": told}, held, "signal_error")
+    assert found is not None
+    assert (found.passed, found.limit) == (False, 1e-3)
+
+
 def test_the_mean_of_all_answers_passes_no_default() -> None:
     constant = np.broadcast_to(REFERENCE.mean(axis=0), REFERENCE.shape)
     error = compare(constant, REFERENCE).signal_error

@@ -252,3 +252,28 @@ def test_a_run_that_rounds_weights_alone_is_measured(step: Step, unrounded: bool
         return
     expected = np.linalg.norm(off - REFERENCE) / np.linalg.norm(REFERENCE - REFERENCE.mean(0))
     assert graph["unrounded"]["logits"]["signal_error"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_run_without_fast_kernels_is_measured_and_told_of(step: Step) -> None:
+    step.request.options["fast_kernels"] = "the fast ones"
+    step.give("got", logits=REFERENCE * np.float32(1.001))
+    step.give("plain", logits=REFERENCE[:2])
+    record = step.run()
+    assert record["plain"] == {
+        "without": "the fast ones",
+        "outputs": {"logits": {"signal_error": 0.0}},
+    }
+    (note,) = step.request.notes
+    assert note.startswith("`logits` is off by 0.00")
+    assert note.endswith("of the signal, and by 0 without the fast ones")
+    # What is off in both runs is no matter of the kernels.
+    step.request.notes.clear()
+    step.give("plain", logits=(REFERENCE * np.float32(1.001))[:2])
+    assert step.run()["plain"]["outputs"]["logits"]["signal_error"] > 1e-4
+    assert step.request.notes == []
+
+
+def test_an_artifact_that_fast_kernels_alone_run_has_no_other_run(step: Step) -> None:
+    step.request.options["fast_kernels"] = "the fast ones"
+    step.give("plain")
+    assert "plain" not in step.run()

@@ -28,6 +28,9 @@ FEWEST_RUNS = 5
 ROUND_SECONDS = 0.002
 """How long each of the rounds takes at least that a latency is measured in."""
 
+PLAIN_SAMPLES = 4
+"""Slow kernels run on so many samples: how far they are off is an average over elements."""
+
 
 class Session(Protocol):
     """An artifact, loaded and ready.
@@ -66,7 +69,8 @@ def run_artifact(request: Request) -> None:
     Outputs: `samples` and maybe `evaluation` (`.npz`: output name to [n, ...]), `run` (`run.json`), and
     maybe `extremes` (see `kit.extremes`) and `edge_outputs` (see `kit.edges`); of the original also
     `sizes` and `edges`; of an artifact that can be run without its own rounding also `unrounded` and
-    `unrounded_edges`, as `samples` and `edge_outputs`.
+    `unrounded_edges`, as `samples` and `edge_outputs`; of one whose runtime can leave out its fast kernels
+    also `plain`, as the first `PLAIN_SAMPLES` of `samples`, or nothing where it runs with these alone.
 
     Raises:
         StepError: The artifact does not load, does not take the samples, or its outputs are not
@@ -116,6 +120,7 @@ def record(session: Session, request: Request, contract: Contract | None = None)
     request.outputs["run"].write_text(json.dumps(report, sort_keys=True, indent=1) + "\n")
     _at_edges(session, request, plan, feeds)
     _unrounded(session, request, plan, feeds)
+    _plain(session, request, plan, feeds)
     _at_extremes(session, request, contract, feeds)  # Last: the memory is that of usual sizes.
     for sentence in getattr(session, "notes", ()):
         request.note(sentence)
@@ -159,6 +164,19 @@ def _unrounded(session: Any, request: Request, plan: batches.Plan, samples: arra
     fed = arrays.load(request.inputs["edges"])
     at_edges = edges.artifact(session.unrounded, fed, plan, names)
     arrays.save(request.outputs["unrounded_edges"], at_edges)
+
+
+def _plain(session: Any, request: Request, plan: batches.Plan, samples: arrays.Arrays) -> None:
+    """Runs once more without fast kernels, where that is asked for."""
+    if "plain" not in request.outputs:
+        return
+    few = {name: array[:PLAIN_SAMPLES] for name, array in samples.items()}
+    given: arrays.Arrays = {}
+    try:
+        given = batches.run(session.plain, few, plan, request.options["outputs"]).outputs
+    except StepError as error:
+        print(f"it does not run without fast kernels: {error.message}")
+    arrays.save(request.outputs["plain"], given)
 
 
 def _at_extremes(

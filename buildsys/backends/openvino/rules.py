@@ -52,7 +52,11 @@ backend = Backend(
                     library="nncf",
                 ),
             ),
-            runtime=Runtime(toolchain="openvino"),
+            runtime=Runtime(
+                toolchain="openvino",
+                fast_kernels="the kernels that OpenVINO generates for chains of operations "
+                "(`SNIPPETS_MODE`)",
+            ),
             layers="single_layers",
             probe=Probe("openvino"),
             weights=Reader("openvino"),

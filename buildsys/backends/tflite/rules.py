@@ -73,7 +73,10 @@ backend = Backend(
                     library=LIBRARY,
                 ),
             ),
-            runtime=Runtime(toolchain="tflite"),
+            runtime=Runtime(
+                toolchain="tflite",
+                fast_kernels="XNNPACK, the delegate that LiteRT applies by default",
+            ),
             layers="single_layers",
             probe=Probe("tflite"),
             weights=Reader("tflite"),

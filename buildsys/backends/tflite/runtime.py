@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Session:
         self.runtime = f"ai-edge-litert {version('ai-edge-litert')}"
         self._contract = contract
         self._signature = Signature(path, threads)
+        self._plain: Signature | None = None
+        self._load_plain = partial(Signature, path, threads, plain=True)
 
     def run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs once.
@@ -37,7 +40,15 @@ class Session:
         Returns:
             Recipe name to array in the model's layout, with the artifact's dtype.
         """
-        found = self._signature.run(
+        return self._run(self._signature, feed)
+
+    def plain(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Runs once without XNNPACK."""
+        self._plain = self._plain or self._load_plain()
+        return self._run(self._plain, feed)
+
+    def _run(self, signature: Signature, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        found = signature.run(
             {
                 port.artifact_name or port.name: ports.to_artifact(port, feed[port.name])
                 for port in self._contract.inputs

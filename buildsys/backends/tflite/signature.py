@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from ..kit.request import StepError
 
 DEFAULT = "serving_default"
 """The signature that both converters write."""
+PLAIN = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,27 @@ class Signature:
         outputs: Name to tensor.
     """
 
-    def __init__(self, model: Path | bytes, threads: int = 1) -> None:
+    def __init__(self, model: Path | bytes, threads: int = 1, *, plain: bool = False) -> None:
         """Loads a file, or the bytes of one.
+
+        Args:
+            model: The file.
+            threads: That it runs on.
+            plain: Whether LiteRT's own kernels run it, and no delegate.
 
         Raises:
             StepError: LiteRT refuses it, or it has no signature.
         """
         try:
+            resolver = PLAIN if plain else OpResolverType.AUTO
             if isinstance(model, bytes):
-                interpreter = Interpreter(model_content=model, num_threads=threads)
+                interpreter = Interpreter(
+                    model_content=model, num_threads=threads, experimental_op_resolver_type=resolver
+                )
             else:
-                interpreter = Interpreter(str(model), num_threads=threads)
+                interpreter = Interpreter(
+                    str(model), num_threads=threads, experimental_op_resolver_type=resolver
+                )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise StepError(

@@ -71,7 +71,7 @@ def run(models: Path, name: str, made: Result, threads: int = 2) -> Result:
             "io": made.outputs["io"],
             "samples": models / f"{name}.samples.npz",
         },
-        outputs={"samples": "out.npz", "run": "run.json"},
+        outputs={"samples": "out.npz", "run": "run.json", "plain": "plain.npz"},
         options=options(models, name)
         | {
             "dynamic": True,

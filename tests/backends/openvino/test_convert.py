@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.backends.coreml_tflite_harness import digest
@@ -34,6 +35,32 @@ def test_values_and_names_are_the_model_s(
     assert done.json("run")["batch_sizes"] == batches
     assert done.json("run")["runtime"] == "openvino 2026.4.1"
     assert made[name].notes == []
+
+
+KINDS = """
+import openvino as ov
+from openvino import opset13 as op
+x = op.parameter([8, 64, 64], name="x")
+chain = op.add(op.multiply(op.sigmoid(op.exp(x)), x), op.divide(x, op.exp(x)))
+model, core = ov.Model([chain], [x]), ov.Core()
+for settings in ({}, {"SNIPPETS_MODE": "DISABLE"}):
+    made = core.compile_model(model, "CPU", settings)
+    kinds = {node.get_rt_info()["layerType"].astype(str) for node in made.get_runtime_model().get_ops()}
+    print("Subgraph" in kinds)
+"""
+
+
+def test_a_run_without_generated_kernels(models: Path, made: dict[str, Result]) -> None:
+    """OpenVINO takes the setting, and it is what leaves them out."""
+    for name in ("cnn", "lone"):
+        plain = dict(np.load(run(models, name, made[name]).outputs["plain"]))
+        wanted = {key: array[:4] for key, array in expected(models, name).items()}
+        assert {key: len(array) for key, array in plain.items()} == dict.fromkeys(wanted, 4)
+        for key, array in wanted.items():
+            assert np.abs(plain[key] - array).max() < 1e-5 * np.abs(array).max()
+    command = [str(interpreter("openvino")), "-c", KINDS]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "False"]
 
 
 UNSHAPED = """

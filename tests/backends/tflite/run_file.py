@@ -1,9 +1,14 @@
-"""Runs a file by the backend's own runtime module, in its toolchain: ARTIFACT IO SAMPLES TARGET."""
+"""Runs a file by the backend's own runtime module, in its toolchain: ARTIFACT IO SAMPLES TARGET.
+
+Beside TARGET: `plain.npz`, the first sample without delegates, and `kinds.json`, which operators LiteRT
+runs by default and then.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -31,4 +36,11 @@ rows = [
 ]
 arrays = importlib.import_module("modelbuild_backends.kit.arrays")
 arrays.save(target, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+plain = session.plain({port.name: data[f"in.{port.name}"][:1] for port in contract.inputs})
+arrays.save(target.with_name("plain.npz"), plain)
+kinds = [
+    sorted({each["op_name"] for each in signature._interpreter._get_ops_details()})
+    for signature in (session._signature, session._plain)
+]
+target.with_name("kinds.json").write_text(json.dumps(kinds))
 print(session.runtime)

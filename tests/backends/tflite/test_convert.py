@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.backends.coreml_tflite_harness import digest, script
@@ -32,6 +33,17 @@ def test_outputs_are_the_models(zoo: Path, tmp_path: Path, model: str, route: st
     if model == "text":
         _, expected = samples(zoo, model)
         assert (run(zoo, model, done, tmp_path)["label"] == expected["label"]).all()
+
+
+def test_a_run_without_xnnpack(zoo: Path, tmp_path: Path) -> None:
+    done = convert(zoo, "cnn", "direct")
+    found = run(zoo, "cnn", done, tmp_path)
+    (plain,) = np.load(tmp_path / "plain.npz").values()
+    assert np.abs(plain[0] - found["logits"][0]).max() < 1e-5
+    usual, without = json.loads((tmp_path / "kinds.json").read_text())
+    assert "DELEGATE" in usual
+    assert "DELEGATE" not in without
+    assert "CONV_2D" in without
 
 
 def test_direct_keeps_layouts(zoo: Path) -> None:

@@ -50,7 +50,7 @@ TIMEOUT = 3600.0
     type=options.failures,
     default=1,
     metavar="[=N]",
-    help="Go on with what no failed step is above; with a number, until that many have failed.",
+    help="Keep running steps that don't depend on a failed one; with a number, until that many failed.",
 )
 @click.option(
     "--retry",

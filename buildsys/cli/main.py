@@ -120,5 +120,5 @@ def unread() -> int:
 
 def interrupted() -> int:
     """What Ctrl-C says."""
-    click.echo("interrupted: nothing unfinished was kept", err=True)
+    click.echo("Interrupted. Finished steps are cached; run again to continue.", err=True)
     return ExitStatus.INTERRUPTED

@@ -201,7 +201,7 @@ class Coordinator:
             self._run.standings[node.id] = standing
             self._skip(node, standing.reason or "")
         elif (lacking := self._room.lacks(action.resources)) is not None:
-            self._skip(node, f"it needs {lacking}, of which this machine has too little")
+            self._skip(node, f"needs more `{lacking}` than this machine has")
         elif self._stopped():
             pass  # Nothing new starts after too many failures; hits are still taken.
         elif (broken := self._setup.broken(action.environment)) is not None:

@@ -104,8 +104,8 @@ def measure(
 ) -> OutputRef | None:
     """Adds what measures an artifact; gives its figures, or `None` where there can be none.
 
-    Of one with rounded weights it is measured besides what its graph alone does: against the original
-    with those very weights.
+    For rounded weights, also measures the graph's error separately: against the original with the same
+    rounded weights.
 
     There are none where nothing runs the format, and none of what computes no outputs. They say what the
     model's own precision costs it whatever the bounds are: an edited bound must measure nothing.

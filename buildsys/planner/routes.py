@@ -177,7 +177,7 @@ def _explain(
     hint = f"{goal[0]} is made from {' or '.join(needs) or 'nothing that is installed'}"
     have = sorted(name for name in reached if not name.startswith("source:"))
     if have:
-        hint += f"; this model can be had as {', '.join(have)}"
+        hint += f"; this model can be built as {', '.join(have)}"
     other = [w for w in ways(catalog, goal[0]) if w != way]
     if way is not None and other:
         hint += f"; try `route: {other[0]}`"

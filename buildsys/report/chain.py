@@ -125,7 +125,7 @@ def _said(
         lead = "and" if link.changes else "because"
         what, several = _inputs(link)
         if explanation.state == "up to date" or link.state is State.HIT:
-            yield f"{lead} {what} {'were others' if several else 'was another'} before", None
+            yield f"{lead} {what} changed", None
         elif link.state is State.MAYBE:
             yield f"if {what} {'come' if several else 'comes'} out different", None
         else:

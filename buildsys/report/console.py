@@ -372,7 +372,7 @@ def _print_failures(console: Console, build: Build) -> None:
         _plain(console, finding.render())
         if failed.hint is not None and instead:
             others = ", ".join(instead)
-            _plain(console, f"without {actions[0].rule} this model can be had as {others}")
+            _plain(console, f"formats that do not need {actions[0].rule}: {others}")
         _plain(console, f"stopped: {', '.join(labels)}")
         if failed.hint is None and failed.log is not None:
             for line in log_tail(failed.log):

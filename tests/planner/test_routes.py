@@ -115,7 +115,7 @@ def test_a_missing_route_says_what_would_be_needed(catalog: Catalog) -> None:
         cheapest(catalog, "source:onnx", "trace", ("ptl", None))
     assert caught.value.message == "no route leads from onnx to ptl"
     assert "ptl is made from torchscript" in caught.value.hint
-    assert "this model can be had as" in caught.value.hint
+    assert "this model can be built as" in caught.value.hint
     assert " onnx," in caught.value.hint
 
 

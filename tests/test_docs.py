@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from buildsys.engine.verdicts import Status
 from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.settings import UserSettings, read
 from tests.cli.inside import Inside
@@ -96,3 +97,11 @@ def test_the_formats_are_those_that_are_declared() -> None:
     formats = writer("formats")
     catalog = Catalog.load(load_built_in())
     assert formats.FILE.read_text() == formats.document(catalog), "run `python docs/formats.py`"
+
+
+def test_the_glossary_has_every_status_and_each_word_once() -> None:
+    text = (DOCS / "glossary.md").read_text()
+    words = re.findall(r"^\| `?([a-z][a-z ]*?)`? \|", text, flags=re.M)
+    words = [word for word in words if word not in ("word", "status")]
+    assert len(words) == len(set(words)) > 30
+    assert words[-len(Status) :] == [str(each) for each in Status]

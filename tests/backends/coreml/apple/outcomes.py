@@ -65,6 +65,18 @@ EXPLANATIONS = (
         "and declares the batch's: sizes that contradict those declared are refused.",
     ),
     Explanation(
+        r"Norms::test_norm.*'fp16'.*order=-2",
+        r"Not equal to tolerance",
+        "Inverse squares of small numbers are beyond what float16 holds (65,504), so that the norm is 0; "
+        "Apple's tolerance of 0.5 takes that.",
+    ),
+    Explanation(
+        r"TestStack::test_stack_dynamic_range_dim",
+        r"DID NOT RAISE",
+        "Core ML refuses to stack inputs whose default sizes differ, whatever it is fed; the evaluator "
+        "stacks what it is fed, of equal sizes.",
+    ),
+    Explanation(
         r"TestResample",
         r"^AssertionError: assert \d+ == \d+",
         "The test counts the casts that the converter writes for float16; no output is compared.",

@@ -12,7 +12,12 @@ from ..registry import Outputs, Tensor, Tensors, operation
 
 @operation("linear")
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x @ weight.T + bias`: [..., in] with weights [out, in] to [..., out]."""
+    """`x @ weight.T + bias`: [..., in] with weights [out, in] to [..., out].
+
+    Weights may be whole numbers where `x` is not, since iOS 17 (coremltools' tests).
+    """
+    if x.is_floating_point() and not weight.is_floating_point():
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     return F.linear(x, weight, bias)
 
 

@@ -41,6 +41,11 @@ CASES = [
         {"x": i32([[1, 2]]), "weight": i32([[3, 4], [5, 6]]), "bias": i32([1, -1])},
         i32([[12, 16]]),
     ),
+    Case(
+        "linear",
+        {"x": f32([[1.5, 2]]), "weight": i32([[3, 4]]), "bias": i32([5])},
+        f32([[17.5]]),
+    ),
     Case("matmul", {"x": A, "y": B}, A @ B),
     Case("matmul", {"x": A.swapaxes(-1, -2), "y": B, "transpose_x": True}, A @ B),
     Case("matmul", {"x": A, "y": B.swapaxes(-1, -2), "transpose_y": True}, A @ B),

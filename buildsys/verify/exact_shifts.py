@@ -34,13 +34,14 @@ Array = NDArray[Any]
 
 NEARLY = 0.75
 """The part of a bias that a formula makes, for the bias to be reckoned by it."""
-SURE = 0.95
-"""The part of all elements that a formula makes, for it to be the converter's: others make 0.9 of them."""
+SURE, SURE_OF_EITHER = 0.95, 0.99
+"""The part of all elements that a formula makes, for it to be the converter's: others make 0.8 of them. The
+second: one that leaves a choice of two roots, by which any way of reckoning makes 0.9 of them."""
 TELLING = 32
 """Elements that tell a formula from others."""
 MANY = 128
-"""Elements that tell roots which are all the nearest number from MKL's, of which one in five is not: of a few
-dozen nearly all may be, by chance."""
+"""Elements that tell roots which are all the nearest number from MKL's, of which one in five is not, and a
+choice of two roots from chance: of a few dozen nearly all may be right by it."""
 NEIGHBORS = 2.0**-22
 """How far a factor may be from another way of reckoning it, by which its float16 may be another as well."""
 HALF = 0.5 + 2.0**-10
@@ -95,21 +96,27 @@ def altered(
         By the place in `found`: what is altered of those that are known to be off.
     """
     norms = [norm for norm in model.norms if norm.variance not in known]
-    behind: list[Formula] = [partial(_shifted, norms, weights, gained) for gained in (True, False)]
+    ways_behind = ((True, False), (False, False), (False, True))
+    behind: list[Formula] = [partial(_shifted, norms, weights, *way) for way in ways_behind]
     biases = {
         place: one
         for place, one in enumerate(found)
         if one.stored.storage == "float32" and is_vector(one.stored.values)
     }
-    wrong = _by_one_formula(biases, behind)
+    # Where its factors stand in the artifact, they alone tell of a norm's shift: of two roots one is right by
+    # chance often enough to look like a formula.
+    apart = _stored(found, norms).keys()
+    wrong = _by_one_formula(
+        {place: one for place, one in biases.items() if not apart & set(one.of)}, behind
+    )
     wrong |= _by_one_formula(biases, [partial(_through, weights)])
     for storage in ("float32", "float16"):
         factors = {p: one for p, one in enumerate(found) if one.stored.storage == storage}
-        for either, least in ((False, MANY), (True, TELLING)):
+        for either in (False, True):
             ways: list[Formula] = [
                 partial(_scaled, norms, weights, whole, either) for whole in (True, False)
             ]
-            off = _by_one_formula(factors, ways, least)
+            off = _by_one_formula(factors, ways, MANY)
             if off:
                 wrong |= off
                 break
@@ -125,7 +132,7 @@ def _by_one_formula(
     """What is off of the biases that the best of the formulas is about, where those have enough elements."""
     best: tuple[float, dict[int, Wrong]] = 0.0, {}
     for formula in formulas:
-        elements = right = 0
+        elements = right = choices = 0
         off: dict[int, Wrong] = {}
         for place, one in biases.items():
             made = formula(one)
@@ -136,11 +143,13 @@ def _by_one_formula(
             if same.mean() < min(NEARLY, 1 - 1 / same.size):
                 continue
             elements, right = elements + same.size, right + int(same.sum())
+            choices = max(choices, len(made))
             found = wrong_of(~same, made[0].astype(np.float32))
             if found is not None:
                 off[place] = found
-        share = right / elements if elements >= least else 0.0
-        if share >= SURE and share > best[0]:
+        needed, sure = (least, SURE) if choices < 2 else (max(least, MANY), SURE_OF_EITHER)
+        share = right / elements if elements >= needed else 0.0
+        if share >= sure and share > best[0]:
             best = share, off
     return best[1]
 
@@ -158,9 +167,18 @@ def _shifted(
     norms: Sequence[Norm],
     weights: Mapping[str, Array],
     gained: bool,
+    either: bool,
     one: Folded,
 ) -> tuple[Array, ...] | None:
-    """The bias of a layer before a batch norm; of one whose eps is not known for sure nothing is said."""
+    """The bias of a layer before a batch norm; of one whose eps is not known for sure nothing is said.
+
+    Args:
+        norms: Those of the model.
+        weights: Its weights by name.
+        gained: Whether the gain is multiplied with the inverse root, and not divided by the root.
+        either: Whether the root may be the number on the other side of it, too.
+        one: The bias as it is stored.
+    """
     norm = next((n for n in norms if n.variance in one.of and len(n.eps) == 1), None)
     size = one.stored.values.size
     if norm is None or norm.mean not in one.of or weights[norm.variance].size != size:
@@ -169,7 +187,7 @@ def _shifted(
     bias = bias_of(one, norm, weights, size)
     made = []
     nearest, other = _roots(vector(norm.variance, weights, 1.0, size), norm.eps[0])
-    for root in (nearest,) if gained else (nearest, other):
+    for root in (nearest, other) if either else (nearest,):
         factor = np.float32(1) / root if gained else gamma / root
         tail = gamma if gained else np.ones_like(gamma)
         made.append((bias - mean) * factor * tail + beta)

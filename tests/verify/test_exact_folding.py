@@ -18,6 +18,7 @@ from buildsys.verify.weights import judged
 
 Array = NDArray[Any]
 NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")
+PARTS_OF_A_NORM = ("weight", "bias", "running_mean", "running_var")
 EVERY = ("n.weight", "n.running_var", "n.running_mean", "n.bias")
 
 
@@ -230,14 +231,14 @@ def test_a_lowest_bit_of_a_bias_that_a_shift_went_through_is_seen(storage: str) 
 @pytest.mark.parametrize("storage", ["float32", "float16"])
 @pytest.mark.parametrize("of", [("n.weight", "n.running_var"), ("n.running_var",)])
 def test_a_lowest_bit_of_a_norm_s_own_factors_is_seen(of: tuple[str, ...], storage: str) -> None:
-    weights = model(64)
+    weights = model(200)
     whole = Weights([stored(name, array) for name, array in weights.items()], (NORM,))
     variance = weights["n.running_var"]
     gain = weights["n.weight"] if len(of) > 1 else np.ones_like(variance)
     factors = gain / np.sqrt(variance + np.float32(1e-5))
 
     def looked(array: Array) -> Any:
-        shape = (1, 64, 1, 1)
+        shape = (1, 200, 1, 1)
         return altered([Folded(Stored("s", array.reshape(shape), storage), of)], whole)
 
     sound = factors.astype(storage)
@@ -268,7 +269,7 @@ def test_few_factors_do_not_tell_a_damaged_one_from_a_root_that_mkl_rounds(
 
 
 def test_the_factors_beside_it_tell_how_a_shift_was_reckoned() -> None:
-    weights = model(64)
+    weights = model(200)
     whole = Weights([stored(name, array) for name, array in weights.items()], (NORM,))
     variance = weights["n.running_var"] + np.float32(1e-5)
     factors = weights["n.weight"] / np.sqrt(variance)
@@ -278,7 +279,7 @@ def test_the_factors_beside_it_tell_how_a_shift_was_reckoned() -> None:
     other = np.nextafter(nearest, np.where(nearest > exact, 0, np.inf).astype(np.float32))
     likely = weights["n.bias"] - weights["n.running_mean"] * (weights["n.weight"] / other)
     place = int(np.flatnonzero(likely != shift)[0])
-    damaged = np.where(np.arange(64) == place, likely, shift).astype(np.float32)
+    damaged = np.where(np.arange(200) == place, likely, shift).astype(np.float32)
 
     def looked(of_factors: Array, of_shift: Array) -> dict[int, list[int]]:
         gains = Folded(stored("s", of_factors), ("n.weight", "n.running_var"))
@@ -293,3 +294,44 @@ def test_the_factors_beside_it_tell_how_a_shift_was_reckoned() -> None:
     assert looked(factors, damaged) == {1: [place]}
     assert looked(flipped(factors, 7), shift) == {0: [7]}
     assert altered([Folded(stored("b", damaged), EVERY)], whole) == {}, "it cannot be told alone"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_shift_whose_factors_stand_beside_it_is_judged_by_them_alone(seed: int) -> None:
+    """litert-torch's inverse roots are nearer than float32's: a choice of two roots makes nearly all."""
+    drawn = np.random.default_rng(seed)
+    weights: dict[str, Array] = {}
+    for name in ("n", "k"):
+        weights |= {
+            f"{name}.{part}": drawn.standard_normal(24) for part in ("bias", "running_mean")
+        }
+        weights |= {f"{name}.{part}": drawn.uniform(0.5, 2, 24) for part in PARTS_OF_A_NORM[::3]}
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    whole = Weights(
+        [stored(name, array) for name, array in weights.items()],
+        tuple(Norm(n, *(f"{n}.{p}" for p in PARTS_OF_A_NORM)) for n in ("n", "k")),
+    )
+    root = np.sqrt(weights["n.running_var"].astype(np.float64) + 1e-5)
+    factors = (1 / root).astype(np.float32) * weights["n.weight"]
+    apart = weights["n.bias"] - weights["n.running_mean"] * factors
+    usual = weights["k.weight"] / np.sqrt(weights["k.running_var"] + np.float32(1e-5))
+    behind = weights["k.bias"] - weights["k.running_mean"] * usual
+    of = {n: tuple(f"{n}.{part}" for part in PARTS_OF_A_NORM) for n in ("n", "k")}
+    found = [
+        Folded(stored("s", factors), ("n.weight", "n.running_var")),
+        Folded(stored("b", apart), of["n"]),
+        Folded(stored("c", behind), of["k"]),
+    ]
+    assert altered(found, whole) == {}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("size", [24, 64])
+def test_a_choice_of_two_roots_is_no_evidence_among_few_factors(seed: int, size: int) -> None:
+    """Whatever way factors were reckoned in, one of two roots is right for nine of ten."""
+    drawn = np.random.default_rng(seed)
+    gain, variance = drawn.uniform(0.5, 2, (2, size)).astype(np.float32)
+    whole = Weights([stored("n.weight", gain), stored("n.running_var", variance)], (NORM,))
+    inverse = (1 / np.sqrt(variance.astype(np.float64) + 1e-5)).astype(np.float32)
+    found = [Folded(stored("s", inverse * gain), ("n.weight", "n.running_var"))]
+    assert altered(found, whole) == {}

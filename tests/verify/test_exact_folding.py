@@ -18,7 +18,6 @@ from buildsys.verify.weights import judged
 
 Array = NDArray[Any]
 NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")
-PARTS_OF_A_NORM = ("weight", "bias", "running_mean", "running_var")
 EVERY = ("n.weight", "n.running_var", "n.running_mean", "n.bias")
 
 
@@ -301,22 +300,24 @@ def test_a_shift_whose_factors_stand_beside_it_is_judged_by_them_alone(seed: int
     """litert-torch's inverse roots are nearer than float32's: a choice of two roots makes nearly all."""
     drawn = np.random.default_rng(seed)
     weights: dict[str, Array] = {}
-    for name in ("n", "k"):
+    for name in "nk":
         weights |= {
             f"{name}.{part}": drawn.standard_normal(24) for part in ("bias", "running_mean")
         }
-        weights |= {f"{name}.{part}": drawn.uniform(0.5, 2, 24) for part in PARTS_OF_A_NORM[::3]}
+        weights |= {
+            f"{name}.{part}": drawn.uniform(0.5, 2, 24) for part in ("weight", "running_var")
+        }
     weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    of = {n: (f"{n}.weight", f"{n}.bias", f"{n}.running_mean", f"{n}.running_var") for n in "nk"}
     whole = Weights(
         [stored(name, array) for name, array in weights.items()],
-        tuple(Norm(n, *(f"{n}.{p}" for p in PARTS_OF_A_NORM)) for n in ("n", "k")),
+        tuple(Norm(n, gamma, beta, mean, var) for n, (gamma, beta, mean, var) in of.items()),
     )
     root = np.sqrt(weights["n.running_var"].astype(np.float64) + 1e-5)
     factors = (1 / root).astype(np.float32) * weights["n.weight"]
     apart = weights["n.bias"] - weights["n.running_mean"] * factors
     usual = weights["k.weight"] / np.sqrt(weights["k.running_var"] + np.float32(1e-5))
     behind = weights["k.bias"] - weights["k.running_mean"] * usual
-    of = {n: tuple(f"{n}.{part}" for part in PARTS_OF_A_NORM) for n in ("n", "k")}
     found = [
         Folded(stored("s", factors), ("n.weight", "n.running_var")),
         Folded(stored("b", apart), of["n"]),

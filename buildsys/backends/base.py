@@ -80,7 +80,7 @@ class Runtime:
             with the weights that are stored (`unrounded(feed)` of its session).
         fast_kernels: Kernels that may lose more digits than rounding does, and that it can leave out
             (`plain(feed)` of its session), in words. Where a run without them shows that an artifact is
-            right, what they cost it is held to a coarser bound. Empty where there are none.
+            right, its run with them is held to a coarser bound. Empty where there are none.
     """
 
     toolchain: str

@@ -32,7 +32,7 @@ from buildsys.verify.defaults import (
 )
 from buildsys.verify.floors import COSTS, HALF, HALF_WEIGHTS, Floors
 from buildsys.verify.gate import Gate
-from buildsys.verify.gates import UNFIT, Ratio, judge, without_graph
+from buildsys.verify.gates import UNFIT, Ratio, excused, judge, without_graph
 from buildsys.verify.limits import Limits
 from buildsys.verify.wording import chance
 
@@ -153,6 +153,7 @@ class Judge:
                 *self._notes(deployable),
                 *_without_floor(deployable, measurement),
                 *useless_floor(deployable, measurement),
+                *excused(gates),
                 *_of_metric(deployable, measurement),
                 *_without_graph(deployable, measurement),
             ),

@@ -89,8 +89,8 @@ off by 1, and all of the output by 2.6e-5.
 FAST_KERNELS: Mapping[str | None, float] = MappingProxyType({None: 1e-2})
 """What a runtime's fast kernels may cost an artifact whose error without them is one of rounding.
 
-They add up in another order, or approximate: XNNPACK costs an untrained Xception 1.1e-3 of a signal that is
-a thousandth of its answer, OpenVINO's generated kernels a MobileViT 1e-4.
+They add up in another order, or approximate: XNNPACK costs an untrained Xception 1.4e-3 of a signal that is
+a thousandth of its answer, OpenVINO's generated kernels a MobileViT 1e-4 (docs/coverage.md).
 """
 GRAPH_ABOVE_FLOOR = 30.0
 """What the graph of an artifact in float16 may be off where the original is given its weights, in multiples

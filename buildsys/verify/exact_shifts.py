@@ -96,8 +96,10 @@ def altered(
         By the place in `found`: what is altered of those that are known to be off.
     """
     norms = [norm for norm in model.norms if norm.variance not in known]
-    ways_behind = ((True, False), (False, False), (False, True))
-    behind: list[Formula] = [partial(_shifted, norms, weights, *way) for way in ways_behind]
+    gained: list[Formula] = [partial(_shifted, norms, weights, True, False)]
+    whole: list[Formula] = [
+        partial(_shifted, norms, weights, False, either) for either in (False, True)
+    ]
     biases = {
         place: one
         for place, one in enumerate(found)
@@ -106,9 +108,8 @@ def altered(
     # Where its factors stand in the artifact, they alone tell of a norm's shift: of two roots one is right by
     # chance often enough to look like a formula.
     apart = _stored(found, norms).keys()
-    wrong = _by_one_formula(
-        {place: one for place, one in biases.items() if not apart & set(one.of)}, behind
-    )
+    behind = {place: one for place, one in biases.items() if not apart & set(one.of)}
+    wrong = _by_one_formula(behind, gained) or _by_one_formula(behind, whole, MANY)
     wrong |= _by_one_formula(biases, [partial(_through, weights)])
     for storage in ("float32", "float16"):
         factors = {p: one for p, one in enumerate(found) if one.stored.storage == storage}

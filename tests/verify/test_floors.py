@@ -18,7 +18,7 @@ from buildsys.recipe.acceptance import Acceptance
 from buildsys.verify.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
 from buildsys.verify.floors import LEAST_FLOORS
 from buildsys.verify.gate import Gate
-from buildsys.verify.gates import judge
+from buildsys.verify.gates import excused, judge
 from buildsys.verify.limits import Limits
 from buildsys.verify.metrics import compare
 from tests.verify.test_gates import REFERENCE
@@ -273,48 +273,63 @@ def test_a_small_part_may_err_as_the_precision_does_up_to_the_cap(
     assert "is the most that a default allows" in (broken.reason or "")
 
 
-@pytest.mark.parametrize(
-    ("error", "plain", "limits"),
-    [
-        (1e-4, 1e-6, {"signal_error": 1e-3, "floor_ratio": 30.0}),
-        (4e-3, 1e-6, {"signal_error": 1e-2, "floor_ratio": 30.0}),
-    ],
-)
+def shipped(error: float, plain: float | None, few: float | None = None) -> dict[str, Any]:
+    """A measurement with a run without fast kernels; `few`: what those cost the samples that it has."""
+    figures = {"signal_error": plain, "shipped": error if few is None else few}
+    return measured(error, 1e-6) | {"plain": {"without": "them", "outputs": {"a": figures}}}
+
+
+@pytest.mark.parametrize(("error", "most"), [(1e-4, 1e-3), (4e-3, 1e-2)])
 def test_what_fast_kernels_cost_is_no_fault_of_a_file_that_is_right_without_them(
-    error: float, plain: float, limits: dict[str, float]
+    error: float, most: float
 ) -> None:
     """XNNPACK on an untrained Xception, OpenVINO's generated kernels on MobileViT: both were rejected."""
     held = limits_of(deployable(None, default_bounds(None)))
-    bare = measured(error, 1e-6)
-    record = bare | {"plain": {"without": "them", "outputs": {"a": {"signal_error": plain}}}}
-    for bound, limit in limits.items():
-        found = gate(record, held, bound)
-        assert found is not None
-        assert (found.passed, found.limit) == (True, limit)
-    alone = gate(bare, held, "floor_ratio")
+    record = shipped(error, 1e-6)
+    for at in (record, record | {"extremes": [{"at": {"N": 64}, "outputs": record["outputs"]}]}):
+        found = judge(at, held, bytes=1, baseline_bytes=None, latency_ratio=None)
+        assert all(each.passed for each in found), found
+        limits = {each.bound: each.limit for each in found}
+        assert limits["signal_error"] == most
+        assert limits["floor_ratio"] == pytest.approx(1e4)
+        (said,) = excused(found)
+        assert said == (
+            f"`a`: its runtime's fast kernels cost it a signal error of {error:.2g}, and 1e-06 without them"
+        )
+    row = {"case": "zeros", "steady": {"a": True}, "outputs": record["outputs"]}
+    edge = gate(record | {"edges": [row]}, held, "signal_error")
+    assert edge is not None
+    assert edge.passed
+    alone = gate(measured(error, 1e-6), held, "floor_ratio")
     assert alone is not None
     assert not alone.passed
-    ratio = gate(record, held, "floor_ratio")
-    assert ratio is not None
-    assert ratio.value == pytest.approx(1.0)
-    assert "with them, which `signal_error` judges" in (ratio.reason or "")
 
 
 @pytest.mark.parametrize(
-    ("error", "plain", "default"),
-    [(4e-3, 4e-3, True), (2e-2, 1e-6, True), (4e-3, None, True), (4e-3, 1e-6, False)],
+    ("error", "plain", "few", "default", "dtype"),
+    [
+        (4e-3, 4e-3, None, True, "float32"),
+        (2e-2, 1e-6, None, True, "float32"),
+        (4e-3, None, None, True, "float32"),
+        (4e-3, 1e-6, 1e-6, True, "float32"),
+        (4e-3, 1e-6, None, True, "int64"),
+        (4e-3, 1e-6, None, False, "float32"),
+    ],
+    ids=["wrong without", "too much", "not run", "another sample", "classes", "a recipe's bounds"],
 )
 def test_fast_kernels_excuse_no_other_error(
-    error: float, plain: float | None, default: bool
+    error: float, plain: float | None, few: float | None, default: bool, dtype: str
 ) -> None:
-    """A file that is wrong without them too, more than they may cost, and bounds of the recipe's own."""
     held = limits_of(deployable(None, default_bounds(None)))
     if not default:
         held = replace(held, raised=None, fast_kernels=None)
-    told = {"without": "them", "outputs": {"a": {"signal_error": plain}}}
-    found = gate(measured(error, 1e-6) | {"plain": told}, held, "signal_error")
-    assert found is not None
-    assert (found.passed, found.limit) == (False, 1e-3)
+    record = shipped(error, plain, few)
+    record["outputs"]["a"]["reference_dtype"] = dtype
+    bounds = ("signal_error", "floor_ratio") if dtype == "float32" else ("signal_error",)
+    for bound in bounds:
+        found = gate(record, held, bound)
+        assert found is not None
+        assert (found.passed, found.limit) == (False, held.general[bound])
 
 
 def test_the_mean_of_all_answers_passes_no_default() -> None:

@@ -24,9 +24,10 @@ def reciprocal(context: Any, node: Any) -> None:
 
 
 def attention(context: Any, node: Any) -> None:
-    """Attention that gives zeros where a mask lets nothing pass, as PyTorch's does.
+    """Attention that gives zeros where a mask of truths lets nothing pass, as PyTorch's does.
 
     coremltools adds a number to the scores of what is masked: where that is all, the softmax does not see it.
+    From iOS 18 on the mask goes into one operation, and what that gives there is documented nowhere.
     """
     _attention(context, node)
     inputs = _inputs(context, node, min_expected=3)
@@ -38,8 +39,9 @@ def attention(context: Any, node: Any) -> None:
         return
     given = context[node.name]
     passes = mb.reduce_max(x=mb.cast(x=mask, dtype="int32"), axes=[-1], keep_dims=True)
-    factor = mb.cast(x=passes, dtype=types.builtin_to_string(given.dtype))
-    made = mb.mul(x=given, y=factor, name=f"{node.name}_of_what_passes")
+    zero = types.nptype_from_builtin(given.dtype)(0)
+    cond = mb.cast(x=passes, dtype="bool")
+    made = mb.select(cond=cond, a=given, b=zero, name=f"{node.name}_of_what_passes")
     context.add(made, torch_name=node.name, override=True)
 
 

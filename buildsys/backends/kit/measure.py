@@ -29,7 +29,7 @@ ROUND_SECONDS = 0.002
 """How long each of the rounds takes at least that a latency is measured in."""
 
 PLAIN_SAMPLES = 4
-"""Slow kernels run on so many samples: how far they are off is an average over elements."""
+"""Slow kernels run on so many samples: enough to tell what rounding costs."""
 
 
 class Session(Protocol):
@@ -174,8 +174,8 @@ def _plain(session: Any, request: Request, plan: batches.Plan, samples: arrays.A
     given: arrays.Arrays = {}
     try:
         given = batches.run(session.plain, few, plan, request.options["outputs"]).outputs
-    except StepError as error:
-        print(f"it does not run without fast kernels: {error.message}")
+    except Exception as error:  # The run as it ships stands without it.
+        print(f"it does not run without fast kernels: {error}")
     arrays.save(request.outputs["plain"], given)
 
 

@@ -282,9 +282,13 @@ class FoldedWeights(TorchDispatchMode):  # type: ignore[misc]
         named = dict(kwargs or {})
         taken = [leaf for leaf in tree_leaves((args, named)) if isinstance(leaf, torch.Tensor)]
         mutable = func._schema.is_mutable  # type: ignore[attr-defined]
-        if taken and not mutable and all(tensor in self._weights for tensor in taken):
+        if taken and all(tensor in self._weights for tensor in taken):
             made = func(*args, **named)
             self.folded += not func.is_view  # type: ignore[attr-defined]
+            if mutable:
+                self._rounded.clear()
+                for written in _written(func, args, named):
+                    self._weights.discard(written)
             for tensor in tree_leaves(made):
                 if isinstance(tensor, torch.Tensor):
                     self._weights.add(tensor, tensor)

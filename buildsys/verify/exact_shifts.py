@@ -40,8 +40,11 @@ second: one that leaves a choice of two roots, by which any way of reckoning mak
 TELLING = 32
 """Elements that tell a formula from others."""
 MANY = 128
-"""Elements that tell roots which are all the nearest number from MKL's, of which one in five is not, and a
-choice of two roots from chance: of a few dozen nearly all may be right by it."""
+"""The fewest elements that tell apart how roots were rounded.
+
+MKL rounds one root in five to the number next to the nearest. With a choice of two roots, nearly all of a few
+dozen elements match by chance.
+"""
 NEIGHBORS = 2.0**-22
 """How far a factor may be from another way of reckoning it, by which its float16 may be another as well."""
 HALF = 0.5 + 2.0**-10

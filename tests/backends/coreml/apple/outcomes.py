@@ -73,8 +73,8 @@ EXPLANATIONS = (
     Explanation(
         r"TestStack::test_stack_dynamic_range_dim",
         r"DID NOT RAISE",
-        "Core ML refuses to stack inputs whose default sizes differ, even if the sizes are equal at run time. "
-        "The evaluator accepts equal sizes.",
+        "Core ML refuses to stack inputs whose default sizes differ, even if the sizes are equal at run "
+        "time. The evaluator accepts equal sizes.",
     ),
     Explanation(
         r"TestResample",

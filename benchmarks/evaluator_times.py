@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.zoo.architectures import ARCHITECTURES
 from buildsys.backends.coreml.evaluator.program import Program
-from buildsys.backends.kit.ports import random_feed
+from buildsys.backends.kit.protocol.ports import random_feed
 
 SECONDS = 2.0
 """How long each architecture is timed."""
@@ -87,7 +87,7 @@ def difference(whole: Program, half: Program) -> dict[str, int] | None:
 
 def decoded_equal(package: Path, feed: Mapping[str, Any]) -> bool:
     """Whether a compressed package and coremltools' own decompression of it evaluate to equal bits."""
-    from buildsys.backends.coreml.quiet import ct
+    from buildsys.backends.coreml.libraries import ct
 
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.mlpackage"

@@ -35,9 +35,9 @@ WORKERS = {
     "onnx-export": ("onnx.worker", "export"),
     "onnx": ("onnx.runtime", "load"),
     "coreml": ("coreml.worker", "convert"),
-    "tflite-direct": ("tflite.direct_worker", "convert"),
-    "tflite-onnx": ("tflite.onnx_worker", "convert"),
-    "tflite": ("tflite.quantize_worker", "quantize"),
+    "tflite-direct": ("tflite.convert.direct", "convert"),
+    "tflite-onnx": ("tflite.convert.from_onnx", "convert"),
+    "tflite": ("tflite.quantize.worker", "quantize"),
 }
 """The worker whose imports stand for a toolchain's."""
 

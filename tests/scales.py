@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from buildsys.backends.kit.stored_weights import Stored
-from buildsys.verify.groups import Groups
+from buildsys.backends.kit.inspect.stored_weights import Stored
+from buildsys.verify.weights.numbers.scale_groups import Groups
 
 
 def exchanged(stored: Stored, field: str, one: int, other: int) -> Stored:

@@ -6,13 +6,13 @@ import ast
 import re
 from pathlib import Path
 
-from buildsys.backends.kit.direction import DIRECTIONS
+from buildsys.backends.kit.tasks.direction import DIRECTIONS
 from buildsys.planner import Catalog, check, make_graph
 from buildsys.recipe import load
 from buildsys.recipe.benchmark import Benchmark
 from buildsys.recipe.model import Evaluate
-from buildsys.verify.defaults import default_bounds
-from buildsys.verify.evaluation import RESAMPLES, record
+from buildsys.verify.judgment.defaults import default_bounds
+from buildsys.verify.outputs.task_metric import RESAMPLES, record
 from buildsys.verify.wording import drop
 
 TEXT = (Path(__file__).parents[1] / "docs" / "accuracy.md").read_text()
@@ -77,7 +77,7 @@ def test_the_defaults_are_those_that_hold() -> None:
 
 
 def test_the_line_is_what_one_lost_picture_gives() -> None:
-    from buildsys.backends.kit import paired
+    from buildsys.backends.kit.tasks import paired
 
     interval = paired.of_outcomes(lost=1, gained=0, count=360)
     said = drop(record("top1", (357 / 360, 358 / 360), 360, interval, paired.BINOMIAL))

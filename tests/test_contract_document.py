@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import fields
 from pathlib import Path
 
-from buildsys.backends.kit.contract import Port
+from buildsys.backends.kit.protocol.contract import Port
 from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.report.record import report
 from tests.recipe.project import RIGHT, Project
@@ -45,7 +45,9 @@ def test_every_field_of_a_port_is_told() -> None:
 
 def test_every_format_that_carries_a_contract_is_told() -> None:
     formats = Catalog.load(load_built_in()).formats.values()
-    assert sorted(column("Where it is carried")) == sorted(f.name for f in formats if f.carrier)
+    assert sorted(column("Where it is carried")) == sorted(
+        f.name for f in formats if f.metadata_writer
+    )
 
 
 def test_the_report_says_what_is_shown(space: Space) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from buildsys.backends.kit import ports as ports_of
-from buildsys.backends.kit.request import Request
-from buildsys.backends.torch import model
+from buildsys.backends.kit.protocol import ports as ports_of
+from buildsys.backends.kit.protocol.request import Request
+from buildsys.backends.torch.original import model
 
 
 def run(request: Request) -> None:

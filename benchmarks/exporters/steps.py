@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.kit.request import Request, StepError
+from buildsys.backends.kit.protocol.request import Request, StepError
 
 
 def done(step: dict[str, Any]) -> str | None:

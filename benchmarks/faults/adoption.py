@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from buildsys.backends.kit.request import Request
+from buildsys.backends.kit.protocol.request import Request
 
 WORKER = "benchmarks.faults.adoption:adopt"
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quantization.cases import COUNT
-from buildsys.backends.kit.held_out import signal_error
+from buildsys.backends.kit.quantize.held_out import signal_error
 
 
 @dataclass(frozen=True)

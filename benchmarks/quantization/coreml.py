@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quantization.by_hand import Given
 from buildsys.backends.coreml.evaluator.program import Program
-from buildsys.backends.coreml.quiet import ct
+from buildsys.backends.coreml.libraries import ct
 
 THRESHOLD = 512
 """From how many numbers on a weight is compressed, as the project has it."""

@@ -70,7 +70,7 @@ class Runtime:
 
     Attributes:
         toolchain: Name of the toolchain that holds the runtime.
-        module: Module in the backend's folder with `load(path, io, threads)`; see `kit.measure`.
+        module: Module in the backend's folder with `load(path, io, threads)`; see `kit.run.measurement`.
         available: Why it cannot run on this machine, or `None`. Called by the planner; artifacts are
             then made all the same, and `unverified` for that reason.
         resources: What it needs, while it runs, of what a machine has few of; as `Rule.resources`.
@@ -104,7 +104,7 @@ class Probe:
     Attributes:
         toolchain: Where it runs.
         module: Module in the backend's folder with `load(path, contract, threads)`; see
-            `kit.probing`.
+            `kit.inspect.probing`.
     """
 
     toolchain: str
@@ -117,7 +117,7 @@ class Reader:
 
     Attributes:
         toolchain: Where it runs.
-        module: Module in the backend's folder with `read(path, contract)`; see `kit.stored_weights`.
+        module: Module in the backend's folder with `read(path, contract)`; see `kit.inspect.stored_weights`.
     """
 
     toolchain: str
@@ -190,13 +190,13 @@ def varying(ports: Ports) -> dict[str, Mapping[str, int]]:
 
 
 @dataclass(frozen=True)
-class Carrier:
+class MetadataWriter:
     """What writes an io contract into finished artifacts of a format, and reads it back.
 
     Attributes:
         toolchain: Where it runs.
         worker: `module:function` inside the backend's folder. It gets `artifact` and `io`, calls
-            `kit.description.described`, and writes both again; numbers and names stay as they are.
+            `kit.protocol.description.described`, and writes both again; numbers and names stay as they are.
     """
 
     toolchain: str
@@ -219,8 +219,8 @@ class Format:
         evaluated: What evaluating leaves unproven, in words: the reason of the status `checked`.
         original: What runs a user's own file of this format as it was given, where adopting it may change
             it so that `runtime` takes it; `None` where a file is adopted as it is.
-        probe: What gives every intermediate tensor of an artifact; see `kit.probing`.
-        weights: What reads an artifact's weights back as arrays; see `kit.stored_weights`.
+        probe: What gives every intermediate tensor of an artifact; see `kit.inspect.probing`.
+        weights: What reads an artifact's weights back as arrays; see `kit.inspect.stored_weights`.
         unverified: Why it is not run, where `runtime` is `None`.
         dynamic: Whether artifacts keep dynamic sizes; else sizes are fixed at `example`, and `plan`
             says so.
@@ -235,14 +235,14 @@ class Format:
         numeric: Whether it computes the model's outputs. What does not (a package, a listing) has
             nothing to be compared with the original: it has no measurement, the original is not run
             for it, and it is `unverified` with the format's reason.
-        carrier: What puts preprocessing and labels inside of its artifacts; `None` where they have
+        metadata_writer: What puts preprocessing and labels inside of its artifacts; `None` where they have
             no place for them, and `io.json` alone tells.
         check: For a package around another artifact, where nothing runs the package itself.
         normaliser: What makes artifacts that mean the same equal, byte for byte; `None` where bytes
             are all there is to compare.
         layers: Module in the backend's folder with `layers(path, contract)`: the names of all operations
             of a float artifact as `keep_float` of its quantizing step takes them, and which have weights;
-            see `kit.sensitivity`. `None` where layers cannot be quantized one by one.
+            see `kit.quantize.sensitivity`. `None` where layers cannot be quantized one by one.
         legacy: Why nothing new should be built on it, and what to take instead; plans, builds and
             reports say so. Empty for all that is maintained.
     """
@@ -263,7 +263,7 @@ class Format:
     deployable: bool = True
     numeric: bool = True
     unrun: Callable[[Mapping[str, Any]], str | None] = lambda _: None
-    carrier: Carrier | None = None
+    metadata_writer: MetadataWriter | None = None
     check: Check | None = None
     normaliser: Normaliser | None = None
     opens: str | None = None
@@ -335,7 +335,7 @@ class Rule:
         told: Which parts of the io contract that only the recipe knows (`preprocess`, `labels`) this
             step is told, by the format's options as they are given; they then enter its key. Most
             steps need none: what an app does before and after is written into the finished artifact
-            by the format's `carrier`.
+            by the format's `metadata_writer`.
     """
 
     name: str

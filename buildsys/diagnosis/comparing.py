@@ -12,7 +12,7 @@ from buildsys.diagnosis.earlier import Earlier
 from buildsys.diagnosis.latencies import Latency
 from buildsys.engine.verdicts import Status
 from buildsys.exit_status import ExitStatus
-from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 
 VERSION = 1
 RANK = (

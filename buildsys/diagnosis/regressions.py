@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from buildsys.backends.kit.direction import better
+from buildsys.backends.kit.tasks.direction import better
 from buildsys.diagnosis.latencies import Latency
-from buildsys.verify.gate import Gate
+from buildsys.verify.judgment.gate import Gate
 
 ROUNDING = 1e-6
 """A signal error that is below this is float32's own rounding: a multiple of it says nothing."""

@@ -20,9 +20,14 @@ from buildsys.engine.verdicts import precision_of
 from buildsys.planner import ActionGraph, Deployable, make_measurements
 from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe
-from buildsys.verify.defaults import UNRELATED
-from buildsys.verify.floors import LEAST_FLOORS, Floors
-from buildsys.verify.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, tightest_limit
+from buildsys.verify.judgment.defaults import UNRELATED
+from buildsys.verify.judgment.floors import LEAST_FLOORS, Floors
+from buildsys.verify.judgment.gate import (
+    ARTIFACT_CEILINGS,
+    OUTPUT_CEILINGS,
+    OUTPUT_FLOORS,
+    tightest_limit,
+)
 
 ROWS = 256
 DRAWN = 64

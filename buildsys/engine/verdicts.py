@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.kit.direction import SHARES
+from buildsys.backends.kit.tasks.direction import SHARES
 from buildsys.engine import ways_out
 from buildsys.engine.environments import Environments
 from buildsys.engine.executors import Failed
@@ -20,7 +20,7 @@ from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
 from buildsys.recipe.model import Model
 from buildsys.store import CorruptObject, Store, Stored
-from buildsys.verify.defaults import (
+from buildsys.verify.judgment.defaults import (
     ABOVE_FLOOR,
     COARSE,
     FAST_KERNELS,
@@ -30,10 +30,10 @@ from buildsys.verify.defaults import (
     cap,
     raised,
 )
-from buildsys.verify.floors import COSTS, HALF, HALF_WEIGHTS, Floors
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import UNFIT, Ratio, excused, judge, without_graph
-from buildsys.verify.limits import Limits
+from buildsys.verify.judgment.floors import COSTS, HALF, HALF_WEIGHTS, Floors
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import UNFIT, Ratio, excused, judge, without_graph
+from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.wording import chance
 
 
@@ -72,7 +72,7 @@ class Verdict:
         log: The log of the step that failed, or of the one that made the artifact.
         failure: The failed step.
         calibration: How ranges of activations were taken (`method`, `runs`, `tried`, the number of
-            `tensors`), and the digest of all `ranges`, as `kit.ranges` writes them.
+            `tensors`), and the digest of all `ranges`, as `kit.quantize.ranges` writes them.
         unseen: Through what its model's code read where nothing could see it, and the recipe lists no
             files: its inputs are not fully known then.
     """

@@ -60,7 +60,7 @@ def benchmark(
     settings: Benchmark = source.model.benchmark or Benchmark()
     action = builder.add(
         f"{format_name}.benchmark",
-        kit_worker(backend, "benchmark:run"),
+        kit_worker(backend, "run.benchmark:run"),
         environment=runtime.toolchain,
         inputs=inputs,
         options={

@@ -19,7 +19,7 @@ from buildsys.recipe.quantization import FLOAT_SCHEMES
 
 ARTIFACT, IO = "artifact", "io"
 RANGES = "ranges"
-"""What calibration found of activations; see `kit.ranges`."""
+"""What calibration found of activations; see `kit.quantize.ranges`."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from buildsys.planner.graph import FileInput, Input, OutputRef
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
-DRAW = "buildsys.verify.samples:draw"
+DRAW = "buildsys.verify.outputs.samples:draw"
 LABELLED = ("evaluation", "training")
 """What data is drawn for that comes with labels."""
 IMAGES = "images"

@@ -12,7 +12,7 @@ from buildsys.planner.graph import FileInput, Input, OutputRef
 from buildsys.planner.source import ModelSource
 
 PARTS = ("preprocess", "labels")
-DESCRIBE = "buildsys.backends.kit.description:describe"
+DESCRIBE = "buildsys.backends.kit.protocol.description:describe"
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,20 @@ def describe(
 ) -> Described:
     """Adds the step, where the recipe gives `preprocess` or `labels`.
 
-    Where the format has a carrier, the artifact is written again with the contract inside; else it
+    Where the format writes metadata, the artifact is written again with the contract inside; else it
     stays the very one that it is, and only its `io.json` changes.
     """
     if not (source.preprocess or source.labels):
         return Described(artifact, io, None)
     declared = builder.catalog.formats[format_name]
-    carrier = declared.carrier
+    writer = declared.metadata_writer
     options: dict[str, Any] = {}
     inputs: dict[str, Input] = {"io": io, **told(source, PARTS, options)}
     outputs = [base.Output("io", "io.json")]
     worker, environment = host_worker(DESCRIBE), None
-    if carrier is not None:
+    if writer is not None:
         backend = builder.catalog.backend_of(format_name)
-        worker, environment = rule_worker(backend, function=carrier.worker), carrier.toolchain
+        worker, environment = rule_worker(backend, function=writer.worker), writer.toolchain
         inputs["artifact"] = artifact
         outputs.append(base.Output("artifact", "model" + declared.suffix, declared.kind))
     rule = f"{format_name}.describe"
@@ -67,7 +67,7 @@ def describe(
         origin=("models", source.name),
         slot=slot,
     )
-    carried = artifact if carrier is None else OutputRef(action, "artifact")
+    carried = artifact if writer is None else OutputRef(action, "artifact")
     return Described(carried, OutputRef(action, "io"), rule)
 
 

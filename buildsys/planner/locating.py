@@ -45,7 +45,7 @@ def locate(
     original = _trace(builder, recipe, source, chosen, label)
     action = builder.add(
         "verify.locate",
-        host_worker("buildsys.verify.locating:locate"),
+        host_worker("buildsys.verify.localization.first_difference:locate"),
         environment=None,
         inputs={
             "steps": OutputRef(artifact, "steps"),
@@ -88,7 +88,7 @@ def _chosen(
             inputs["edges"] = OutputRef(at_edges.action, EDGES.name)
     action = builder.add(
         "verify.choose",
-        host_worker("buildsys.verify.choosing:choose"),
+        host_worker("buildsys.verify.localization.sample_choice:choose"),
         environment=None,
         inputs=inputs,
         options={"outputs": source.outputs, "scheme": deployable.scheme},
@@ -118,7 +118,7 @@ def _probe(
     )
     return builder.add(
         f"{format_name}.probe",
-        kit_worker(backend, "probing:probe_artifact"),
+        kit_worker(backend, "inspect.probing:probe_artifact"),
         environment=declared.probe.toolchain,
         inputs={ARTIFACT: made.artifact, IO: made.io, "samples": samples},
         options={
@@ -147,7 +147,7 @@ def _trace(
     if source.state == "source:factory":
         return builder.add(
             "torch.trace",
-            rule_worker(torch, function="recorder:trace"),
+            rule_worker(torch, function="original.recorder:trace"),
             environment=source.environment,
             inputs=source.files | inputs,
             options=options,
@@ -164,7 +164,7 @@ def _trace(
         return _probe(builder, source, kind, original, samples, slot)
     return builder.add(
         "torch.trace",
-        rule_worker(torch, function="recorder:trace"),
+        rule_worker(torch, function="original.recorder:trace"),
         environment="torch",
         inputs={ARTIFACT: original.artifact, **inputs},
         options=options,

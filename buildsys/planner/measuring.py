@@ -69,7 +69,7 @@ class Reference:
         sizes: What the original was fed at the smallest and the largest sizes, or `None` where no
             size varies.
         extremes: Its outputs for that.
-        edges: What the original was fed at the edges (see `kit.edges`).
+        edges: What the original was fed at the edges (see `kit.run.edges`).
         edge_outputs: Its outputs for that.
     """
 
@@ -161,7 +161,7 @@ def measure(
             inputs["graph_got_edges"] = OutputRef(run, name)
     action = builder.add(
         "verify.measure",
-        host_worker("buildsys.verify.measurement:measure"),
+        host_worker("buildsys.verify.outputs.measurement:measure"),
         environment=None,
         inputs=inputs,
         options={
@@ -205,7 +205,7 @@ def _weights(
         inputs |= {name: OutputRef(step, "weights"), f"{name}_names": OutputRef(step, "names")}
     action = builder.add(
         "verify.weights",
-        host_worker("buildsys.verify.weights:compare_weights"),
+        host_worker("buildsys.verify.weights.comparison:compare_weights"),
         environment=None,
         inputs=inputs,
         options={},
@@ -273,7 +273,7 @@ def _stored(
     backend = builder.catalog.backend_of(format_name)
     return builder.add(
         f"{format_name}.weights",
-        kit_worker(backend, "stored_weights:read_weights"),
+        kit_worker(backend, "inspect.stored_weights:read_weights"),
         environment=reader.toolchain,
         inputs=inputs,
         options={"reader_module": f"{backend.name}.{reader.module}"},
@@ -295,7 +295,7 @@ def _original_weights(builder: GraphBuilder, recipe: Recipe, source: ModelSource
     made = kind == "factory"
     return builder.add(
         "torch.weights",
-        rule_worker(builder.catalog.backend_of("torchscript"), function="state:weights"),
+        rule_worker(builder.catalog.backend_of("torchscript"), function="original.state:weights"),
         environment=source.environment if made else "torch",
         inputs=dict(source.files),
         options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
@@ -339,7 +339,7 @@ def check_original(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -
     reference = reference_of(builder, recipe, source)
     action = builder.add(
         "verify.original",
-        host_worker("buildsys.verify.measurement:check_original"),
+        host_worker("buildsys.verify.outputs.measurement:check_original"),
         environment=None,
         inputs={"reference": reference.outputs},
         options={"outputs": source.outputs},
@@ -426,7 +426,7 @@ def _step(builder: GraphBuilder, source: ModelSource, name: str) -> tuple[str, W
     """A step that runs the original in another way: torch does, and ONNX Runtime where it is an ONNX file."""
     if source.state == "source:onnx":
         backend = builder.catalog.backend_of("onnx")
-        return f"onnx.{name}", rule_worker(backend, function=f"{name}:{name}")
+        return f"onnx.{name}", rule_worker(backend, function=f"source.{name}:{name}")
     backend = builder.catalog.backend_of("torchscript")
     return f"torch.{name}", rule_worker(backend, function=f"worker:{name}")
 
@@ -499,7 +499,7 @@ def _run(
     inputs, outputs = runs_on
     return builder.add(
         f"{format_name}.{by.verb}",
-        kit_worker(backend, "measure:run_artifact"),
+        kit_worker(backend, "run.measurement:run_artifact"),
         environment=by.runtime.toolchain,
         inputs={**given, **inputs},
         options={

@@ -26,7 +26,7 @@ from buildsys.planner.source import ModelSource
 from buildsys.planner.transforming import source_of
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
 from buildsys.recipe.spec import TargetEntry
-from buildsys.verify.defaults import default_bounds
+from buildsys.verify.judgment.defaults import default_bounds
 
 UNQUANTIZED = "weights and arithmetic in the model's own precision"
 

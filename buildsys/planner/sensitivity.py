@@ -65,7 +65,7 @@ def sensitivity(
     backend = builder.catalog.backend_of(deployable.format)
     action = builder.add(
         f"{declared.name}.sensitivity",
-        kit_worker(backend, "sensitivity:measure_layers"),
+        kit_worker(backend, "quantize.sensitivity:measure_layers"),
         environment=step.environment,
         inputs={**step.inputs, "samples": samples},
         options={

@@ -81,7 +81,7 @@ def _transform(builder: GraphBuilder, recipe: Recipe, source: ModelSource, step:
     return builder.add(
         f"torch.{transform.kind}",
         rule_worker(
-            builder.catalog.backend_of("torchscript"), function=f"transform:{transform.kind}"
+            builder.catalog.backend_of("torchscript"), function=f"transforms.steps:{transform.kind}"
         ),
         environment=source.environment,
         inputs=inputs,

@@ -24,7 +24,7 @@ from buildsys.report.front import print_searches
 from buildsys.report.histogram import bars
 from buildsys.report.record import deployable
 from buildsys.report.units import size
-from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 from buildsys.verify.wording import summary
 
 STYLES = {
@@ -305,7 +305,7 @@ def calibrated(calibration: Mapping[str, Any]) -> str:
 
 
 def print_ranges(console: Console, label: str, found: Mapping[str, Any]) -> None:
-    """All ranges of an artifact, as `kit.ranges` writes them."""
+    """All ranges of an artifact, as `kit.quantize.ranges` writes them."""
     _plain(console, f"{label}: ranges by {found['method']} over {found['runs']} runs")
     for way, error in (found["tried"] or {}).items():
         said = "not finite" if error is None else f"{error:.2g}"

@@ -12,7 +12,7 @@ from buildsys.engine.session import Build
 from buildsys.engine.verdicts import Status
 from buildsys.report.console import STYLES, Entry, print_outcome, shown_status
 from buildsys.report.record import deployable
-from buildsys.verify.gate import OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import OUTPUT_FLOORS, Gate
 
 UNASKED = ("finite", "shape", "dtype")
 

@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Port(Part):
-    """One input or output; see `kit.contract.Port`."""
+    """One input or output; see `kit.protocol.contract.Port`."""
 
     name: str
     shape: list[Whole | str]

@@ -23,8 +23,8 @@ from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.benchmark import Benchmark
 from buildsys.search.front import FAILED, PASSED, REJECTED, Figures, worst_error
 from buildsys.search.ordering import Sizes
-from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
-from buildsys.verify.gates import Ratio
+from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gates import Ratio
 
 ACCURACY = (*OUTPUT_CEILINGS, *OUTPUT_FLOORS, "metric_drop", "finite")
 """Bounds that a milder candidate meets rather than a more aggressive one."""

@@ -119,7 +119,7 @@ class Preloaded:
             raise Unlike(f"two folders claim the backend {spec['backend']}", False)
         self._start.host.expose_backends(spec)
         module, function = self._start.host.worker_module(spec)
-        wanted = [(f"{self._start.host.kit(spec)}.request", "Request"), (module, function)]
+        wanted = [(f"{self._start.host.kit(spec)}.protocol.request", "Request"), (module, function)]
         runtime = spec["options"].get("runtime_module")
         if runtime is not None:
             wanted.append((f"{self._start.host.PACKAGE}.{runtime}", "load"))

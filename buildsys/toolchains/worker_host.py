@@ -257,7 +257,7 @@ def perform(
         watched: What `watched_step` gave.
     """
     expose_backends(spec)
-    request_module = importlib.import_module(f"{kit(spec)}.request")
+    request_module = importlib.import_module(f"{kit(spec)}.protocol.request")
     request = request_module.Request(
         inputs={name: Path(path) for name, path in spec["inputs"].items()},
         outputs={name: Path(path) for name, path in spec["outputs"].items()},
@@ -272,7 +272,7 @@ def perform(
     if request.project is not None:
         discovery = discovery_of(spec, path)
         if spec.get("resume"):
-            resuming = importlib.import_module(f"{kit(spec)}.resuming")
+            resuming = importlib.import_module(f"{kit(spec)}.protocol.resuming")
             request.resume = resuming.Resume(Path(spec["resume"]), discovery.digests)
             now = functools.partial(discovered_digest, spec["project"])
             request.resume.drop_stale(now)

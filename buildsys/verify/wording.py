@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from buildsys.backends.kit.direction import SHARES
+from buildsys.backends.kit.tasks.direction import SHARES
 
 KINDS = ("exact", "rounded", "quantized", "rearranged", "folded")
 """What a constant that is explained may be."""

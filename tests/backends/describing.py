@@ -33,7 +33,7 @@ def describe(
     labels: dict[str, Any] | str | None = None,
     hash_seed: str = "0",
 ) -> Result:
-    """Runs a backend's carrier; `labels` may be the text of a file for the output `logits`."""
+    """Runs a backend's metadata_writer; `labels` may be the text of a file for the output `logits`."""
     options: dict[str, Any] = {}
     inputs = dict(source.outputs)
     if preprocess is not None:
@@ -48,7 +48,7 @@ def describe(
     return run_worker(
         toolchain,
         backend,
-        "carrier:describe",
+        "metadata:describe",
         inputs=inputs,
         outputs=outputs,
         options=options,

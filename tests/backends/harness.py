@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import buildsys
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.contract import Contract
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract
 from tests import toolchain
 
 ROOT = Path(buildsys.__file__).parent

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends import torch_zoo as zoo
 from tests.backends.harness import Result, factory, port, run_worker
 
@@ -112,7 +112,7 @@ def _run(made: Result, samples: Path, toolchain: str, backend: str) -> Result:
     return run_worker(
         toolchain,
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": made.artifact, "io": made.outputs["io"], "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options={

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from buildsys.backends.kit.contract import Contract, Port
+from buildsys.backends.kit.protocol.contract import Contract, Port
 from tests.backends.harness import interpreter, port
 
 RNG = np.random.default_rng(11)

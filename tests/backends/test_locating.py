@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays, probing
-from buildsys.verify.locating import Location
+from buildsys.backends.kit.inspect import probing
+from buildsys.backends.kit.protocol import arrays
+from buildsys.verify.localization.first_difference import Location
 from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, factory, port, run_worker
 
@@ -87,7 +88,7 @@ class Made:
         done = run_worker(
             backend,
             "kit",
-            "probing:probe_artifact",
+            "inspect.probing:probe_artifact",
             inputs={"artifact": artifact, "io": io, "samples": self.samples},
             outputs=RECORDING,
             options=self.options | more,
@@ -121,7 +122,7 @@ def made(folder: Path, name: str) -> Made:
     traced = run_worker(
         "torch",
         "torch",
-        "recorder:trace",
+        "original.recorder:trace",
         inputs={"samples": samples},
         outputs=RECORDING,
         options=described,
@@ -203,7 +204,7 @@ def test_faults_among_integers_of_an_onnx_file_are_located(
     done = run_worker(
         "onnx",
         "onnx",
-        "quantize:quantize",
+        "quantize.worker:quantize",
         inputs={
             "artifact": exported.artifact,
             "io": exported.outputs["io"],

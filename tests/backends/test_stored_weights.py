@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.backends.coreml.rules import CoremlOptions
-from buildsys.backends.kit.stored_weights import ROWS, Stored, Weights, load
-from buildsys.verify.groups import Groups
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import ROWS, Stored, Weights, load
+from buildsys.verify.weights.comparison import judged
+from buildsys.verify.weights.numbers.scale_groups import Groups
 from tests.backends import torch_zoo
 from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, factory, port, run_worker
@@ -69,7 +69,7 @@ def own(project: Path | None, **more: Any) -> Result:
     return run_worker(
         "torch",
         "torch",
-        "state:weights",
+        "original.state:weights",
         outputs=FILES,
         options=factory(PORTS, OUTPUTS),
         project=project,
@@ -107,7 +107,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     artifacts = {
         "onnx": onnx,
         "openvino": openvino,
-        "tflite": step("tflite-direct", "tflite", "direct_worker:convert", exported),
+        "tflite": step("tflite-direct", "tflite", "convert.direct:convert", exported),
         "coreml": step("coreml", "coreml", "worker:convert", captured, format=options),
         "coreml-half": step(
             "coreml", "coreml", "worker:convert", captured, format=options, scheme="float16"
@@ -128,7 +128,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 CALIBRATION = {"method": "min-max"}
 
 
-WORKERS = {"openvino": "quantize_worker", "tflite": "quantize_worker", "onnx": "quantize"}
+WORKERS = dict.fromkeys(("openvino", "tflite", "onnx"), "quantize.worker")
 IN_BLOCKS = {"bits": 4, "block_size": 32}
 HEAD = 48 * 64
 
@@ -226,7 +226,7 @@ def stored(backend: str, artifact: Path, io: Path) -> Weights:
         run_worker(
             backend,
             backend,
-            "kit.stored_weights:read_weights",
+            "kit.inspect.stored_weights:read_weights",
             inputs={"artifact": artifact, "io": io},
             outputs=FILES,
             options={"reader_module": f"{backend}.stored_weights"},

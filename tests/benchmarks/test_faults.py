@@ -176,7 +176,7 @@ def test_the_usual_checks_are_fair() -> None:
 
 
 def action(name: str, **inputs: Any) -> Action:
-    worker = host_worker("buildsys.verify.measurement:measure")
+    worker = host_worker("buildsys.verify.outputs.measurement:measure")
     outputs = (Output("artifact", "model.onnx"), Output("figures", "figures.json"))
     options = {"latency": {"warmup": 5, "runs": 50}}
     return Action(name, name.partition("#")[2], worker, None, inputs, options, outputs)

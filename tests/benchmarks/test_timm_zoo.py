@@ -15,7 +15,7 @@ from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
 from benchmarks.zoo import two_parts
 from buildsys.engine.verdicts import Status, Verdict
-from buildsys.verify.gate import Gate
+from buildsys.verify.judgment.gate import Gate
 
 VERIFIED = {"status": "verified", "traced": 1.0, "untried": 0}
 ALTERED = {"status": "rejected", "cause": "weights is 1", "bounds": ["weights"], "traced": 0.9}

@@ -26,7 +26,7 @@ from buildsys.planner.builder import host_worker
 from buildsys.planner.data import DRAW
 from buildsys.planner.graph import Action
 from buildsys.store import Store
-from buildsys.verify.array_sizes import array_bytes
+from buildsys.verify.outputs.array_sizes import array_bytes
 from tests.space import Space
 
 MIB = 1 << 20

@@ -35,7 +35,7 @@ import tempfile
 import time
 import warnings
 
-from ..kit.request import Request
+from ..kit.protocol.request import Request
 
 COUNT = [0]
 PRELOAD = {"seen": ("colorsys", "no_such_module"), "draw": ("numpy.random",)}

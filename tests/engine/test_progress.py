@@ -34,7 +34,7 @@ import time
 
 import numpy as np
 
-from ..kit.request import Request
+from ..kit.protocol.request import Request
 
 
 def quick(request: Request) -> None:

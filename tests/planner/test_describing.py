@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.base import Carrier
+from buildsys.backends.base import MetadataWriter
 from buildsys.engine.session import Build
 from buildsys.engine.verdicts import failure_position
 from buildsys.planner import Catalog
@@ -21,9 +21,12 @@ LABELS = ("outputs: {y: {}}", "outputs: {y: {labels: [cat, dog]}}")
 
 
 def carrying(*names: str) -> Catalog:
-    """The fakes; some formats have a carrier."""
-    carrier = Carrier("host", "worker:carry")
-    formats = tuple(replace(f, carrier=carrier) if f.name in names else f for f in backend.formats)
+    """The fakes; some formats have a metadata_writer."""
+    metadata_writer = MetadataWriter("host", "worker:carry")
+    formats = tuple(
+        replace(f, metadata_writer=metadata_writer) if f.name in names else f
+        for f in backend.formats
+    )
     return Catalog.load([replace(backend, formats=formats)])
 
 

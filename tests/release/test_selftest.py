@@ -19,7 +19,7 @@ import zstandard
 from buildsys.engine.run import Settings
 from buildsys.release.bundle import BundleError, create, read
 from buildsys.release.selftest import contents, script
-from buildsys.verify.metrics import compare, variation
+from buildsys.verify.outputs.metrics import compare, variation
 from tests.release.test_bundle import pack, unpack
 from tests.space import Space
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from buildsys.report.console import _wrapped, gate_text, table
-from buildsys.verify.gate import Gate
+from buildsys.verify.judgment.gate import Gate
 
 REASON = "TensorRT needs an NVIDIA GPU, and no driver of one is here"
 

@@ -19,7 +19,7 @@ from buildsys.report.comparison import print_comparison
 from buildsys.report.console import print_record
 from buildsys.report.record import RecordError, read_report
 from buildsys.report.shape import Entry, Part, Report
-from buildsys.verify.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS
+from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS
 
 GATES = [
     {"bound": "signal_error", "output": "y", "limit": 0.1, "value": 0.5, "pass": False},

@@ -19,7 +19,7 @@ from buildsys.search.mixing import Layer, Mixture, find
 from buildsys.search.ordering import Sizes, bits, severity
 from buildsys.search.searching import Searching
 from buildsys.search.trial import Trial
-from buildsys.verify.gate import Gate
+from buildsys.verify.judgment.gate import Gate
 
 FLOAT = Sizes(bytes=1_000_000, weights=960_000)
 LIMIT = 0.1

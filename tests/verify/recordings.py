@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from buildsys.backends.kit.probing import Recording, Step
+from buildsys.backends.kit.inspect.probing import Recording, Step
 
 Array = np.ndarray[Any, np.dtype[Any]]
 RUNS = 2

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.request import Request
-from buildsys.verify.choosing import choose
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import Request
+from buildsys.verify.localization.sample_choice import choose
 
 Array = NDArray[Any]
 X = np.arange(12, dtype=np.float32).reshape(4, 3)

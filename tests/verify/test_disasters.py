@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.verify.defaults import default_bounds
-from buildsys.verify.fault import VerifyError
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import judge
-from buildsys.verify.metrics import compare
-from buildsys.verify.spread import spread
+from buildsys.verify.judgment.defaults import default_bounds
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.outputs.fault import VerifyError
+from buildsys.verify.outputs.metrics import compare
+from buildsys.verify.outputs.spread import spread
 
 GENERATOR = np.random.default_rng(1)
 REFERENCE = GENERATOR.normal(0, 5, (8, 16)).astype(np.float32)

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays, batches, edges
-from buildsys.backends.kit.request import Request, StepError
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.backends.kit.run import batches, edges
 from buildsys.engine.verdicts import describe
-from buildsys.verify.edges import edges as compared
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import judge
-from buildsys.verify.limits import Limits
-from buildsys.verify.metrics import compare
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.judgment.limits import Limits
+from buildsys.verify.outputs.edge_cases import edges as compared
+from buildsys.verify.outputs.metrics import compare
 from tests.space import Space, statuses
 
 Array = NDArray[Any]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.request import Request, StepError
-from buildsys.verify.evaluation import evaluation
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import judge
-from buildsys.verify.limits import Limits
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.judgment.limits import Limits
+from buildsys.verify.outputs.task_metric import evaluation
 from buildsys.verify.wording import chance, drop
 
 ROWS = 400

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.stored_weights import DERIVED, Norm, Stored, Weights, plain
-from buildsys.verify import one_factor
-from buildsys.verify.budget import Budget
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import judge
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import DERIVED, Norm, Stored, Weights, plain
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.weights.budget import Budget
+from buildsys.verify.weights.comparison import judged
+from buildsys.verify.weights.numbers import one_factor
 
 Array = NDArray[Any]
 PARTS = ("weight", "bias", "running_mean", "running_var")

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, load, save
-from buildsys.verify import exact_folding, one_factor
-from buildsys.verify.exact_folding import altered
-from buildsys.verify.exact_shifts import Folded
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import Norm, Stored, Weights, load, save
+from buildsys.verify.weights.comparison import judged
+from buildsys.verify.weights.folding import norms
+from buildsys.verify.weights.folding.norms import altered
+from buildsys.verify.weights.folding.shifts import Folded
+from buildsys.verify.weights.numbers import one_factor
 
 Array = NDArray[Any]
 NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")
@@ -95,7 +96,7 @@ def test_axes_of_one_element_are_tried_in_one_order(monkeypatch: pytest.MonkeyPa
         looks.append(rows)
         return one_factor.off(rows, got)
 
-    monkeypatch.setattr(exact_folding, "one_factor", SimpleNamespace(off=off))
+    monkeypatch.setattr(norms, "one_factor", SimpleNamespace(off=off))
     for turned in (kernel, kernel.transpose(2, 3, 0, 1)):
         looks.clear()
         made = Folded(stored("w", flipped(turned, 5)), ("c.weight", "n.weight"))

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from buildsys.verify.explained import Explained
-from buildsys.verify.matching import Tensor, error
+from buildsys.verify.localization.equal_values import Explained
+from buildsys.verify.localization.tensor_matching import Tensor, error
 from tests.verify.recordings import Array, Side, samples
 from tests.verify.test_locating import located
 

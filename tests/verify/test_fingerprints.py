@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.stored_weights import DERIVED, Stored, Weights
-from buildsys.verify import fingerprints
-from buildsys.verify.fingerprints import Index, cuts, digests, sliced
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import DERIVED, Stored, Weights
+from buildsys.verify.weights.comparison import judged
+from buildsys.verify.weights.numbers import fingerprints
+from buildsys.verify.weights.numbers.fingerprints import Index, cuts, digests, sliced
 
 SHAPES = [(64, 32, 3, 3), (96, 50), (48,)]
 

@@ -11,16 +11,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.signals import part_errors, signal_error
+from buildsys.backends.kit.run.signals import part_errors, signal_error
 from buildsys.engine.verdicts import limits_of, useless_floor
 from buildsys.planner.graph import Deployable
 from buildsys.recipe.acceptance import Acceptance
-from buildsys.verify.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
-from buildsys.verify.floors import LEAST_FLOORS
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import excused, judge
-from buildsys.verify.limits import Limits
-from buildsys.verify.metrics import compare
+from buildsys.verify.judgment.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
+from buildsys.verify.judgment.floors import LEAST_FLOORS
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import excused, judge
+from buildsys.verify.judgment.limits import Limits
+from buildsys.verify.outputs.metrics import compare
 from tests.verify.test_gates import REFERENCE
 
 

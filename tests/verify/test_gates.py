@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from buildsys.engine.verdicts import describe, rejection
 from buildsys.recipe.acceptance import REGRESSION_BOUNDS, Acceptance
 from buildsys.recipe.quantization import SchemeName
-from buildsys.verify.defaults import default_bounds
-from buildsys.verify.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
-from buildsys.verify.gates import Ratio, judge
-from buildsys.verify.metrics import compare
+from buildsys.verify.judgment.defaults import default_bounds
+from buildsys.verify.judgment.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gates import Ratio, judge
+from buildsys.verify.outputs.metrics import compare
 
 unhurried = settings(deadline=None)
 """A busy machine is no failure."""

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.request import Request
-from buildsys.backends.kit.stored_weights import Norm, Stored, Weights, save
-from buildsys.verify.defaults import ABOVE_FLOOR, GRAPH_ABOVE_FLOOR, default_bounds
-from buildsys.verify.explainer import Explainer
-from buildsys.verify.explanation import FOLDED, ROUNDED, UNEXPLAINED, Explanation
-from buildsys.verify.gate import Gate
-from buildsys.verify.gates import judge, without_graph
-from buildsys.verify.held import held, rounded_numbers
-from buildsys.verify.limits import Limits
-from buildsys.verify.weights import compare_weights
+from buildsys.backends.kit.inspect.stored_weights import Norm, Stored, Weights, save
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import Request
+from buildsys.verify.judgment.defaults import ABOVE_FLOOR, GRAPH_ABOVE_FLOOR, default_bounds
+from buildsys.verify.judgment.gate import Gate
+from buildsys.verify.judgment.gates import judge, without_graph
+from buildsys.verify.judgment.limits import Limits
+from buildsys.verify.weights.comparison import compare_weights
+from buildsys.verify.weights.half_precision import held, rounded_numbers
+from buildsys.verify.weights.match import FOLDED, ROUNDED, UNEXPLAINED, Explanation
+from buildsys.verify.weights.matcher import Explainer
 
 Array = NDArray[Any]
 NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")

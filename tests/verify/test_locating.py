@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.probing import Recording
-from buildsys.verify.locating import Location
+from buildsys.backends.kit.inspect.probing import Recording
+from buildsys.verify.localization.first_difference import Location
 from tests.verify.recordings import Array, Side, samples
 
 WEIGHT = samples(8, 8, seed=1)[0]

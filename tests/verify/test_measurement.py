@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.arrays import LABELS
-from buildsys.backends.kit.request import Request, StepError
-from buildsys.verify.gates import judge
-from buildsys.verify.measurement import measure
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.arrays import LABELS
+from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.outputs.measurement import measure
 
 RUN = {
     "runtime": "someruntime 1.2",

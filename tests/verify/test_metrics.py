@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from buildsys.verify.fault import VerifyError
-from buildsys.verify.metrics import ERROR_FIGURES, SQNR_CAP_DB, Figures, compare
+from buildsys.verify.outputs.fault import VerifyError
+from buildsys.verify.outputs.metrics import ERROR_FIGURES, SQNR_CAP_DB, Figures, compare
 
 unhurried = settings(deadline=None)
 """A busy machine is no failure."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import batches, edges, ports
-from buildsys.backends.kit.contract import Port
+from buildsys.backends.kit.protocol import ports
+from buildsys.backends.kit.protocol.contract import Port
+from buildsys.backends.kit.run import batches, edges
 from buildsys.recipe.model import LIMITS
-from buildsys.verify.samples import fitted, random_samples
+from buildsys.verify.outputs.samples import fitted, random_samples
 
 DTYPES = ("float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool")
 COUNT = 3

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.request import Request, StepError
-from buildsys.verify.samples import draw
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.verify.outputs.samples import draw
 
 PORT = {"name": "x", "shape": ["N", 2], "dtype": "float32", "dims": {"N": {"min": 1, "max": 9}}}
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.stored_weights import Stored, Weights, plain
-from buildsys.verify.groups import Groups
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import Stored, Weights, plain
+from buildsys.verify.weights.comparison import judged
+from buildsys.verify.weights.numbers.scale_groups import Groups
 from tests.scales import exchanged
 
 Array = NDArray[Any]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from buildsys.engine.verdicts import describe
 from buildsys.report.histogram import bars
-from buildsys.verify.gate import OUTPUT_FLOORS, Gate
-from buildsys.verify.gates import judge
-from buildsys.verify.metrics import compare, row_errors
-from buildsys.verify.spread import MOST_BINS, spread
+from buildsys.verify.judgment.gate import OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.outputs.metrics import compare, row_errors
+from buildsys.verify.outputs.spread import MOST_BINS, spread
 
 GENERATOR = np.random.default_rng(3)
 REFERENCE = GENERATOR.standard_normal((20, 5))

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.stored_weights import COLUMNS, ROWS, Norm, Stored, Weights, along, plain
-from buildsys.verify.gates import judge
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import (
+    COLUMNS,
+    ROWS,
+    Norm,
+    Stored,
+    Weights,
+    along,
+    plain,
+)
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.weights.comparison import judged
 from buildsys.verify.wording import noted, summary
 
 Array = NDArray[Any]

@@ -8,15 +8,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from .opening import opened
+from ..kit.protocol.contract import Contract
+from .loading import opened
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 """What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
 
 
 class Session:
-    """A package that takes and gives what the model does; see `kit.measure.Session`.
+    """A package that takes and gives what the model does; see `kit.run.measurement.Session`.
 
     Attributes:
         runtime: Name and version of what runs it.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract, Port
-from ..kit.ports import to_artifact, to_model
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.protocol.request import StepError
 from .pixels import Pixels
 
 _Arrays = dict[str, NDArray[Any]]

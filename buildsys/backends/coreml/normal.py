@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ..kit.request import Request
+from ..kit.protocol.request import Request
 from .package import MODEL, read_spec
 
 MANIFEST = Path("Manifest.json")

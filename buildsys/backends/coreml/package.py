@@ -9,9 +9,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ..kit.contract import Contract
-from ..kit.request import Request, StepError
-from .quiet import ct
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request, StepError
+from .libraries import ct
 
 _DATA = Path("Data/com.apple.CoreML")
 MODEL = _DATA / "model.mlmodel"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit.contract import Port
-from ..kit.request import StepError
+from ..kit.protocol.contract import Port
+from ..kit.protocol.request import StepError
 
 KEY = "modelbuild.pixels."
 """The metadata that carries an input's numbers; its name in the package follows."""

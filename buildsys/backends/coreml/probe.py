@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.probing import Seen
-from ..kit.probing import Step as Told
+from ..kit.inspect.probing import Seen
+from ..kit.inspect.probing import Step as Told
+from ..kit.protocol.contract import Contract
 from .evaluator.steps import Step
-from .opening import opened
+from .loading import opened
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 
 
 class Probe:
-    """A loaded package; see `kit.probing.Probe`.
+    """A loaded package; see `kit.inspect.probing.Probe`.
 
     Of what lies in a loop, the last round is shown.
     """

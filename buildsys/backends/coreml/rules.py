@@ -11,8 +11,8 @@ from pydantic import Discriminator, Tag
 
 from buildsys.backends.base import (
     Backend,
-    Carrier,
     Format,
+    MetadataWriter,
     Normaliser,
     Options,
     Ports,
@@ -27,7 +27,7 @@ from buildsys.backends.base import (
 )
 
 FOLDER = Path(__file__).parent
-CARRIER = Carrier("coreml", "carrier:describe")
+METADATA = MetadataWriter("coreml", "metadata:describe")
 APPLE = "Core ML runs on Apple hardware only"
 NEURAL_NETWORK = f"{APPLE}, and only packages are evaluated elsewhere"
 EVALUATED = (
@@ -205,7 +205,7 @@ def _convert(gives: str, options: type[Options], takes: str, cost: float) -> Rul
         takes=(takes,),
         gives=gives,
         toolchain="coreml",
-        worker="worker:convert" if gives == "coreml" else "network:convert",
+        worker="worker:convert" if gives == "coreml" else "convert.network:convert",
         schemes=("float16",),
         cost=cost,
         options=tuple(options.model_fields),
@@ -271,7 +271,7 @@ backend = Backend(
             opens="flexible",
             refuses=_refuses,
             refuses_profile=_refuses_profile,
-            carrier=CARRIER,
+            metadata_writer=METADATA,
             normaliser=Normaliser("coreml", "normal:normalise"),
         ),
         Format(
@@ -286,7 +286,7 @@ backend = Backend(
             unverified=NEURAL_NETWORK,
             dynamic=False,
             refuses=_refuses_network,
-            carrier=CARRIER,
+            metadata_writer=METADATA,
             normaliser=Normaliser("coreml", "normal:normalise"),
         ),
     ),

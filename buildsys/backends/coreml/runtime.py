@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import StepError
 from .features import Features
-from .quiet import ct
+from .libraries import ct
 
 _UNITS = {
     "all": "ALL",
@@ -24,7 +24,7 @@ _UNITS = {
 
 
 class Session:
-    """A package, compiled for this Mac; see `kit.measure.Session`."""
+    """A package, compiled for this Mac; see `kit.run.measurement.Session`."""
 
     def __init__(self, path: Path, contract: Contract) -> None:
         self.runtime = (

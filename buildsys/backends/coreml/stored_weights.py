@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kit.contract import Contract
-from ..kit.stored_weights import COLUMNS, ROWS, Array, Stored, along
+from ..kit.inspect.stored_weights import COLUMNS, ROWS, Array, Stored, along
+from ..kit.protocol.contract import Contract
 from .evaluator.compression import PREFIX, decode
 from .evaluator.constants import Constant, tensor_type
 from .evaluator.constants import read as read_value

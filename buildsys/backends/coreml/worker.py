@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..kit import calibration, ranges
-from ..kit import ports as ports_of
-from ..kit.contract import Contract, Port
-from ..kit.mixing import Settings
-from ..kit.request import Request, StepError
-from . import activations, classes, compression, images, layers
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request, StepError
+from ..kit.quantize import calibration, ranges
+from ..kit.quantize.mixing import Settings
 from . import package as packages
-from .audit import Audit, audit
 from .canonical import canonicalise
-from .conversion import converted, describe_model, load
+from .convert import classes, images
+from .convert.conversion import converted, describe_model, load
+from .convert.keep_float import Kept
+from .convert.ports import contract_for, fill_output_shapes, tensor_types
 from .features import Features
-from .kept import Kept
-from .ports import contract_for, fill_output_shapes, tensor_types
-from .quiet import ct
+from .libraries import ct
+from .quantize import activations, compression, layers
+from .quantize.audit import Audit, audit
 
 PRELOAD = {"convert": ("multiprocessing.synchronize", "numpy.random")}
 """What each step imports late; see `toolchains/worker_forks.py`."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit import arrays
-from ..kit.arrays import LABELS, Arrays
-from ..kit.request import Request, StepError
+from ..kit.protocol import arrays
+from ..kit.protocol.arrays import LABELS, Arrays
+from ..kit.protocol.request import Request, StepError
 
 NAME = "images"
 """The array's name in what is written."""
@@ -33,7 +33,7 @@ def images(request: Request) -> None:
     `crop_fraction`, `interpolation`, `color` `rgb|bgr|gray`, `scale`, `mean`, `std`, `layout`
     `NCHW|NHWC`), `limit` (so many at most).
     Outputs: `samples` (`.npz`: `images`, float32 [n, C, H, W] or [n, H, W, C]; with sub-folders, labels
-    int64 [n] under `kit.arrays.LABELS`: the place of the sub-folder's name among the sorted names).
+    int64 [n] under `kit.protocol.arrays.LABELS`: the place of the sub-folder's name among the sorted names).
     Samples take turns over the classes, so that any first part of them is balanced.
 
     Raises:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit import arrays, entry, paired
-from ..kit.arrays import LABELS, Arrays
-from ..kit.request import Request, StepError
+from ..kit.protocol import arrays, entry
+from ..kit.protocol.arrays import LABELS, Arrays
+from ..kit.protocol.request import Request, StepError
+from ..kit.tasks import paired
 from .images import images
 
 __all__ = ["images", "load", "metric"]
@@ -29,7 +30,7 @@ def load(request: Request) -> None:
     labels, an array or several by name; the first axis of each is the samples.
 
     Options: `python` (`module:callable`), `limit` (the first so many, or `null`).
-    Outputs: `samples` (`.npz`; labels under `kit.arrays.LABELS`).
+    Outputs: `samples` (`.npz`; labels under `kit.protocol.arrays.LABELS`).
 
     Raises:
         StepError: The function fails, or returns something else.

@@ -8,7 +8,7 @@ import torch
 from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-from ..kit.request import Request
+from ..kit.protocol.request import Request
 
 _XNNPACK = "executorch/backends/xnnpack/"
 

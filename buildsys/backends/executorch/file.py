@@ -11,7 +11,7 @@ import torch  # Its libraries have to be there before ExecuTorch's.
 # Not `executorch.runtime`, which imports the whole compiler for one warning (ten seconds).
 from executorch.extension.pybindings import _portable_lib as native
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 
 METHOD = "forward"
 MEANINGS = {

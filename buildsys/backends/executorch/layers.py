@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..kit.masks import Magnitudes
-from ..kit.mixing import Layer
-from ..kit.modules import modules
+from ..kit.export.modules import modules
+from ..kit.quantize.masks import Magnitudes
+from ..kit.quantize.mixing import Layer
 
 LINEAR = "linear"
 KINDS = (
@@ -58,7 +58,7 @@ def masked(
     feeds: Sequence[Sequence[torch.Tensor]],
     found: Mapping[str, Layer],
 ) -> list[str]:
-    """The operators that read or give numbers that no range can hold; see `kit.masks`."""
+    """The operators that read or give numbers that no range can hold; see `kit.quantize.masks`."""
     touched = {
         node.name: [node.name, *(each.name for each in node.all_input_nodes)]
         for node in module.graph.nodes

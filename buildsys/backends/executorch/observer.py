@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torchao.quantization.pt2e import MinMaxObserver
 
-from ..kit.clipping import Histogram, Range
+from ..kit.quantize.clipping import Histogram, Range
 
 KEPT = 0.95
 """How much of a moving average each run leaves, as in the other formats."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from executorch.exir import to_edge_transform_and_lower
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 from . import patterns, sizes
 from .norms import spelled_out
 from .sizes import Ports

@@ -16,12 +16,13 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import ComposableQuantizer
 
-from ..kit import calibration, clipping, held_out, masks, ports, ranges
-from ..kit.clipping import Histogram, Range
-from ..kit.contract import Contract
-from ..kit.mixing import Layer, Settings, resolved
-from ..kit.request import Request, StepError
-from ..kit.survey import capture_sizes
+from ..kit.export.survey import capture_sizes
+from ..kit.protocol import ports
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request, StepError
+from ..kit.quantize import calibration, clipping, held_out, masks, ranges
+from ..kit.quantize.clipping import Histogram, Range
+from ..kit.quantize.mixing import Layer, Settings, resolved
 from . import patterns, program, sizes
 from .layers import layers, masked
 from .observer import Observer

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.protocol.request import StepError
 from .file import File
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
@@ -20,7 +20,7 @@ PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 
 
 class Session:
-    """A loaded file; see `kit.measure.Session`."""
+    """A loaded file; see `kit.run.measurement.Session`."""
 
     def __init__(self, path: Path, contract: Contract, threads: int) -> None:
         self.runtime = f"executorch {version('executorch')}"

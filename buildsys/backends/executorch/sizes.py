@@ -8,8 +8,8 @@ from typing import Any
 
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from ..kit.ports import symbols
-from ..kit.request import StepError
+from ..kit.protocol.ports import symbols
+from ..kit.protocol.request import StepError
 
 Ports = list[dict[str, Any]]
 """The request's."""

@@ -15,11 +15,11 @@ logging.getLogger("torchao").setLevel(logging.ERROR)  # It looks for CUDA kernel
 
 import torch  # noqa: E402
 
-from ..kit import ports  # noqa: E402
-from ..kit.contract import Contract  # noqa: E402
-from ..kit.modules import module_of  # noqa: E402
-from ..kit.request import Request, StepError  # noqa: E402
-from ..kit.survey import capture_sizes  # noqa: E402
+from ..kit.export.modules import module_of  # noqa: E402
+from ..kit.export.survey import capture_sizes  # noqa: E402
+from ..kit.protocol import ports  # noqa: E402
+from ..kit.protocol.contract import Contract  # noqa: E402
+from ..kit.protocol.request import Request, StepError  # noqa: E402
 from . import program, quantizing  # noqa: E402
 from .delegates import Coreml, Portable, Xnnpack  # noqa: E402
 from .failures import operator_of  # noqa: E402

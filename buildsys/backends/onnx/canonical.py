@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import Message
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 
 LARGEST = 2**31 - 1
 """What one protobuf message may weigh, in bytes."""

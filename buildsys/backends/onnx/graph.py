@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import shape_inference
 
-from ..kit.contract import Contract, Port
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import StepError
 
 
 def inputs(model: Any) -> list[Port]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from ..kit.request import Request
+from ..kit.protocol.request import Request
 from .canonical import strip
 
 

@@ -11,11 +11,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from ..kit.probing import Seen, Step
-from ..kit.request import StepError
-from . import meant
+from ..kit.inspect.probing import Seen, Step
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.protocol.request import StepError
+from . import dequantized
 from .files import DATA, MODEL, model_file
 from .runtime import ERRORS_ONLY
 
@@ -25,7 +25,7 @@ SHOWN = "shown"
 
 
 class Probe:
-    """A loaded file; see `kit.probing.Probe`.
+    """A loaded file; see `kit.inspect.probing.Probe`.
 
     Subgraphs (`If`, `Loop`, `Scan`) are one step each: what is inside is not shown. Integers that stand
     for floats are shown as these.
@@ -49,7 +49,7 @@ class Probe:
         ]
         self.steps = [_step(number, node, constants) for number, node in enumerate(nodes)]
         self.runtime = f"onnxruntime {onnxruntime.__version__}, graph rewriting off"
-        self._scales = meant.scales(graph)
+        self._scales = dequantized.scales(graph)
         told = {n for each in self._scales.values() for n in (each.scale, each.zero)}
         self._numbers = {
             tensor.name: numpy_helper.to_array(tensor)

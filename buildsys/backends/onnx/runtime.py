@@ -9,9 +9,9 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.protocol.request import StepError
 from .files import model_file
 
 ERRORS_ONLY = 3
@@ -20,7 +20,7 @@ PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 
 
 class Session:
-    """A loaded file; see `kit.measure.Session`."""
+    """A loaded file; see `kit.run.measurement.Session`."""
 
     def __init__(self, session: Any, contract: Contract) -> None:
         self.runtime = f"onnxruntime {onnxruntime.__version__}"

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from ..kit.contract import Contract
-from ..kit.stored_weights import COLUMNS, ROWS, Array, Norm, Stored, Weights, along
+from ..kit.inspect.stored_weights import COLUMNS, ROWS, Array, Norm, Stored, Weights, along
+from ..kit.protocol.contract import Contract
 from .files import model_file
 
 FLOATS = {

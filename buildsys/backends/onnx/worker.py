@@ -14,14 +14,15 @@ from typing import Any
 import onnx
 import torch
 
-from ..kit import modules
-from ..kit import ports as ports_of
-from ..kit.archive import kind_of
-from ..kit.contract import Contract
-from ..kit.modules import module_of
-from ..kit.request import Request, StepError
-from ..kit.survey import capture_sizes
-from . import canonical, external, graph, operator_names, shapes, translations
+from ..kit.export import modules
+from ..kit.export.modules import module_of
+from ..kit.export.survey import capture_sizes
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.archive import kind_of
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request, StepError
+from . import canonical, graph
+from .export import external, operator_names, shapes, translations
 from .files import MODEL
 
 OPSETS = {"torchscript": 17, "exported": 20}

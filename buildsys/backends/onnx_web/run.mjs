@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { serve } from "../kit/frames.mjs";
+import { serve } from "../kit/run/frames.mjs";
 
 await serve(async ([folder]) => {
   const { load } = await import(pathToFileURL(join(resolve(folder), "model.js")));

@@ -8,15 +8,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..kit import javascript
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.run import javascript
 
 PACKAGE = "onnxruntime-web"
 
 
 class Session:
-    """A loaded folder; see `kit.measure.Session`.
+    """A loaded folder; see `kit.run.measurement.Session`.
 
     Attributes:
         names: `inputs` and `outputs` as the model has them.

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..kit import javascript, ports
-from ..kit.contract import Contract, Port
-from ..kit.request import Request, StepError
+from ..kit.protocol import ports
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request, StepError
+from ..kit.run import javascript
 from . import runtime
 
 PAGE = Path(__file__).with_name("page")

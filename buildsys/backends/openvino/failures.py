@@ -11,8 +11,8 @@ from typing import Any
 import openvino as ov
 from numpy.typing import NDArray
 
-from ..kit import onnx_branches
-from ..kit.request import StepError
+from ..kit.export import onnx_branches
+from ..kit.protocol.request import StepError
 
 WAY_OUT = (
     "write it with other operators, or ship this model as `onnx`, from which OpenVINO is made here"

@@ -8,8 +8,8 @@ from typing import Any
 
 import openvino as ov
 
-from ..kit.contract import Contract, Port
-from ..kit.request import Request, StepError
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request, StepError
 from . import text
 
 XML, BIN = "model.xml", "model.bin"

@@ -10,9 +10,9 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from ..kit.probing import Seen, Step
+from ..kit.inspect.probing import Seen, Step
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
 from . import failures, ir
 from .runtime import SETTINGS
 
@@ -21,7 +21,7 @@ CONSTANT, NOT_STEPS = "Constant", ("Parameter", "Result", "Constant")
 
 
 class Probe:
-    """A loaded model; see `kit.probing.Probe`.
+    """A loaded model; see `kit.inspect.probing.Probe`.
 
     The CPU plugin fuses less where every value is a result, so that what is seen is the model, not all
     that the plugin makes of it.

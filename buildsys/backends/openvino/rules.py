@@ -57,7 +57,7 @@ backend = Backend(
                 fast_kernels="the kernels that OpenVINO generates for chains of operations "
                 "(`SNIPPETS_MODE`)",
             ),
-            layers="single_layers",
+            layers="quantize.single_layers",
             probe=Probe("openvino"),
             weights=Reader("openvino"),
         ),
@@ -75,7 +75,7 @@ backend = Backend(
             takes=("openvino",),
             gives="openvino",
             toolchain="openvino",
-            worker="quantize_worker:quantize",
+            worker="quantize.worker:quantize",
             schemes=("float16", "weight-only", "static", "mixed"),
         ),
     ),

@@ -11,8 +11,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
 from . import failures, ir
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
@@ -34,7 +34,7 @@ ONE_THREAD = 1
 
 
 class Session:
-    """A loaded model; see `kit.measure.Session`."""
+    """A loaded model; see `kit.run.measurement.Session`."""
 
     def __init__(self, compiled: Any, contract: Contract, plain: Callable[[], Any]) -> None:
         self.runtime = f"openvino {ov.__version__.partition('-')[0]}"

@@ -14,8 +14,8 @@ from typing import Any
 
 import onnx
 
-from ..kit import onnx_branches, onnx_sizes
-from ..kit.contract import Contract
+from ..kit.export import onnx_branches, onnx_sizes
+from ..kit.protocol.contract import Contract
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kit.contract import Contract
-from ..kit.stored_weights import COLUMNS, ROWS, Array, Stored
+from ..kit.inspect.stored_weights import COLUMNS, ROWS, Array, Stored
+from ..kit.protocol.contract import Contract
 from . import ir
 
 FLOATS = {"f32": "float32", "f16": "float16", "f64": "float64", "bf16": "bfloat16"}

@@ -9,10 +9,10 @@ import onnx
 import openvino as ov
 from openvino import _offline_transformations as transformations
 
-from ..kit import onnx_branches
-from ..kit import ports as ports_of
-from ..kit.contract import Contract
-from ..kit.request import Request, StepError
+from ..kit.export import onnx_branches
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request, StepError
 from . import failures, ir, runtime
 from .shaped import shaped
 

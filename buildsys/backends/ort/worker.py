@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from ..kit import ports as ports_of
-from ..kit.contract import Contract, Port
-from ..kit.request import Request, StepError
-from ..kit.survey import capture_sizes
+from ..kit.export.survey import capture_sizes
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request, StepError
 from . import canonical, runtime
 
 LEVELS = {

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from buildsys.backends.base import Backend, Carrier, Format, Options, Rule, Runtime, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    MetadataWriter,
+    Options,
+    Rule,
+    Runtime,
+    Toolchain,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -45,7 +53,7 @@ backend = Backend(
             kind="tree",
             options=ServiceOptions,
             runtime=Runtime("service"),
-            carrier=Carrier("service", "carrier:describe"),
+            metadata_writer=MetadataWriter("service", "metadata:describe"),
         ),
     ),
     rules=(

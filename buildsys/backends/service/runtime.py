@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit import wire
-from ..kit.contract import Contract
-from ..kit.request import StepError
-from ..kit.server import LOOPBACK, Server
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import StepError
+from ..kit.serve import wire
+from ..kit.serve.server import LOOPBACK, Server
 
 START_SECONDS = 180.0
 LISTENING = re.compile(rf"^listening on http://{re.escape(LOOPBACK)}:(\d+)$", re.MULTILINE)
@@ -28,7 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Session:
-    """A service that runs; see `kit.measure.Session`."""
+    """A service that runs; see `kit.run.measurement.Session`."""
 
     def __init__(self, server: Server, folder: Path, scratch: Path, contract: Contract) -> None:
         uvicorn, onnxruntime = map(importlib.metadata.version, ("uvicorn", "onnxruntime"))

@@ -8,14 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..kit.contract import Contract
-from ..kit.interface import interface, text
-from ..kit.ports import model_shape
-from ..kit.request import Request, StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import model_shape
+from ..kit.protocol.request import Request, StepError
+from ..kit.serve.interface import interface, text
 
 HERE = Path(__file__).parent
 INTERFACE = "io.json"
-WIRE = HERE.parent / "kit" / "wire.py"
+WIRE = HERE.parent / "kit" / "serve" / "wire.py"
 TEMPLATES = ("Dockerfile", "README.md")
 """By name, since only what `Rule.ships` lists is in the key."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -88,7 +88,7 @@ def _copy_app(folder: Path) -> None:
     """Copies the source files; the check of requests is the kit's, and lies beside them."""
     folder.mkdir(parents=True)
     for source in sorted((HERE / "app").glob("*.py")):
-        own = source.read_text(encoding="utf-8").replace("from ...kit.wire", "from .wire")
+        own = source.read_text(encoding="utf-8").replace("from ...kit.serve.wire", "from .wire")
         (folder / source.name).write_text(own, encoding="utf-8")
     shutil.copyfile(WIRE, folder / WIRE.name)
 

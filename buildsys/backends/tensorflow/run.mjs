@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-import { serve } from "../kit/frames.mjs";
+import { serve } from "../kit/run/frames.mjs";
 
 const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit.request import StepError
-from ..kit.tensorflow import ENVIRON
+from ..kit.export.tensorflow import ENVIRON
+from ..kit.protocol.request import StepError
 
 os.environ.update(ENVIRON)  # TensorFlow reads it when it is imported.
 

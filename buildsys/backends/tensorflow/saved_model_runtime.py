@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
 from . import saved_model
 
 
 class Session:
-    """A loaded SavedModel; see `kit.measure.Session`."""
+    """A loaded SavedModel; see `kit.run.measurement.Session`."""
 
     def __init__(self, path: Path, contract: Contract) -> None:
         self.runtime = f"tensorflow {saved_model.VERSION}"

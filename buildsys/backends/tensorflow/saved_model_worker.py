@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..kit import onnx2tf, ports
-from ..kit.contract import Contract, Port
-from ..kit.layouts import Place, locate
-from ..kit.names import alias, note_dtype, note_fixed_sizes
-from ..kit.request import Request, StepError
+from ..kit.export import onnx2tf
+from ..kit.export.layouts import Place, locate
+from ..kit.protocol import ports
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.names import alias, note_dtype, note_fixed_sizes
+from ..kit.protocol.request import Request, StepError
 from . import saved_model
 from .graph import Source, Target, canonical
 from .saved_model import Signature, Tensor

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kit import javascript
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.run import javascript
 
 PACKAGE = "@tensorflow/tfjs-core"
 
 
 class Session:
-    """A loaded model; see `kit.measure.Session`."""
+    """A loaded model; see `kit.run.measurement.Session`."""
 
     def __init__(self, folder: Path, contract: Contract) -> None:
         what = f"TensorFlow.js {javascript.version(PACKAGE)}"

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..kit import ports
-from ..kit.contract import Contract, Port
-from ..kit.names import note_dtype
-from ..kit.request import Request, StepError
+from ..kit.protocol import ports
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.names import note_dtype
+from ..kit.protocol.request import Request, StepError
 from . import saved_model, stubs, tfjs_runtime
 
 stubs.put()

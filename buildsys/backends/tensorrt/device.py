@@ -8,7 +8,7 @@ import numpy as np
 from cuda.bindings import runtime as cuda
 from numpy.typing import NDArray
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 from . import identity
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 
 # As `nvidia-smi` counts, by which the planner knew the GPU; read when CUDA is first used.
 os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..kit.contract import Contract
+from ..kit.protocol.contract import Contract
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import numpy as np
 import tensorrt as trt
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.protocol.request import StepError
 from .device import Memory
 from .log import Log
 
 
 class Session:
-    """A loaded engine; see `kit.measure.Session`."""
+    """A loaded engine; see `kit.run.measurement.Session`."""
 
     def __init__(self, loader: Any, engine: Any, contract: Contract, log: Log) -> None:
         self._loader = loader  # Which has to outlive the engine.

@@ -10,16 +10,16 @@ import torch
 import torch_tensorrt  # It tells torch of the operator that runs an engine.
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from ..kit.request import StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from ..kit.protocol.request import StepError
 from . import identity
 
 DEVICE = f"cuda:{identity.FIRST}"
 
 
 class Session:
-    """A loaded program; see `kit.measure.Session`."""
+    """A loaded program; see `kit.run.measurement.Session`."""
 
     def __init__(self, module: Any, contract: Contract) -> None:
         self.runtime = f"torch {torch.__version__}, torch_tensorrt {torch_tensorrt.__version__}"

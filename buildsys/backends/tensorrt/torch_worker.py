@@ -14,10 +14,10 @@ import torch
 import torch_tensorrt
 from torch.export.passes import move_to_device_pass
 
-from ..kit import ports as ports_of
-from ..kit.contract import Contract
-from ..kit.request import Request, StepError
-from ..kit.survey import capture_sizes
+from ..kit.export.survey import capture_sizes
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request, StepError
 from . import identity, torch_runtime
 from .profiles import Span, spans
 from .torch_runtime import DEVICE

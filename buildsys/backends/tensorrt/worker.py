@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorrt as trt
 
-from ..kit import ports as ports_of
-from ..kit.contract import Contract
-from ..kit.request import Request, StepError
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request, StepError
 from . import device, identity, runtime
 from .failures import described
 from .log import Log

@@ -1,147 +1,96 @@
-"""TensorFlow Lite's own metadata: what `MetadataExtractor` of Android and the Task Library read.
-
-The tables are those of `metadata_schema.fbs` (identifier `M001`); no library that has them installs
-beside LiteRT, so they are written slot by slot. Names of classes are files of a zip archive that
-follows the model, which readers of the model skip.
-"""
+"""Writes the io contract into a finished TFLite file: TensorFlow Lite's metadata, and our own entry."""
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-from ..kit.contract import Contract, Port
-
-ENTRY = "TFLITE_METADATA"
-"""The name that readers look for."""
-IDENTIFIER = b"M001"
-PARSER = "1.0.0"
-"""The oldest reader that knows all that is written here."""
-AXIS_LABELS = 2
-IMAGE_PROPERTIES = 2
-NORMALIZATION = 1
-COLORS = {"rgb": 1, "gray": 2}
-"""The schema has no word for BGR: that stands in `modelbuild.io` only."""
-_FIXED = (1980, 1, 1, 0, 0, 0)
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.description import KEY, check_read_back, described
+from ..kit.protocol.request import Request, StepError
+from . import android_metadata, buffers
+from .signature import DEFAULT, Signature
 
 
-@dataclass(frozen=True)
-class Normalization:
-    """`(pixel - mean) / std` with pixels from 0 to 255: one number, or one a channel."""
+def describe(request: Request) -> None:
+    """Adds the entries `TFLITE_METADATA` and `modelbuild.io`, and reads them back.
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    Inputs: `artifact`, `io`, and files of labels. Options: see `kit.protocol.description.described`.
 
-    @classmethod
-    def of(cls, preprocess: Mapping[str, Any]) -> Normalization:
-        """From the recipe's words: `(pixel * scale - mean) / std`."""
-        mean, std, scale = preprocess["mean"], preprocess["std"], preprocess["scale"]
-        count = max(len(mean), len(std))
-        spread = [[*values] * (count if len(values) == 1 else 1) for values in (mean, std)]
-        return cls(tuple(m / scale for m in spread[0]), tuple(s / scale for s in spread[1]))
-
-
-def label_files(contract: Contract) -> dict[str, str]:
-    """Output to its file of labels; one that is alone has the name that examples use."""
-    labelled = [(n, port.name) for n, port in enumerate(contract.outputs) if port.labels]
-    if len(labelled) == 1:
-        return {labelled[0][1]: "labels.txt"}
-    return {name: f"labels_{number}.txt" for number, name in labelled}
-
-
-def packed(inputs: Sequence[Port], outputs: Sequence[Port], files: Mapping[str, str]) -> bytes:
-    """The metadata of a model.
-
-    Args:
-        inputs: In the order of the file's inputs.
-        outputs: In the order of the file's outputs.
-        files: Output to its file of labels.
+    Raises:
+        StepError: The labels do not fit the outputs, or the file holds weights behind its tables.
     """
-    builder = flatbuffers.Builder(1024)
-    first = _vector(builder, [_tensor(builder, port, None) for port in inputs])
-    second = _vector(builder, [_tensor(builder, port, files.get(port.name)) for port in outputs])
-    graph = _table(builder, 10, {2: first, 3: second})
-    graphs = _vector(builder, [graph])
-    parser = builder.CreateString(PARSER)
-    builder.Finish(_table(builder, 8, {3: graphs, 7: parser}), file_identifier=IDENTIFIER)
-    return bytes(builder.Output())
+    contract = described(request)
+    raw = buffers.moved_within(request.inputs["artifact"].read_bytes())
+    model = schema.ModelT.InitFromPackedBuf(raw, 0)
+    if any(map(buffers.is_behind, model.buffers)):
+        raise StepError("the file is larger than 2 GiB, and cannot be written again with metadata")
+    inputs, outputs = _ordered(model, contract)
+    files = android_metadata.label_files(contract)
+    _put(model, android_metadata.ENTRY, android_metadata.packed(inputs, outputs, files))
+    _put(model, KEY, contract.text().encode())
+    labels = {port.name: port.labels or [] for port in contract.outputs}
+    lists = {file: labels[name] for name, file in files.items()}
+    made = android_metadata.with_files(buffers.packed(model), lists)
+    _check(made, contract, lists)
+    request.outputs["artifact"].write_bytes(made)
+    contract.write(request.outputs["io"])
 
 
-def with_files(model: bytes, files: Mapping[str, Sequence[str]]) -> bytes:
-    """The model, followed by an archive of the files of labels."""
-    if not files:
-        return model
-    buffer = io.BytesIO(model)
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        for name, labels in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _FIXED), "".join(f"{n}\n" for n in labels))
-    return buffer.getvalue()
+def read(model: bytes, name: str = KEY) -> bytes | None:
+    """An entry of a file's metadata."""
+    root = schema.ModelT.InitFromPackedBuf(model, 0)
+    for entry in root.metadata or ():
+        if entry.name.decode() == name:
+            return bytes(root.buffers[entry.buffer].data)
+    return None
 
 
-def read_files(model: bytes) -> dict[str, list[str]]:
-    """The files of labels that follow a model."""
-    if not zipfile.is_zipfile(io.BytesIO(model)):
-        return {}
-    with zipfile.ZipFile(io.BytesIO(model)) as archive:
-        return {
-            name: archive.read(name).decode().removesuffix("\n").split("\n")
-            for name in archive.namelist()
-        }
+def _ordered(model: Any, contract: Contract) -> tuple[list[Port], list[Port]]:
+    """Ports in the order of the file's own inputs and outputs, which is not the signature's."""
+    signature = next(s for s in model.signatureDefs if s.signatureKey.decode() == DEFAULT)
+    graph = model.subgraphs[signature.subgraphIndex]
+    return (
+        _sorted(contract.inputs, signature.inputs, graph.inputs),
+        _sorted(contract.outputs, signature.outputs, graph.outputs),
+    )
 
 
-def _tensor(builder: Any, port: Port, file: str | None) -> int:
-    slots = {0: builder.CreateString(port.artifact_name or port.name)}
-    if port.preprocess is not None:
-        slots[3] = _image(builder, port.preprocess)
-        normalization = Normalization.of(port.preprocess)
-        mean = _floats(builder, normalization.mean)
-        std = _floats(builder, normalization.std)
-        options = _table(builder, 2, {0: mean, 1: std})
-        unit = _table(builder, 2, {1: options}, {0: NORMALIZATION})
-        slots[4] = _vector(builder, [unit])
-    if file is not None:
-        name = builder.CreateString(file)
-        slots[6] = _vector(builder, [_table(builder, 5, {0: name}, {2: AXIS_LABELS})])
-    return _table(builder, 7, slots)
+def _sorted(ports: Sequence[Port], maps: Sequence[Any], indices: Sequence[int]) -> list[Port]:
+    by_tensor = {entry.tensorIndex: entry.name.decode() for entry in maps}
+    by_name = {port.artifact_name or port.name: port for port in ports}
+    return [by_name[by_tensor[int(index)]] for index in indices]
 
 
-def _image(builder: Any, preprocess: Mapping[str, Any]) -> int:
-    """The content of an input: an image of a colour space and a size."""
-    height, width = preprocess["size"]
-    builder.StartObject(2)
-    builder.PrependUint32Slot(0, width, 0)
-    builder.PrependUint32Slot(1, height, 0)
-    size = builder.EndObject()
-    image = _table(builder, 2, {1: size}, {0: COLORS.get(preprocess["color"], 0)})
-    return _table(builder, 3, {1: image}, {0: IMAGE_PROPERTIES})
+def _put(model: Any, name: str, data: bytes) -> None:
+    """Adds an entry, or gives the one of this name another buffer's worth of data."""
+    held = np.frombuffer(data, np.uint8)
+    for entry in model.metadata or ():
+        if entry.name.decode() == name:
+            model.buffers[entry.buffer].data = held
+            return
+    model.buffers.append(schema.BufferT(data=held))
+    entry = schema.MetadataT(name=name.encode(), buffer=len(model.buffers) - 1)
+    model.metadata = [*(model.metadata or ()), entry]
 
 
-def _table(
-    builder: Any, slots: int, offsets: Mapping[int, int], small: Mapping[int, int] | None = None
-) -> int:
-    """A table with offsets, and with numbers of one byte."""
-    builder.StartObject(slots)
-    for slot, offset in offsets.items():
-        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    for slot, value in (small or {}).items():
-        builder.PrependUint8Slot(slot, value, 0)
-    return int(builder.EndObject())
-
-
-def _vector(builder: Any, offsets: Sequence[int]) -> int:
-    builder.StartVector(4, len(offsets), 4)
-    for offset in reversed(offsets):
-        builder.PrependUOffsetTRelative(offset)
-    return int(builder.EndVector())
-
-
-def _floats(builder: Any, values: Sequence[float]) -> int:
-    builder.StartVector(4, len(values), 4)
-    for value in reversed(values):
-        builder.PrependFloat32(value)
-    return int(builder.EndVector())
+def _check(made: bytes, contract: Contract, lists: dict[str, list[str]]) -> None:
+    """Reads back what was written, and loads the file by LiteRT."""
+    found = read(made)
+    check_read_back(found.decode() if found is not None else None, contract, "the TFLite file")
+    if android_metadata.read_files(made) != lists:
+        raise StepError(
+            "the names of classes were written into the TFLite file, and others are read"
+        )
+    signature = Signature(made)
+    for ports, tensors in (
+        (contract.inputs, signature.inputs),
+        (contract.outputs, signature.outputs),
+    ):
+        for port in ports:
+            tensor = tensors.get(port.artifact_name or port.name)
+            if tensor is None or (list(tensor.shape), tensor.dtype) != (port.shape, port.dtype):
+                raise StepError(f"`{port.name}` is another one in the file with metadata")

@@ -11,10 +11,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from ..kit import ports
-from ..kit.contract import Contract
-from ..kit.probing import Seen, Step
-from ..kit.request import StepError
+from ..kit.inspect.probing import Seen, Step
+from ..kit.protocol import ports
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import StepError
 from .signature import DEFAULT
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
@@ -22,7 +22,7 @@ DELEGATED = "DELEGATE"
 
 
 class Probe:
-    """A loaded file; see `kit.probing.Probe`. Quantized values are shown as what they stand for.
+    """A loaded file; see `kit.inspect.probing.Probe`. Quantized values are shown as what they stand for.
 
     Values that have one name are told apart by their number in the file.
     """

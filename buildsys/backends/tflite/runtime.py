@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..kit import ports
-from ..kit.contract import Contract
+from ..kit.protocol import ports
+from ..kit.protocol.contract import Contract
 from .signature import Signature
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}

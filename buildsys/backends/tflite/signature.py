@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 
 DEFAULT = "serving_default"
 """The signature that both converters write."""

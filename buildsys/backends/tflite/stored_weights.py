@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ..kit.contract import Contract
-from ..kit.stored_weights import ROWS, Array, Stored, along
+from ..kit.inspect.stored_weights import ROWS, Array, Stored, along
+from ..kit.protocol.contract import Contract
 from .buffers import data_of
-from .census import operator_name
+from .quantize.census import operator_name
 
 FLOATS = {"FLOAT32": np.float32, "FLOAT16": np.float16, "FLOAT64": np.float64}
 INTEGERS = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Carrier, Format, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import Backend, Format, MetadataWriter, Rule, Runtime, Scheme, Toolchain
 
 FOLDER = Path(__file__).parent
-CARRIER = Carrier("torch", "carrier:describe")
+METADATA = MetadataWriter("torch", "metadata:describe")
 
 backend = Backend(
     name="torch",
     folder=FOLDER,
     formats=(
-        Format(name="torchscript", suffix=".pt", runtime=Runtime("torch"), carrier=CARRIER),
+        Format(
+            name="torchscript", suffix=".pt", runtime=Runtime("torch"), metadata_writer=METADATA
+        ),
         Format(
             name="exported",
             suffix=".pt2",
@@ -32,12 +34,12 @@ backend = Backend(
                 ),
             ),
             runtime=Runtime("torch"),
-            carrier=CARRIER,
+            metadata_writer=METADATA,
         ),
         Format(
             name="ptl",
             suffix=".ptl",
-            runtime=Runtime("torch", "lite_runtime"),
+            runtime=Runtime("torch", "lite.runtime"),
             legacy="PyTorch Mobile, which runs .ptl files, is no longer maintained: "
             "`format: executorch` is its successor",
         ),
@@ -57,7 +59,7 @@ backend = Backend(
             takes=("torchscript",),
             gives="ptl",
             toolchain="torch",
-            worker="lite_worker:convert",
+            worker="lite.worker:convert",
         ),
         # Dearer than a trace, which what takes either is made of. A model that says `capture: script`
         # is exported only where nothing else will do: an exported program has no control flow.
@@ -78,7 +80,7 @@ backend = Backend(
             takes=("onnx",),
             gives="exported",
             toolchain="onnx-export",
-            worker="onnx_worker:convert",
+            worker="from_onnx.worker:convert",
             cost=5.0,
         ),
         Rule(
@@ -86,7 +88,7 @@ backend = Backend(
             takes=("exported",),
             gives="exported",
             toolchain="torch",
-            worker="lowering:quantize",
+            worker="capture.lowering:quantize",
             schemes=("float16", "bfloat16"),
         ),
         Rule(

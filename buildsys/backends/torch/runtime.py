@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from ..kit.archive import kind_of
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
-from . import model
-from .adopt import load as load_file
-from .outputs import leaves, to_numpy
+from ..kit.protocol.archive import kind_of
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
+from .capture.adopt import load as load_file
+from .original import model
+from .original.outputs import leaves, to_numpy
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 """What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
 
 
 class Session:
-    """A loaded file; see `kit.measure.Session`.
+    """A loaded file; see `kit.run.measurement.Session`.
 
     Attributes:
         runtime: What runs it, in words.

@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 
-from ..kit import measure
-from ..kit import ports as ports_of
-from ..kit.request import Request
-from ..kit.survey import Survey, capture_sizes, survey
-from . import canonical, decomposing, graphs, model, rewriting
-from .adopt import adopt, load
-from .floor import floor
-from .rounded import rounded
+from ..kit.export.survey import Survey, capture_sizes, survey
+from ..kit.protocol import ports as ports_of
+from ..kit.protocol.request import Request
+from ..kit.run import measurement
+from .capture import canonical, decomposition, graphs, rewriting
+from .capture.adopt import adopt, load
+from .original import model
+from .precision.floor import floor
+from .precision.rounded import rounded
 
 __all__ = ["adopt", "capture", "export", "floor", "reference", "rounded"]
 
@@ -52,7 +53,7 @@ def capture(request: Request) -> None:
 
     if method == "script":
         scripted = graphs.script(eager, request)
-        decomposing.note_kept(scripted, "a script", request)
+        decomposition.note_kept(scripted, "a script", request)
         write(scripted, [])
     else:
         rewriting.trace(
@@ -87,12 +88,12 @@ def export(request: Request) -> None:
 
 
 def reference(request: Request) -> None:
-    """Runs the original model on the samples; writes what `kit.measure.run_artifact` writes.
+    """Runs the original model on the samples; writes what `kit.run.measurement.run_artifact` writes.
 
     Raises:
         StepError: The model cannot be made or does not take the samples.
     """
-    measure.record(model.load(request), request)
+    measurement.record(model.load(request), request)
 
 
 def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:

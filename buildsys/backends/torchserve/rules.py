@@ -7,7 +7,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from buildsys.backends.base import Backend, Carrier, Format, Options, Rule, Runtime, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    MetadataWriter,
+    Options,
+    Rule,
+    Runtime,
+    Toolchain,
+)
 
 FOLDER = Path(__file__).parent
 SEARCHED = "/usr/local/bin:/usr/bin:/bin"
@@ -47,7 +55,7 @@ backend = Backend(
             suffix=".mar",
             options=TorchServeOptions,
             runtime=Runtime("torchserve", available=no_java),
-            carrier=Carrier("torchserve", "carrier:describe"),
+            metadata_writer=MetadataWriter("torchserve", "metadata:describe"),
             legacy="TorchServe is no longer maintained, and its repository is archived: "
             "`service` and `triton` are the formats for servers",
         ),

@@ -18,10 +18,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..kit import wire
-from ..kit.contract import Contract
-from ..kit.request import StepError
-from ..kit.server import LOOPBACK, Server, reserve
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import StepError
+from ..kit.serve import wire
+from ..kit.serve.server import LOOPBACK, Server, reserve
 
 START_SECONDS = 300.0
 ATTEMPTS = 3
@@ -34,7 +34,7 @@ IN_USE = ("BindException", "Address already in use")
 
 
 class Session:
-    """A TorchServe that has loaded the archive; see `kit.measure.Session`."""
+    """A TorchServe that has loaded the archive; see `kit.run.measurement.Session`."""
 
     def __init__(self, server: Server, name: str, scratch: Path, contract: Contract) -> None:
         torchserve, torch = map(importlib.metadata.version, ("torchserve", "torch"))

@@ -6,13 +6,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..kit.contract import Contract
-from ..kit.interface import interface, text
-from ..kit.request import Request
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.request import Request
+from ..kit.serve.interface import interface, text
 
 HERE = Path(__file__).parent
 INTERFACE = "io.json"
-WIRE = HERE.parent / "kit" / "wire.py"
+WIRE = HERE.parent / "kit" / "serve" / "wire.py"
 ARCHIVER = "0.12.0"
 UNRELEASED = "1.0"
 """What the archiver of TorchServe writes where no version is given."""
@@ -56,7 +56,7 @@ def make(request: Request) -> None:
     handler = (HERE / "shipped" / "handler.py").read_text(encoding="utf-8")
     files = {
         "MAR-INF/MANIFEST.json": encoded(manifest),
-        "handler.py": handler.replace("from ...kit.wire", "from wire").encode(),
+        "handler.py": handler.replace("from ...kit.serve.wire", "from wire").encode(),
         INTERFACE: encoded(record),
         "model-config.yaml": encoded(config),  # JSON is YAML.
         "model.pt": model,

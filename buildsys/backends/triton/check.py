@@ -14,8 +14,8 @@ import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
-from ..kit.contract import Contract, Port
-from ..kit.request import Request, StepError
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request, StepError
 from .kinds import BY_BACKEND, DTYPES, VERSION, Kind
 
 OPEN = -1

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 
 VERSION = "1"
 """The version folder; Triton serves the highest number."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..kit.request import Request, StepError
+from ..kit.protocol.request import Request, StepError
 from .kinds import BY_FORMAT
 from .worker import make
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kit.contract import Contract, Port
-from ..kit.request import Request, StepError
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request, StepError
 from .kinds import BY_FORMAT, DTYPES, PLAIN, VERSION, Kind
 
 OPEN = -1

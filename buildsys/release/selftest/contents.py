@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays, batches
-from buildsys.backends.kit.contract import Contract, Port
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.run import batches
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session
 from buildsys.engine.verdicts import Verdict, limits_of
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.release.bundle import BundleError
-from buildsys.verify.metrics import variation
+from buildsys.verify.outputs.metrics import variation
 
 VERSION = 1
 SCRIPT = "selftest.py"

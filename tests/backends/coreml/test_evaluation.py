@@ -26,7 +26,7 @@ def run(
     return run_worker(
         "coreml",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": made.artifact, "io": made.outputs["io"], "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=told | {"dynamic": False, "runtime_module": runtime, "latency": None},

@@ -10,9 +10,9 @@ import pytest
 
 from buildsys.backends.coreml.features import Features
 from buildsys.backends.coreml.pixels import KEY, Pixels
-from buildsys.backends.kit import batches
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.protocol.request import StepError
+from buildsys.backends.kit.run import batches
 
 PHOTO = Port("photo", [4, 5], "uint8", layout="HW", artifact_name="photo_", kind="image")
 SCALE, BIAS = 1 / 127.5, (-1.0, -0.5, 0.25)

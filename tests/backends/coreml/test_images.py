@@ -41,7 +41,7 @@ def convert(
     return run_worker(
         "coreml",
         "coreml",
-        "worker:convert" if form == "coreml" else "network:convert",
+        "worker:convert" if form == "coreml" else "convert.network:convert",
         inputs={"artifact": zoo / f"{model}.pt", "io": zoo / f"{model}.io.json"},
         outputs={
             "artifact": "model.mlpackage" if form == "coreml" else "model.mlmodel",

@@ -46,7 +46,7 @@ def test_a_number_is_an_array_of_one_in_the_package(tmp_path: Path) -> None:
     ran = run_worker(
         "coreml",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={
             "artifact": made.artifact,
             "io": made.outputs["io"],
@@ -64,7 +64,7 @@ def test_the_evaluator_gives_what_a_device_gives(tmp_path: Path) -> None:
     script = """
 import sys
 import numpy as np
-from buildsys.backends.coreml.quiet import ct
+from buildsys.backends.coreml.libraries import ct
 from buildsys.backends.coreml.evaluator.program import Program
 mb = ct.converters.mil.mil.Builder
 @mb.program(input_specs=[mb.TensorSpec((3,))], opset_version=ct.target.iOS16)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from buildsys.engine.executors import Job
 from buildsys.engine.executors.folder import ActionFolders
 from buildsys.planner.graph import Action, Worker

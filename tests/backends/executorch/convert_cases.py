@@ -209,7 +209,9 @@ def export(name: str, path: Path) -> None:
     )
     feed = example(name, {"N": 2, "T": 5})
     program = torch.export.export(build(name), feed, dynamic_shapes=shapes)
-    importlib.import_module("modelbuild_backends.torch.canonical").save_exported(program, path)
+    importlib.import_module("modelbuild_backends.torch.capture.canonical").save_exported(
+        program, path
+    )
 
 
 def contract(name: str) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def leaves(found: Any) -> tuple[Tensor, ...]:
 
 def convert(case: str, given: argparse.Namespace) -> None:
     """Converts one case, and runs it by its runtime at a size that it was not captured with."""
-    kit = importlib.import_module("modelbuild_backends.kit.request")
+    kit = importlib.import_module("modelbuild_backends.kit.protocol.request")
     worker = importlib.import_module("modelbuild_backends.executorch.worker")
     runtime = importlib.import_module("modelbuild_backends.executorch.runtime")
     name, backend, *quantized = case.split("-", 2)
@@ -258,7 +260,7 @@ def convert(case: str, given: argparse.Namespace) -> None:
             inputs["calibration"] = folder / f"{name}.calibration.npz"
             torch.manual_seed(7)
             samples = example(name, {"N": SAMPLES, "T": 5})
-            importlib.import_module("modelbuild_backends.kit.arrays").save(
+            importlib.import_module("modelbuild_backends.kit.protocol.arrays").save(
                 inputs["calibration"],
                 {spec["name"]: t.numpy() for spec, t in zip(MODELS[name][1], samples, strict=True)},
             )
@@ -283,7 +285,9 @@ def convert(case: str, given: argparse.Namespace) -> None:
     paths["json"].write_text(json.dumps({"error": None, "notes": request.notes, "io": io}))
     if backend == "coreml":
         return
-    made = importlib.import_module("modelbuild_backends.kit.contract").Contract.read(paths["made"])
+    made = importlib.import_module("modelbuild_backends.kit.protocol.contract").Contract.read(
+        paths["made"]
+    )
     feed = {
         spec["name"]: tensor.numpy()
         for spec, tensor in zip(MODELS[name][1], example(name, {"N": 31, "T": 9}), strict=True)

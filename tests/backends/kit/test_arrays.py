@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 
 
 def test_what_is_mapped_is_what_was_saved(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import batches
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.protocol.request import StepError
+from buildsys.backends.kit.run import batches
 
 Arrays = Mapping[str, NDArray[Any]]
 

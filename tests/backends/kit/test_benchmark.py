@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays, benchmark, measure
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.request import Request
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.protocol.request import Request
+from buildsys.backends.kit.run import benchmark, measurement
 
 SETTINGS = {"threads": 1, "warmup": 1, "runs": 12, "batch": 1, "starts": 1}
 PORT = {"name": "x", "shape": ["N", 2], "dims": {"N": {"min": 1, "max": 8, "example": 1}}}
@@ -46,7 +47,7 @@ class Subject:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    for module in (benchmark, measure):
+    for module in (benchmark, measurement):
         monkeypatch.setattr(module, "time", found)
     return found
 
@@ -90,7 +91,7 @@ def test_a_machine_that_becomes_busy_does_not_change_the_ratio(
 def test_a_fast_artifact_is_run_more_than_once_a_round(clock: Clock) -> None:
     seconds: list[float] = []
     subject = Subject("a", 0.0005, [], clock, itertools.count(1))
-    assert measure.run_round(subject, {}, seconds) == pytest.approx(0.001, rel=0.01)
+    assert measurement.run_round(subject, {}, seconds) == pytest.approx(0.001, rel=0.01)
     assert seconds == pytest.approx([0.0005, 0.001, 0.0015], rel=0.01)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays, calibration, ranges
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.protocol.request import StepError
+from buildsys.backends.kit.quantize import calibration, ranges
 
 DIM = {"N": {"min": 1, "max": 8, "example": 2}}
 PORTS: list[dict[str, Any]] = [

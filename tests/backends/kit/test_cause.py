@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from buildsys.backends.kit.cause import first_lines
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol.cause import first_lines
+from buildsys.backends.kit.protocol.request import StepError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.clipping import METHODS, Histogram, clipped
+from buildsys.backends.kit.quantize.clipping import METHODS, Histogram, clipped
 
 
 def seen(values: np.ndarray) -> Histogram:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import batches, edges
-from buildsys.backends.kit.arrays import Arrays
-from buildsys.backends.kit.request import Request
+from buildsys.backends.kit.protocol.arrays import Arrays
+from buildsys.backends.kit.protocol.request import Request
+from buildsys.backends.kit.run import batches, edges
 from tests.backends.harness import port
 
 PORTS = [port("x", [6])]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import extremes
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.request import Request, StepError
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.backends.kit.run import extremes
 
 Arrays = Mapping[str, NDArray[Any]]
 

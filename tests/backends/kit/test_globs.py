@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from buildsys.backends.kit.globs import fitting
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol.globs import fitting
+from buildsys.backends.kit.protocol.request import StepError
 
 LAYERS = {
     "/body/0/Conv": ["body.0.Conv", "/body/0/Conv"],

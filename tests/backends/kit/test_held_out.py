@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit.held_out import least, signal_error, split
+from buildsys.backends.kit.quantize.held_out import least, signal_error, split
 
 
 def runs(*rows: list[float], dtype: type = np.float32) -> list[dict[Any, NDArray[Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from buildsys.backends.kit.layouts import Place, layout_after, locate
+from buildsys.backends.kit.export.layouts import Place, layout_after, locate
 
 RANDOM = np.random.default_rng(0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import masks
-from buildsys.backends.kit.masks import Magnitudes
+from buildsys.backends.kit.quantize import masks
+from buildsys.backends.kit.quantize.masks import Magnitudes
 
 SCORES = np.random.default_rng(0).standard_normal((4, 12, 12)).astype(np.float32) * 2
 PADDED = np.arange(12) > 8

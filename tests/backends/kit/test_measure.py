@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays, measure
-from buildsys.backends.kit.request import Request, StepError
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.backends.kit.run import measurement
 
 
 class Fake:
@@ -50,7 +51,7 @@ def request(folder: Path, samples: Mapping[str, NDArray[Any]], **more: Path) -> 
 def test_outputs_and_figures_are_written(tmp_path: Path) -> None:
     x = np.ones((5, 3), np.float32)
     fake = Fake()
-    measure.record(fake, request(tmp_path, {"x": x}))
+    measurement.record(fake, request(tmp_path, {"x": x}))
     np.testing.assert_array_equal(arrays.load(tmp_path / "out.npz")["y"], np.full(5, 3))
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["runtime"] == "numpy 1"
@@ -68,29 +69,29 @@ def test_labels_of_the_evaluation_are_not_fed(tmp_path: Path) -> None:
     made = request(tmp_path, {"x": x}, evaluation=tmp_path / "evaluation.npz")
     arrays.save(tmp_path / "evaluation.npz", {"x": x[:2], arrays.LABELS: np.zeros(2)})
     made.outputs["evaluation"] = tmp_path / "evaluated.npz"
-    measure.record(Fake(), made)
+    measurement.record(Fake(), made)
     assert arrays.load(tmp_path / "evaluated.npz")["y"].shape == (2,)
 
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="lack the input `x`"):
-        measure.record(Fake(), request(tmp_path, {"z": np.ones((2, 3))}))
+        measurement.record(Fake(), request(tmp_path, {"z": np.ones((2, 3))}))
 
 
 def test_a_slow_artifact_is_timed_fewer_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "ROUND_SECONDS", 0.0)
+    monkeypatch.setattr(measurement, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(measurement, "ROUND_SECONDS", 0.0)
     fake = Fake()
-    latency = measure.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=1, runs=50)
-    assert latency["runs"] == measure.FEWEST_RUNS
-    assert fake.runs == measure.FEWEST_RUNS + 1
+    latency = measurement.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=1, runs=50)
+    assert latency["runs"] == measurement.FEWEST_RUNS
+    assert fake.runs == measurement.FEWEST_RUNS + 1
 
 
 def test_a_fast_artifact_is_timed_for_as_long_as_a_machine_has_moods() -> None:
     fake = Fake()
     started = time.perf_counter()
-    latency = measure.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=0, runs=10)
-    assert time.perf_counter() - started >= 10 * measure.ROUND_SECONDS
+    latency = measurement.measure_latency(fake, {"x": np.ones((1, 3))}, warmup=0, runs=10)
+    assert time.perf_counter() - started >= 10 * measurement.ROUND_SECONDS
     assert latency["runs"] == fake.runs > 10
 
 
@@ -99,7 +100,7 @@ def test_the_median_lies_in_its_interval_as_often_as_promised() -> None:
     generator = np.random.default_rng(0)
     missed = 0
     for _ in range(2000):
-        low, high = measure.median_interval(np.exp(generator.standard_normal(50)))
+        low, high = measurement.median_interval(np.exp(generator.standard_normal(50)))
         missed += not low <= 1.0 <= high
     assert 0.02 < missed / 2000 < 0.05
 
@@ -111,18 +112,18 @@ def test_the_median_lies_in_its_interval_as_often_as_promised() -> None:
 )
 def test_the_interval_goes_by_ranks(count: int, low: int, high: int) -> None:
     values = np.random.default_rng(1).permutation(np.arange(1.0, count + 1))
-    assert measure.median_interval(values) == (low, high)
+    assert measurement.median_interval(values) == (low, high)
 
 
 def test_the_interval_takes_many_values() -> None:
-    low, high = measure.median_interval(np.arange(5000.0))
+    low, high = measurement.median_interval(np.arange(5000.0))
     assert low < 2499.5 < high
     assert high - low < 200
 
 
 def test_what_runs_in_a_process_of_its_own_is_closed() -> None:
     """Who tells of another process's memory has one to end."""
-    folder = Path(measure.__file__).parents[1]
+    folder = Path(measurement.__file__).parents[1]
     sessions = {
         file: {part.name for part in each.body if isinstance(part, ast.FunctionDef)}
         for file in folder.glob("*/*runtime.py")

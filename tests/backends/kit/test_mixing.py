@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.kit.mixing import Layer, resolved
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol.request import StepError
+from buildsys.backends.kit.quantize.mixing import Layer, resolved
 
 W8 = {"scheme": "weight-only", "bits": 8}
 W4 = {"scheme": "weight-only", "bits": 4}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.kit.modules import KEY, module_of
+from buildsys.backends.kit.export.modules import KEY, module_of
 
 
 def node(target: str, module: str | None = None, op: str = "call_function") -> Any:

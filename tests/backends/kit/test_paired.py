@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import paired
+from buildsys.backends.kit.tasks import paired
 
 
 def test_the_interval_of_outcomes_by_hand() -> None:

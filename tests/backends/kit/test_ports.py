@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import ports
-from buildsys.backends.kit.contract import Port
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol import ports
+from buildsys.backends.kit.protocol.contract import Port
+from buildsys.backends.kit.protocol.request import StepError
 
 
 def test_permutation_and_cast_there_and_back() -> None:

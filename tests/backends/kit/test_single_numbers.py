@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.single_numbers import SingleNumbers
+from buildsys.backends.kit.inspect.single_numbers import SingleNumbers
 
 
 def half(number: float) -> float:

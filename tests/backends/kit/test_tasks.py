@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.direction import better
-from buildsys.backends.kit.request import StepError
-from buildsys.backends.kit.tasks import METRICS, VOID
+from buildsys.backends.kit.protocol.request import StepError
+from buildsys.backends.kit.tasks.direction import better
+from buildsys.backends.kit.tasks.metrics import METRICS, VOID
 
 top1, top5, f1, iou, mse, mae = (METRICS[n] for n in ("top1", "top5", "f1", "iou", "mse", "mae"))
 
@@ -102,7 +102,7 @@ def test_a_dataset_in_pieces_has_the_same_metric(
     output, labels = generator.standard_normal((23, 7)), generator.integers(0, 7, 23)
     given = output.argmax(axis=1)[:, None] + np.zeros(7) if name in ("mse", "mae") else labels
     whole = METRICS[name](output, given)
-    monkeypatch.setattr("buildsys.backends.kit.tasks.PIECE", 5 * 7)
+    monkeypatch.setattr("buildsys.backends.kit.tasks.metrics.PIECE", 5 * 7)
     in_pieces = METRICS[name].parts(output, given)
     assert METRICS[name].of(in_pieces) == pytest.approx(whole, rel=1e-12)
     # Rows that are drawn twice, and others not at all.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit.wire import Refused, array_of, decode, encode, parse
+from buildsys.backends.kit.serve.wire import Refused, array_of, decode, encode, parse
 
 DIMS = {"N": {"min": 1, "max": 4}}
 IMAGE = {"name": "image", "shape": ["N", 2], "dtype": "float32", "dims": DIMS}

@@ -46,7 +46,7 @@ def adopt(path: Path, ports: list[dict[str, Any]], outputs: list[str]) -> Result
     return run_worker(
         "onnx",
         "onnx",
-        "adopt:adopt",
+        "source.adopt:adopt",
         inputs={"source": path},
         options={"source": {"kind": "onnx"}, "ports": ports, "outputs": outputs, "format": {}},
     )

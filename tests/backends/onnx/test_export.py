@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays, modules
+from buildsys.backends.kit.export import modules
+from buildsys.backends.kit.protocol import arrays
 from tests.backends import torch_zoo as zoo
 from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, factory, port, run_worker
@@ -66,7 +67,7 @@ def run(toolchain: str, backend: str, made: Result, name: str, samples: Path) ->
     return run_worker(
         toolchain,
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": made.artifact, "io": made.outputs["io"], "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=options,

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays, single_numbers
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.signals import signal_error
+from buildsys.backends.kit.inspect import single_numbers
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.run.signals import signal_error
 from tests.backends.harness import Result, interpreter, port, run_worker
 
 pytestmark = pytest.mark.toolchain

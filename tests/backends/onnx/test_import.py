@@ -41,7 +41,7 @@ def imported(folder: Path, span: list[int] | None = None, **process: Any) -> Res
     return run_worker(
         "onnx-export",
         "torch",
-        "onnx_worker:convert",
+        "from_onnx.worker:convert",
         inputs=source(folder),
         outputs={"artifact": "model.pt2", "io": "io.json"},
         options={**ports(span), "format": {}, "scheme": None, "dynamic": False},
@@ -71,7 +71,7 @@ def apart(backend: str, made: Result, folder: Path) -> float:
     done = run_worker(
         backend,
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={**made.outputs, "samples": folder / "chosen.samples.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=ports([16000, 16000])
@@ -89,7 +89,7 @@ def test_a_branch_that_the_recipe_decides_becomes_tflite(chosen: Path) -> None:
     assert note.startswith("the recipe's inputs decide `/rate`, `/squeeze` of the ONNX file")
     assert [(p.name, p.shape) for p in program.io.inputs] == [("window", [1, 12]), ("rate", [])]
     given = dict(program.outputs)
-    made = converted("tflite", "direct_worker:convert", given, **ports([16000, 16000]))
+    made = converted("tflite", "convert.direct:convert", given, **ports([16000, 16000]))
     assert apart("tflite", made, chosen) < 1e-5
 
 

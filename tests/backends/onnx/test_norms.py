@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.kit.stored_weights import Weights, load
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import Weights, load
+from buildsys.verify.weights.comparison import judged
 from tests.backends import torch_zoo
 from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, factory, port, run_worker
@@ -55,7 +55,9 @@ def step(backend: str, worker: str, toolchain: str | None = None, **more: Any) -
 def test_another_epsilon_is_found(tmp_path: Path, kind: str) -> None:
     project = torch_zoo.write(tmp_path / "project", text=NET)
     told = factory(PORTS, OUTPUTS)
-    original = weights(step("torch", "state:weights", outputs=FILES, options=told, project=project))
+    original = weights(
+        step("torch", "original.state:weights", outputs=FILES, options=told, project=project)
+    )
     program = step("torch", "worker:export", options=told, project=project)
     io = {"io": program.outputs["io"]}
     made = step(
@@ -73,7 +75,7 @@ def test_another_epsilon_is_found(tmp_path: Path, kind: str) -> None:
     def off(artifact: Path) -> list[str]:
         read = step(
             "onnx",
-            "kit.stored_weights:read_weights",
+            "kit.inspect.stored_weights:read_weights",
             inputs={"artifact": artifact, **io},
             outputs=FILES,
             options={"reader_module": "onnx.stored_weights"},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.kit.contract import Contract, Port
+from buildsys.backends.kit.protocol.contract import Contract, Port
 from tests.backends.harness import Result, interpreter, port, run_worker
 from tests.backends.onnx.test_simplify import inspect
 from tests.backends.onnx_models import PORTS, Made
@@ -19,7 +19,7 @@ AUTO: dict[str, Any] = {"num_heads": 0, "hidden_size": 0}
 
 @pytest.fixture(scope="module")
 def fused(bert: Made) -> Result:
-    return bert.step("onnx-optimize", "onnx", "optimize:optimize", optimize="bert", **AUTO)
+    return bert.step("onnx-optimize", "onnx", "rewrite.optimize:optimize", optimize="bert", **AUTO)
 
 
 def test_masks_with_holes_mean_what_they_meant(bert: Made, fused: Result) -> None:
@@ -44,7 +44,7 @@ def test_equal_bytes_in_other_processes(bert: Made, fused: Result) -> None:
     again = bert.step(
         "onnx-optimize",
         "onnx",
-        "optimize:optimize",
+        "rewrite.optimize:optimize",
         hash_seed="7",
         threads=1,
         optimize="bert",
@@ -55,7 +55,7 @@ def test_equal_bytes_in_other_processes(bert: Made, fused: Result) -> None:
 
 def test_a_family_that_does_not_drop_the_mask(bert: Made, fused: Result) -> None:
     """By default `vit` has no mask, and a model with one would lose it."""
-    made = bert.step("onnx-optimize", "onnx", "optimize:optimize", optimize="vit", **AUTO)
+    made = bert.step("onnx-optimize", "onnx", "rewrite.optimize:optimize", optimize="vit", **AUTO)
     assert any("Attention ×1" in note for note in made.notes)
     assert made.bytes == fused.bytes
 
@@ -64,7 +64,7 @@ def test_what_the_fused_operators_compute_otherwise_is_an_error(bert: Made) -> N
     """They ask whether a mask is 0; the model multiplies with it."""
     ports = [{**p, "range": [0, 5]} if p["name"] == "mask" else p for p in PORTS]
     made = bert.step(
-        "onnx-optimize", "onnx", "optimize:optimize", ports=ports, optimize="bert", **AUTO
+        "onnx-optimize", "onnx", "rewrite.optimize:optimize", ports=ports, optimize="bert", **AUTO
     )
     assert "`optimize` changes the values of `scores` by up to" in made.message
     assert made.field == "options.optimize"
@@ -93,7 +93,7 @@ def optimized(source: Result, family: str) -> Result:
     return run_worker(
         "onnx-optimize",
         "onnx",
-        "optimize:optimize",
+        "rewrite.optimize:optimize",
         inputs=source.outputs,
         options={
             "ports": [port("x", ["N", 6])],

@@ -28,7 +28,7 @@ def inspect(*arguments: Path | str) -> Any:
 
 @pytest.fixture(scope="module")
 def simplified(bert: Made) -> Result:
-    return bert.step("onnx", "onnx", "simplify:simplify", simplify=True)
+    return bert.step("onnx", "onnx", "rewrite.simplify:simplify", simplify=True)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,11 @@ def test_it_is_standard_onnx_with_the_same_inputs_and_outputs(
 
 
 def test_equal_bytes_and_nothing_more_to_do_the_second_time(bert: Made, simplified: Result) -> None:
-    again = bert.step("onnx", "onnx", "simplify:simplify", hash_seed="7", threads=1, simplify=True)
+    again = bert.step(
+        "onnx", "onnx", "rewrite.simplify:simplify", hash_seed="7", threads=1, simplify=True
+    )
     assert again.bytes == simplified.bytes
-    twice = bert.step("onnx", "onnx", "simplify:simplify", source=simplified, simplify=True)
+    twice = bert.step("onnx", "onnx", "rewrite.simplify:simplify", source=simplified, simplify=True)
     assert "found nothing to simplify" in twice.notes[0]
 
 

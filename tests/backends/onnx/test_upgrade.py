@@ -75,7 +75,7 @@ def adopt(folder: Path, name: str) -> Result:
     return run_worker(
         "onnx",
         "onnx",
-        "adopt:adopt",
+        "source.adopt:adopt",
         inputs={"source": folder / f"{name}.onnx"},
         options={"source": {"kind": "onnx"}, "format": {}, **options(name)},
     )
@@ -89,7 +89,7 @@ def run(folder: Path, name: str, artifact: Path, io: Path, runtime: str) -> Resu
     return run_worker(
         "onnx",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": artifact, "io": io, "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=options(name) | {"dynamic": False, "runtime_module": runtime, "latency": None},
@@ -107,7 +107,7 @@ def test_an_upgraded_file_gives_what_it_gave(files: Path, name: str) -> None:
     assert "ONNX Runtime" in note
     assert "the reference evaluator of onnx" in note
     assert ("upgraded it to 7" in note) == (name != "lstm")
-    original = run(files, name, files / f"{name}.onnx", made.outputs["io"], "onnx.original")
+    original = run(files, name, files / f"{name}.onnx", made.outputs["io"], "onnx.source.original")
     upgraded = run(files, name, made.artifact, made.outputs["io"], "onnx.runtime")
     assert original.json("run")["runtime"].startswith("the reference evaluator of onnx")
     assert upgraded.json("run")["runtime"].startswith("onnxruntime")
@@ -129,7 +129,7 @@ def test_what_old_operators_mean_is_their_documentation_s(files: Path) -> None:
 def test_what_onnx_runtime_takes_stays_as_it_is(files: Path) -> None:
     made = adopt(files, "young")
     assert made.notes == []
-    original = run(files, "young", files / "young.onnx", made.outputs["io"], "onnx.original")
+    original = run(files, "young", files / "young.onnx", made.outputs["io"], "onnx.source.original")
     assert original.json("run")["runtime"].startswith("onnxruntime")
     assert original.notes == []
 

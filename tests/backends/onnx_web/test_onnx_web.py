@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends.browser import visit
 from tests.backends.coreml_tflite_harness import digest, script
 from tests.backends.harness import Result, run_worker
@@ -48,7 +48,7 @@ def run(zoo: Path, model: str, made: Result, samples: arrays.Arrays, folder: Pat
     return run_worker(
         "onnx-web",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={**made.outputs, "samples": folder / "in.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=told,

@@ -19,7 +19,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset8, opset15
 
-from buildsys.backends.openvino import ir, merged, text
+from buildsys.backends.openvino import ir, text
+from buildsys.backends.openvino.quantize import merged
 
 ops = opset15
 RANDOM = np.random.default_rng(0)

@@ -51,7 +51,7 @@ def quantize(
     return run_worker(
         "openvino",
         "openvino",
-        "quantize_worker:quantize",
+        "quantize.worker:quantize",
         inputs=given,
         outputs=FILES | ({"ranges": "ranges.json"} if "calibration" in given else {}),
         options=options(models, name) | {"scheme": scheme, "quantization": told},
@@ -65,7 +65,7 @@ def run(models: Path, name: str, made: Result, threads: int = 2) -> Result:
     return run_worker(
         "openvino",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={
             "artifact": made.artifact,
             "io": made.outputs["io"],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends.coreml_tflite_harness import digest
 from tests.backends.harness import Result
 from tests.backends.openvino.steps import census, convert, error, quantize, run

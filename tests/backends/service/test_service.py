@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.request import StepError
-from buildsys.backends.kit.server import LOOPBACK, Server, alive, family
-from buildsys.backends.kit.wire import array_of, encode
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.request import StepError
+from buildsys.backends.kit.serve.server import LOOPBACK, Server, alive, family
+from buildsys.backends.kit.serve.wire import array_of, encode
 from buildsys.backends.service import worker
 from buildsys.backends.service.rules import ServiceOptions
 from tests.backends import small_onnx as small
@@ -57,7 +57,7 @@ def measure(made: Result, samples: Path) -> Result:
     return run_worker(
         "service",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": made.artifact, "io": made.outputs["io"], "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options={

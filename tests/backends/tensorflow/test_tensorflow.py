@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.contract import Contract, Port
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract, Port
 from tests.backends.browser import visit
 from tests.backends.coreml_tflite_harness import digest
 from tests.backends.harness import Result, interpreter, port, run_worker
@@ -57,7 +57,7 @@ def run(toolchain: str, module: str, made: Any, told: dict[str, Any], samples: P
     return run_worker(
         toolchain,
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={**made, "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options={

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from buildsys.backends import tensorrt as package
-from buildsys.backends.kit.contract import Contract, Port
-from buildsys.backends.kit.request import Request, StepError
+from buildsys.backends.kit.protocol.contract import Contract, Port
+from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.backends.tensorrt.failures import described
 
 DIMS = {"N": {"min": 1, "max": 64, "example": 4}}

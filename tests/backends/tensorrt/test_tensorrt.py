@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.kit.contract import Contract, Port
+from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.tensorrt import gpu, profiles, rules
 from buildsys.backends.tensorrt.rules import backend
 from buildsys.engine.session import Plan

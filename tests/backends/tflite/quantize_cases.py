@@ -1,7 +1,7 @@
 """Quantizes files by the backend's own worker, many in one process: BACKENDS ZOO FLOATS TARGET CASES.
 
 FLOATS has `NAME.tflite` and `NAME.io.json`; CASES is a file `{case: [NAME, profile]}`. TARGET gets
-`CASE.tflite`, `CASE.weights.npz` and `CASE.names.json` (see `kit.stored_weights`), and `told.json`.
+`CASE.tflite`, `CASE.weights.npz` and `CASE.names.json` (see `kit.inspect.stored_weights`), and `told.json`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load(name: str) -> Any:
 def error(model: str, artifact: Path, io: Path) -> float:
     """Signal error against PyTorch, the worst output's."""
     data = np.load(zoo / f"{model}.npz")
-    contract = load("kit.contract").Contract.read(io)
+    contract = load("kit.protocol.contract").Contract.read(io)
     session = load("tflite.runtime").load(artifact, contract, 1)
     count = len(data[f"in.{contract.inputs[0].name}"])
     rows = [
@@ -51,14 +51,14 @@ def error(model: str, artifact: Path, io: Path) -> float:
 
 
 def quantize(case: str, name: str, profile: dict[str, Any]) -> dict[str, Any]:
-    kit = load("kit.request")
+    kit = load("kit.protocol.request")
     model = name.partition("-")[0]
     options = json.loads((zoo / f"{model}.options.json").read_text())
     given = {"artifact": floats / f"{name}.tflite", "io": floats / f"{name}.io.json"}
     if "calibration" in json.dumps(profile):
         data = np.load(zoo / f"{model}.npz")
         given["calibration"] = target / "calibration.npz"
-        load("kit.arrays").save(
+        load("kit.protocol.arrays").save(
             given["calibration"], {n[3:]: data[n] for n in data.files if n.startswith("in.")}
         )
     made = {
@@ -74,11 +74,11 @@ def quantize(case: str, name: str, profile: dict[str, Any]) -> dict[str, Any]:
         threads=1,
     )
     try:
-        load("tflite.quantize_worker").quantize(request)
+        load("tflite.quantize.worker").quantize(request)
     except kit.StepError as refused:
         return {"error": [refused.message, refused.hint, refused.field], "notes": request.notes}
     data = made["artifact"].read_bytes()
-    load("kit.stored_weights").read_weights(
+    load("kit.inspect.stored_weights").read_weights(
         kit.Request(
             inputs={"artifact": made["artifact"], "io": made["io"]},
             outputs={
@@ -90,7 +90,7 @@ def quantize(case: str, name: str, profile: dict[str, Any]) -> dict[str, Any]:
             threads=1,
         )
     )
-    counted = load("tflite.census").census(data)
+    counted = load("tflite.quantize.census").census(data)
     return {
         "error": None,
         "notes": request.notes,

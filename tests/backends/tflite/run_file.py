@@ -25,7 +25,7 @@ host.loader.exec_module(module)
 module.expose(str(backends))
 
 artifact, io, samples, target = map(Path, sys.argv[1:])
-contract = importlib.import_module("modelbuild_backends.kit.contract").Contract.read(io)
+contract = importlib.import_module("modelbuild_backends.kit.protocol.contract").Contract.read(io)
 runtime = importlib.import_module("modelbuild_backends.tflite.runtime")
 session = runtime.load(artifact, contract, 2)
 data = np.load(samples)
@@ -34,7 +34,7 @@ rows = [
     session.run({port.name: data[f"in.{port.name}"][i : i + 1] for port in contract.inputs})
     for i in range(count)
 ]
-arrays = importlib.import_module("modelbuild_backends.kit.arrays")
+arrays = importlib.import_module("modelbuild_backends.kit.protocol.arrays")
 arrays.save(target, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
 plain = session.plain({port.name: data[f"in.{port.name}"][:1] for port in contract.inputs})
 arrays.save(target.with_name("plain.npz"), plain)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends.coreml_tflite_harness import script
 from tests.backends.harness import Result, run_worker
 
@@ -69,7 +69,7 @@ def quantize(
     return run_worker(
         "tflite",
         "tflite",
-        "quantize_worker:quantize",
+        "quantize.worker:quantize",
         inputs=given,
         outputs=FILES | ({"ranges": "ranges.json"} if "calibration" in given else {}),
         options=told,

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 import buildsys
-from buildsys.backends.kit.stored_weights import Weights, load
+from buildsys.backends.kit.inspect.stored_weights import Weights, load
 from buildsys.backends.tflite.rules import backend
-from buildsys.verify.weights import judged
+from buildsys.verify.weights.comparison import judged
 from tests.backends.harness import Result, interpreter, run_worker
 
 pytestmark = pytest.mark.toolchain
@@ -263,7 +263,7 @@ def test_weights_are_explained(made: Made, zoo: Path) -> None:
     own = run_worker(
         "torch",
         "torch",
-        "state:weights",
+        "original.state:weights",
         inputs={"source": zoo / "cnn.pt2"},
         outputs=files,
         options={"source": {}, "ports": [], "outputs": []},

@@ -18,7 +18,7 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from buildsys.backends.torch.decomposing import Decomposed, lacking  # noqa: E402
+from buildsys.backends.torch.capture.decomposition import Decomposed, lacking  # noqa: E402
 
 TABLE = torch.arange(12.0).view(4, 3)
 CASES: dict[str, Callable[[torch.Tensor], Any]] = {

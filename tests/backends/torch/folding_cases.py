@@ -19,8 +19,7 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from buildsys.backends.torch.derived import Tracer  # noqa: E402
-from buildsys.backends.torch.folding import (  # noqa: E402
+from buildsys.backends.torch.capture.constant_folding import (  # noqa: E402
     ROOM,
     Budget,
     Folded,
@@ -28,6 +27,7 @@ from buildsys.backends.torch.folding import (  # noqa: E402
     fold,
     may_fold,
 )
+from buildsys.backends.torch.original.derived import Tracer  # noqa: E402
 
 Model = Any
 SIDE = int((ROOM / 4) ** 0.5) + 1

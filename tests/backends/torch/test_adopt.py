@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends import torch_zoo as zoo
 from tests.backends.harness import Result, interpreter, port, run_worker
 
@@ -83,7 +83,7 @@ def test_a_file_is_adopted_and_runs_the_same(
     run = run_worker(
         "torch",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": got.artifact, "io": got.outputs["io"], "samples": tmp_path / "in.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=options,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends import torch_zoo as zoo
 from tests.backends.harness import Result, factory, interpreter, port, run_worker
 
@@ -71,7 +71,7 @@ def run(made: Result, runtime: str, samples: Path) -> Result:
     return run_worker(
         "torch",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": made.artifact, "io": made.outputs["io"], "samples": samples},
         outputs={"samples": "out.npz", "run": "run.json"},
         options={
@@ -88,7 +88,7 @@ def lite(artifact: Path, io: Path, hash_seed: str = "0", threads: int = 2) -> Re
     return run_worker(
         "torch",
         "torch",
-        "lite_worker:convert",
+        "lite.worker:convert",
         inputs={"artifact": artifact, "io": io},
         options={"ports": PORTS, "outputs": OUTPUTS, "format": {}, "scheme": None},
         hash_seed=hash_seed,

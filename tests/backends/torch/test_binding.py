@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
-from buildsys.backends.kit.contract import Contract
+from buildsys.backends.kit.protocol import arrays
+from buildsys.backends.kit.protocol.contract import Contract
 from tests.backends import torch_zoo as zoo
 from tests.backends.harness import Result, factory, port, run_worker
 
@@ -96,7 +96,7 @@ def _run(folder: Path, got: Result, names: list[str], values: dict[str, float]) 
     run = run_worker(
         "torch",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={"artifact": got.artifact, "io": got.outputs["io"], "samples": folder / "in.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options={

@@ -179,7 +179,7 @@ def build():
     done = run_worker(
         "tflite-direct",
         "tflite",
-        "direct_worker:convert",
+        "convert.direct:convert",
         inputs={"artifact": made.artifact, "io": made.outputs["io"]},
         outputs={"artifact": "model.tflite", "io": "io.json"},
         options={

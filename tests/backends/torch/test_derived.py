@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from buildsys.backends.coreml.rules import CoremlOptions
-from buildsys.backends.kit.stored_weights import Weights, load
-from buildsys.verify.weights import judged
+from buildsys.backends.kit.inspect.stored_weights import Weights, load
+from buildsys.verify.weights.comparison import judged
 from tests.backends import torch_zoo
 from tests.backends.harness import Result, factory, port, run_worker
 
@@ -73,7 +73,13 @@ def weights(result: Result) -> Weights:
 def own(project: Path | None, **more: Any) -> Weights:
     options = factory(PORTS, OUTPUTS)
     made = run_worker(
-        "torch", "torch", "state:weights", outputs=FILES, options=options, project=project, **more
+        "torch",
+        "torch",
+        "original.state:weights",
+        outputs=FILES,
+        options=options,
+        project=project,
+        **more,
     )
     return weights(made)
 
@@ -82,7 +88,7 @@ def read(backend: str, artifact: Result) -> Weights:
     made = run_worker(
         backend,
         backend,
-        "kit.stored_weights:read_weights",
+        "kit.inspect.stored_weights:read_weights",
         inputs={"artifact": artifact.artifact, "io": artifact.outputs["io"]},
         outputs=FILES,
         options={"reader_module": f"{backend}.stored_weights"},

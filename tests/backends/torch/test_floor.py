@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends.harness import factory as factory_options
 from tests.backends.harness import port, run_worker
 

@@ -138,7 +138,7 @@ def test_a_checkpoint_that_does_not_do(
 
 
 def test_the_original_is_run_on_the_samples(tmp_path: Path) -> None:
-    from buildsys.backends.kit import arrays
+    from buildsys.backends.kit.protocol import arrays
 
     images = np.random.default_rng(0).standard_normal((5, 1, 8, 8)).astype(np.float32)
     arrays.save(tmp_path / "in.npz", {"image": images})

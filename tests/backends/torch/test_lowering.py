@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from tests.backends import torch_zoo as zoo
 from tests.backends.harness import Result, factory, interpreter, port, run_worker
 
@@ -41,7 +41,7 @@ def quantize(program: Result, scheme: str, hash_seed: str = "0", **profile: Any)
     return run_worker(
         "torch",
         "torch",
-        "lowering:quantize",
+        "capture.lowering:quantize",
         inputs=dict(program.outputs),
         options={
             "ports": TOKENS,
@@ -70,7 +70,7 @@ def run(made: Result, folder: Path) -> np.ndarray[Any, Any]:
     ran = run_worker(
         "torch",
         "kit",
-        "measure:run_artifact",
+        "run.measurement:run_artifact",
         inputs={**made.outputs, "samples": folder / "in.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=options,

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.kit import measure
-from buildsys.backends.kit.contract import Contract
-from buildsys.backends.kit.request import Request
-from buildsys.backends.kit.server import alive, family
+from buildsys.backends.kit.protocol.contract import Contract
+from buildsys.backends.kit.protocol.request import Request
+from buildsys.backends.kit.run import measurement
+from buildsys.backends.kit.serve.server import alive, family
 from buildsys.backends.torchserve import runtime
 
 
@@ -27,7 +27,7 @@ def main() -> None:
             options=given["options"],
             scratch=folder,
         )
-        measure.record(session, request, contract)
+        measurement.record(session, request, contract)
         answers = []
         for body, kind in given["bodies"]:
             status, answer = session.ask(body.encode(), kind)

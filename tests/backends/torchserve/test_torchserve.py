@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.kit import arrays
+from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.torchserve import rules
 from buildsys.backends.torchserve.rules import TorchServeOptions, no_java
 from tests.backends import small_onnx as small

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from buildsys.backends.kit.contract import Contract, Port
+from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.triton.rules import TritonOptions
 from tests.backends import small_onnx as small
 from tests.backends import small_torch

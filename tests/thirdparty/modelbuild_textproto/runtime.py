@@ -15,7 +15,7 @@ from . import text
 
 
 class Session:
-    """A parsed text; see `kit.measure.Session`."""
+    """A parsed text; see `kit.run.measurement.Session`."""
 
     def __init__(self, session: Any, contract: Contract) -> None:
         self.runtime = f"text by onnxruntime {onnxruntime.__version__}"

@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import numpy as np
 import torch
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .constants import Constant
 from .dtypes import DTYPES
 from .registry import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .dtypes import DTYPES, unpacked
 
 _RECORD = struct.Struct("<IIQQQ")  # Sentinel, type, bytes, offset of the data, bits of padding.

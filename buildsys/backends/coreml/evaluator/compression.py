@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .constants import Constant
 from .dtypes import unpacked
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .dtypes import DTYPES, unpacked
 from .messages import dtype_name
 from .registry import TensorType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .registry import Blocks, Classes, Ints, Items, State, Tensor, Tensors, operation
 
 _ELEMENTS = {

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .binding import Binding, Source, Values, as_tensor
 from .constants import Constant
 from .dtypes import DTYPES

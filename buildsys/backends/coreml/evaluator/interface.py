@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .dtypes import DTYPES
 from .messages import array_dtype_name, color_name
 from .registry import Tensor, TensorType

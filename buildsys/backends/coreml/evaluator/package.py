@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from .blobs import Blobs
 from .messages import Model_pb2
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...kit.request import StepError
+from ...kit.protocol.request import StepError
 from . import control, interface, ops  # noqa: F401 - they register operations.
 from .binding import Source, as_tensor, bind
 from .compression import PREFIX, decode, known

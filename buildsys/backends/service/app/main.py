@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from ...kit.wire import Refused, decode, encode, parse
+from ...kit.serve.wire import Refused, decode, encode, parse
 from . import schema
 from .counts import KIND, Counts
 from .model import Model

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ts.utils.util import PredictionException
 
-from ...kit.wire import Refused, decode, encode, parse
+from ...kit.serve.wire import Refused, decode, encode, parse
 
 
 class Handler:

@@ -12,7 +12,7 @@ from coremltools.models import _compiled_model, model, utils
 
 from buildsys.backends.coreml.evaluator.interface import Feature
 from buildsys.backends.coreml.evaluator.program import Program
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.kit.protocol.request import StepError
 
 VERSION = (15, 4)
 """The macOS that the tests are told of: one that has all that they ask for."""

@@ -21,7 +21,7 @@ import torch
 
 from buildsys.backends.coreml.evaluator import control, interface, ops  # noqa: F401 - they register.
 from buildsys.backends.coreml.evaluator.registry import REGISTERED, TensorType
-from buildsys.backends.coreml.quiet import ct
+from buildsys.backends.coreml.libraries import ct
 
 from .case import Case
 from .cases import CASES

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from buildsys.backends.coreml.evaluator.messages import Model_pb2
-from buildsys.backends.coreml.quiet import ct
+from buildsys.backends.coreml.libraries import ct
 
 from .making import (
     CASES,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from buildsys.backends.coreml.evaluator.messages import Model_pb2
 from buildsys.backends.coreml.evaluator.program import Program
-from buildsys.backends.coreml.quiet import ct
-from buildsys.backends.kit.request import StepError
+from buildsys.backends.coreml.libraries import ct
+from buildsys.backends.kit.protocol.request import StepError
 
 mb = ct.converters.mil.mil.Builder
 types = ct.converters.mil.mil.types

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from buildsys.backends.coreml.evaluator.steps import Step
-from buildsys.backends.coreml.quiet import ct
+from buildsys.backends.coreml.libraries import ct
 
 from .making import (
     IOS17,

@@ -1,0 +1,1 @@
+"""Converts captured models to Core ML: programs and neural networks, pictures, classes."""

@@ -1,0 +1,1 @@
+"""Makes Core ML packages smaller, and says how much of them became so."""

@@ -1,0 +1,1 @@
+"""What exporters have in common: sizes to capture, names of modules, orders of outputs."""

@@ -1,0 +1,1 @@
+"""Looks into artifacts: every tensor of a run, and the weights that are stored."""

@@ -1,0 +1,1 @@
+"""The step protocol: what a worker function is given, and what it says of its work."""

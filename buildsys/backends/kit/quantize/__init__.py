@@ -1,0 +1,1 @@
+"""Quantization: calibration data, ranges of activations, settings by layer."""

@@ -1,0 +1,1 @@
+"""Runs artifacts: batches, outputs, inputs at the edges, time and memory."""

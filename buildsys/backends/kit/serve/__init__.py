@@ -1,0 +1,1 @@
+"""Servers of models: tensors on the wire, and a server that is started for verification."""

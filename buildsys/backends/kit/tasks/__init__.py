@@ -1,0 +1,1 @@
+"""How good a model is at its task: metrics, their direction, and what a difference is worth."""

@@ -1,0 +1,1 @@
+"""Makes ONNX files smaller: float16, weights in integers, weights and activations in integers."""

@@ -1,0 +1,1 @@
+"""Simplifies and fuses ONNX graphs, and shows that they still compute what they did."""

@@ -1,0 +1,1 @@
+"""Makes OpenVINO models smaller, and says how much of them became so."""

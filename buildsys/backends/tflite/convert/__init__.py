@@ -1,0 +1,1 @@
+"""Makes TFLite files: of exported programs, and of ONNX."""

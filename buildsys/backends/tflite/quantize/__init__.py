@@ -1,0 +1,1 @@
+"""Makes TFLite files smaller, and says how much of them became so."""

@@ -1,0 +1,1 @@
+"""Captures models as graphs: traced, scripted, exported; and rewrites what converters lack."""

@@ -1,0 +1,1 @@
+"""The lite interpreter of PyTorch Mobile: `.ptl` files."""

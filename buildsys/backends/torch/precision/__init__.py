@@ -1,0 +1,1 @@
+"""Models in another precision than their own, and what that costs them."""

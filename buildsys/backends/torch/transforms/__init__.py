@@ -1,0 +1,1 @@
+"""Changes a model before it is captured: pruned, finetuned, distilled, quantization-aware."""

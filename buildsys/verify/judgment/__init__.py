@@ -1,0 +1,1 @@
+"""Judges a measurement: the recipe's bounds, default bounds, and what each came to."""

@@ -1,0 +1,487 @@
+"""The recipe's tolerances applied to a measurement: pass or fail, bound by bound.
+
+Pure, cheap, and never cached: an edited tolerance judges anew what was measured before. A gate passes
+only where a finite number is on the right side of its limit; what was not measured, or is not a
+number, fails and says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from buildsys.backends.kit.run.edge_cases import WORDS
+from buildsys.backends.kit.tasks.direction import SHARES, better
+from buildsys.verify.judgment.floors import COSTS, HALF_CONSTANTS, Floors
+from buildsys.verify.judgment.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.limits import Limits
+from buildsys.verify.wording import drop, share, untraced, untraced_weight, wrong_weight
+
+OTHER_GRAPH = "the original gives something else with the artifact's own weights: the graph differs"
+
+WHOLE = "float32"
+UNROUNDED = "a run that rounds nothing but the weights"
+DECLARED_EDGES = ("zeros", "low", "high")
+"""What inputs may hold as the recipe says: at these every artifact must be finite.
+
+Ranges of integers and of float16 are made for what inputs really hold. The samples' own extremes, all over an
+input at once, are nothing that anyone promised; and errors there are no business of a calibration.
+"""
+FAST_KERNELS = "its runtime's fast kernels cost it a signal error of"
+ALIKE = 3.0
+"""How many times what fast kernels cost some samples they may cost all, or inputs of other sizes."""
+EDGE_ERROR = 1e-3
+EDGE_ABOVE_FLOOR = 30
+"""Artifacts in float32 are held to `signal_error` at the edges, but to no less than these: a bound that fits
+the samples closely says nothing of inputs that are unlike them."""
+
+UNFIT = ("finite", "shape")
+"""What leaves the other bounds on an output without a value where it does not hold."""
+
+DROP_DIGITS = 12
+"""Of a metric's drop: 0.85 less 0.8 is a drop of 0.05, and not of the little more that floats make of it."""
+
+SHOWN_WEIGHTS = SHOWN_NUMBERS = 3
+"""Altered tensors that a reason names."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Median latency relative to the float artifact's, and between which ratios it lies.
+
+    Attributes:
+        value: The median of the rounds.
+        low: The least that it may be, in 95 of 100 cases.
+        high: The greatest.
+        rounds: In how many rounds both were run.
+    """
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, benchmark: Mapping[str, Any] | None) -> Ratio | None:
+        """Reads it from a `benchmark.json`; `None` where the artifact was not run beside another."""
+        found = (benchmark or {}).get("against_float")
+        if not found:
+            return None
+        return cls(found["ratio"], found["low"], found["high"], found["rounds"])
+
+
+def judge(
+    measurement: Mapping[str, Any] | None,
+    bounds: Mapping[str, float] | Limits,
+    *,
+    bytes: int,
+    baseline_bytes: int | None,
+    latency_ratio: Ratio | None,
+) -> tuple[Gate, ...]:
+    """Judges an artifact.
+
+    Args:
+        measurement: As in `measurement.json`, or `None` where nothing ran the artifact.
+        bounds: Limit by name, or all that there is to say of limits.
+        bytes: The artifact's size.
+        baseline_bytes: The size of the unquantized artifact of the same format, where there is one.
+        latency_ratio: Median latency relative to that artifact's, where both were benchmarked.
+
+    Returns:
+        Finite values, shape and type of each output, the weights where the format shows them, then
+        the bounds in the recipe's order.
+
+    Raises:
+        ValueError: A bound has a name that is not known.
+    """
+    limits = bounds if isinstance(bounds, Limits) else Limits(bounds)
+    outputs: Mapping[str, Mapping[str, Any]] = measurement["outputs"] if measurement else {}
+    floors = Floors.of(measurement, limits.precision)
+    gates = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
+    if measurement and measurement.get("weights") is not None:
+        gates.append(_weights(measurement["weights"], traced="weights" in limits.general))
+    elif "weights" in limits.general:
+        reason = "nothing reads the weights of this artifact"
+        gates.append(Gate("weights", None, 0.0, None, passed=False, reason=reason))
+    for bound in limits.bounds():
+        if bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
+            found = _output_gates(bound, limits, outputs, floors)
+            gates += [_plain(gate, measurement, limits, floors) for gate in found]
+        elif bound == "metric_drop":
+            gates += _metric_gate(limits, measurement)
+        elif bound == "weights":
+            continue  # Judged above: a part of it holds without being asked for.
+        elif bound == "latency_ratio":
+            gates.append(_latency_gate(limits.general[bound], measurement, latency_ratio))
+        elif bound == "size_ratio":
+            ratio = bytes / baseline_bytes if baseline_bytes else None
+            reason = "there is no unquantized artifact of this format to compare with"
+            gates.append(_bounded(bound, None, limits.general[bound], ratio, reason))
+        else:
+            raise ValueError(f"there is no bound named {bound!r}")
+    if limits.graph is not None:
+        gates += _graph_gates(measurement, limits.graph, limits.graph_cap)
+    return tuple(_worst_over_sizes(gates, measurement, limits, floors))
+
+
+def _worst_over_sizes(
+    gates: list[Gate], measurement: Mapping[str, Any] | None, limits: Limits, floors: Floors
+) -> Iterator[Gate]:
+    """Each gate as it is at the worst of the sizes that were run."""
+    elsewhere: dict[tuple[str, str | None], list[Gate]] = {}
+    for extreme in measurement.get("extremes", ()) if measurement else ():
+        outputs: Mapping[str, Mapping[str, Any]] = extreme["outputs"]
+        found = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
+        for bound in limits.bounds():
+            if outputs and bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
+                found += _output_gates(bound, limits, outputs, floors)
+        for gate in found:
+            there = replace(_plain(gate, measurement, limits, floors), at=extreme["at"])
+            elsewhere.setdefault((gate.bound, gate.output), []).append(there)
+    edges: dict[tuple[str, str | None], list[Gate]] = {}
+    for gate in _at_edges(measurement, limits, floors):
+        edges.setdefault((gate.bound, gate.output), []).append(gate)
+    judged = {(gate.bound, gate.output) for gate in gates}
+    for gate in (*_unrounded(measurement, limits), *_parts(measurement, limits)):
+        if (gate.bound, gate.output) in judged:
+            edges.setdefault((gate.bound, gate.output), []).append(gate)
+        else:
+            yield gate
+    for gate in gates:
+        # The first of equals: sizes are named only where they matter.
+        worst = min([gate, *elsewhere.get((gate.bound, gate.output), ())], key=_badness)
+        # An edge has a limit of its own: it is told of where it alone is beyond it.
+        beyond = [g for g in edges.get((gate.bound, gate.output), ()) if not g.passed]
+        yield min(beyond, key=_badness) if worst.passed and beyond else worst
+
+
+def _at_edges(
+    measurement: Mapping[str, Any] | None, limits: Limits, floors: Floors
+) -> Iterator[Gate]:
+    """What artifacts are held to on zeros and on extreme values."""
+    for edge in measurement.get("edges", ()) if measurement else ():
+        case: str = edge["case"]
+        whole = limits.precision == WHOLE
+        if not whole and case not in DECLARED_EDGES:
+            continue
+        for name, figures in edge["outputs"].items():
+            found = list(_intact(name, figures))
+            limit = limits.of(name, "signal_error")
+            if whole and limit is not None and edge["steady"].get(name):
+                floor = min(EDGE_ABOVE_FLOOR * floors.values.get(name, 0.0), limits.cap)
+                reason = _missing("signal_error", figures)
+                most = max(limit, EDGE_ERROR, floor)
+                error = figures["signal_error"]
+                found.append(_bounded("signal_error", name, most, error, reason))
+            for gate in found:
+                yield replace(_plain(gate, measurement, limits, floors), case=WORDS[case])
+    if measurement and limits.graph is not None:
+        yield from _graph_at_edges(measurement, limits.graph, limits.graph_cap)
+
+
+def _unrounded(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Gate]:
+    """What an artifact in float16 is held to where a run rounds nothing but its weights.
+
+    Core ML rounds on the way as well, which costs many a model so much that stale weights hide in it.
+    """
+    if measurement is None or limits.unrounded is None:
+        return
+    floors = Floors.of(measurement, HALF_CONSTANTS)
+    for name, each in ((measurement.get("graph") or {}).get("unrounded") or {}).items():
+        floor, error = floors.values.get(name), each["signal_error"]
+        kind = measurement["outputs"][name]["reference_dtype"]
+        if floor is not None and error is not None and kind.startswith("float"):
+            gate = _bounded("floor_ratio", name, limits.unrounded, error / floor, None)
+            yield replace(gate, case=UNROUNDED)
+
+
+def _parts(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Gate]:
+    """The small part of each output that is furthest beyond its own limit, or nearest to it."""
+    if measurement is None or limits.parts is None:
+        return
+    told = (measurement.get("floor") or {}).get(limits.precision, {})
+    for name, figures in measurement["outputs"].items():
+        floors = told.get(name, {}).get("parts", {})
+        gates = []
+        for axis, errors in (figures.get("parts") or {}).items():
+            own = dict(enumerate(floors.get(axis, ())))
+            for part, error in enumerate(errors):
+                if error is not None:
+                    gate = _bounded("signal_error", name, limits.parts, error, None)
+                    gate = _raised(gate, limits, own.get(part))
+                    gates.append(replace(gate, case=f"part {part} along axis {axis}"))
+        if gates:
+            yield max(gates, key=lambda gate: (gate.value or 0.0) / gate.limit)
+
+
+def without_graph(measurement: Mapping[str, Any] | None) -> str | None:
+    """Why the graph of an artifact cannot be judged apart from its rounded weights, or `None`."""
+    graph: Mapping[str, Any] = (measurement or {}).get("graph") or {}
+    if graph.get("numbers"):
+        numbers = ", ".join(f"`{number}`" for number in graph["numbers"][:SHOWN_NUMBERS])
+        return f"single numbers are rounded as well ({numbers})"
+    return graph.get("reason")
+
+
+def _graph_gates(measurement: Mapping[str, Any] | None, limit: float, cap: float) -> list[Gate]:
+    """The error of the graph alone, output by output; none where it is not known."""
+    gates = []
+    for name, ratio, floor in _graph_ratios(measurement, (measurement or {}).get("graph") or {}):
+        most = min(limit, cap / floor)
+        gate = _bounded(GRAPH, name, most, ratio, "the shapes differ, or it is not finite")
+        gates.append(
+            gate if gate.passed or gate.value is None else replace(gate, reason=OTHER_GRAPH)
+        )
+    return gates
+
+
+def _graph_at_edges(measurement: Mapping[str, Any], limit: float, cap: float) -> Iterator[Gate]:
+    """The same on zeros and on extreme values, held loosely there."""
+    steady = {edge["case"]: edge["steady"] for edge in measurement.get("edges", ())}
+    for edge in (measurement.get("graph") or {}).get("edges", ()):
+        for name, ratio, floor in _graph_ratios(measurement, edge):
+            if steady.get(edge["case"], {}).get(name):
+                most = max(min(limit, cap / floor), EDGE_ERROR / floor)
+                gate = _bounded(GRAPH, name, most, ratio, "not finite")
+                yield replace(gate, case=WORDS[edge["case"]])
+
+
+def _graph_ratios(
+    measurement: Mapping[str, Any] | None, figures: Mapping[str, Any]
+) -> Iterator[tuple[str, float | None, float]]:
+    """Of each floating output: its name, the error in multiples of the floor, the floor.
+
+    None where single numbers in float16 have a part in the error: a sixth in each activation costs 2e-3.
+    """
+    if without_graph(measurement) is not None:
+        return
+    floors = Floors.of(measurement, WHOLE)
+    for name, each in figures.get("outputs", {}).items():
+        floor = floors.values.get(name)
+        kind = (measurement or {})["outputs"][name]["reference_dtype"]
+        if floor is not None and kind.startswith("float"):
+            error = each["signal_error"]
+            yield name, None if error is None else error / floor, floor
+
+
+def _badness(gate: Gate) -> tuple[bool, bool, float]:
+    """A key by which the worst gate comes first."""
+    if gate.value is None:
+        return gate.passed, False, 0.0
+    return gate.passed, True, gate.value if gate.bound in OUTPUT_FLOORS else -gate.value
+
+
+def _bounded(bound: str, output: str | None, limit: float, value: Any, reason: str | None) -> Gate:
+    """A gate; the reason is kept where there is no usable value."""
+    if value is None or not math.isfinite(value):
+        return Gate(bound, output, limit, None, passed=False, reason=reason or "not a number")
+    number = float(value)
+    passed = number >= limit if bound in OUTPUT_FLOORS else number <= limit
+    return Gate(bound, output, limit, number, passed)
+
+
+def _intact(output: str, figures: Mapping[str, Any]) -> Iterator[Gate]:
+    """What no tolerance excuses."""
+    strays = figures["nonfinite_mismatch"]
+    comparable = figures["shape_match"]
+    if not comparable:
+        # Element by element there is nothing to agree with: every NaN or infinity is a stray.
+        strays = figures["nan_count"] + figures["inf_count"]
+    yield Gate(
+        "finite",
+        output,
+        0.0,
+        float(strays),
+        passed=strays == 0,
+        reason=_strays(figures) if strays else None,
+    )
+    for bound, said in (("shape", "shape"), ("dtype", "type")):
+        if figures[f"{bound}_match"] is True:
+            yield Gate(bound, output, 0.0, 0.0, passed=True)
+        else:
+            reason = (
+                f"the {said} is {figures[bound]}, the original's is {figures[f'reference_{bound}']}"
+            )
+            yield Gate(bound, output, 0.0, None, passed=False, reason=reason)
+
+
+def _weights(weights: Mapping[str, Any], *, traced: bool) -> Gate:
+    """Whether none of the weights is known to be another than the model's; or all are known to be its own."""
+    wrong = [wrong_weight(tensor) for tensor in weights["altered"]]
+    if traced:
+        wrong += [untraced_weight(tensor) for tensor in untraced(weights)]
+    reason = "; ".join(wrong[:SHOWN_WEIGHTS])
+    if len(wrong) > SHOWN_WEIGHTS:
+        reason += f"; and {len(wrong) - SHOWN_WEIGHTS} more"
+    if traced and weights["traced"] < 1:
+        reason = f"{share(weights)}, and all are asked for: {reason}"
+    return Gate("weights", None, 0.0, float(len(wrong)), passed=not wrong, reason=reason or None)
+
+
+def _strays(figures: Mapping[str, Any]) -> str:
+    return (
+        "NaN or infinite where the original is not the same (the artifact gives "
+        f"{figures['nan_count']} NaN, {figures['inf_count']} infinite)"
+    )
+
+
+def _output_gates(
+    bound: str, limits: Limits, outputs: Mapping[str, Mapping[str, Any]], floors: Floors
+) -> list[Gate]:
+    """The bound on each output that it means something for."""
+    if not outputs:
+        limit = limits.general.get(bound)
+        reason = "the artifact was not run"
+        return [] if limit is None else [_bounded(bound, None, limit, None, reason)]
+    gates = []
+    for name, figures in outputs.items():
+        limit = limits.of(name, bound)
+        if limit is None or (bound == "top1_agreement" and _without_classes(figures)):
+            continue
+        if bound == "floor_ratio":
+            if not figures["reference_dtype"].startswith("float"):
+                continue  # One class that flips is no rounding error, whatever float32 costs.
+            gates += _floor_gate(name, limits, limit, figures, floors)
+            continue
+        gate = _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
+        if bound == "signal_error":
+            gate = _raised(gate, limits, floors.values.get(name))
+        gates.append(replace(gate, worst=_worst(figures)))
+    if not gates and bound == "top1_agreement" and bound in limits.general:
+        reason = "no output has scores of two classes or more"
+        return [_bounded(bound, None, limits.general[bound], None, reason)]
+    return gates
+
+
+def _floor_gate(
+    name: str, limits: Limits, limit: float, figures: Mapping[str, Any], floors: Floors
+) -> list[Gate]:
+    """An output's error against what the model's own precision costs."""
+    floor, error = floors.values.get(name), figures["signal_error"]
+    if floor is None:
+        reason = floors.missing[name]
+        return [_bounded("floor_ratio", name, limit, None, reason)] if limits.floor_needed else []
+    ratio = None if error is None else error / floor
+    gate = _bounded("floor_ratio", name, limit, ratio, _missing("floor_ratio", figures))
+    return [replace(gate, worst=_worst(figures))]
+
+
+def _plain(
+    gate: Gate, measurement: Mapping[str, Any] | None, limits: Limits, floors: Floors
+) -> Gate:
+    """A default bound that does not hold, in the light of a run without the runtime's fast kernels.
+
+    Where that run is as exact as rounding allows, the file is right. What is off for the same samples with
+    the fast kernels is then their doing, and so is what is not much more for others.
+    """
+    told = ((measurement or {}).get("plain") or {}).get("outputs", {}).get(gate.output)
+    most, ratio = limits.fast_kernels, limits.of(gate.output or "", "floor_ratio")
+    floor = floors.values.get(gate.output or "")
+    if gate.passed or gate.value is None or measurement is None or not told:
+        return gate
+    if most is None or ratio is None or floor is None:
+        return gate
+    error, shipped = told["signal_error"], told["shipped"]
+    kind = measurement["outputs"][gate.output]["reference_dtype"]
+    if error is None or shipped is None or error / floor > ratio or not kind.startswith("float"):
+        return gate
+    raised = {"signal_error": most, "floor_ratio": max(gate.limit, most / floor)}.get(gate.bound)
+    own = gate.value * floor if gate.bound == "floor_ratio" else gate.value
+    if raised is None or gate.value > raised or own > ALIKE * shipped:
+        return gate
+    without = f"{shipped:.2g}, and {error:.2g} without {measurement['plain']['without']}"
+    reason = f"{FAST_KERNELS} {without}; raised from {gate.limit:g}"
+    return replace(gate, limit=raised, passed=True, reason=reason)
+
+
+def excused(gates: Iterable[Gate]) -> Iterator[str]:
+    """What is said of each output that is off by its runtime's fast kernels."""
+    told = [gate for gate in gates if gate.passed and (gate.reason or "").startswith(FAST_KERNELS)]
+    for output, reason in {gate.output: gate.reason or "" for gate in told}.items():
+        yield f"`{output}`: {reason.partition('; ')[0]}"
+
+
+def _worst(figures: Mapping[str, Any]) -> int | None:
+    """The sample whose error is greatest; at other sizes there are none."""
+    worst: Mapping[str, Any] | None = figures.get("worst")
+    return None if worst is None else worst["sample"]
+
+
+def _raised(gate: Gate, limits: Limits, floor: float | None) -> Gate:
+    """The gate with the limit that the model's own precision asks for, where that is higher."""
+    multiple = limits.raised
+    if multiple is None or floor is None or gate.value is None or multiple * floor <= gate.limit:
+        return gate
+    limit = min(multiple * floor, max(limits.cap, gate.limit))
+    reason = f"raised from {gate.limit:g}: {multiple:g} times what the model's own precision costs"
+    if limit < multiple * floor:
+        reason += (
+            f" ({floor:.3g}) would be {multiple * floor:.3g}, "
+            f"{limit:g} is the most that a default allows"
+        )
+    if limit < floor and gate.value <= multiple * floor:
+        cost = COSTS[limits.precision or WHOLE]
+        reason += f"; {cost} takes the original itself beyond that, in torch"
+    return replace(gate, limit=limit, passed=gate.value <= limit, reason=reason)
+
+
+def _without_classes(figures: Mapping[str, Any]) -> bool:
+    comparable = figures["shape_match"] and not figures["nonfinite_mismatch"]
+    return bool(comparable) and figures["top1_agreement"] is None
+
+
+def _missing(bound: str, figures: Mapping[str, Any]) -> str:
+    if not figures["shape_match"]:
+        return "the shapes differ"
+    if figures["nonfinite_mismatch"]:
+        return f"{figures['nonfinite_mismatch']} elements are {_strays(figures)}"
+    return "beyond what a float64 can hold"
+
+
+def _latency_gate(limit: float, measurement: Mapping[str, Any] | None, ratio: Ratio | None) -> Gate:
+    """The median of the rounds is judged; what noise allows is said."""
+    if ratio is None:
+        reason = "no runtime of this format runs it here beside an unquantized artifact"
+        if measurement is not None and measurement.get("evaluated"):
+            reason = "an evaluator ran it, which takes its own time and not a device's"
+        return _bounded("latency_ratio", None, limit, None, reason)
+    gate = _bounded("latency_ratio", None, limit, ratio.value, None)
+    said = f"95 %: {ratio.low:.2f} to {ratio.high:.2f} in {ratio.rounds} rounds"
+    if not gate.passed and ratio.low <= limit:
+        said += "; more rounds would decide, as the bound lies within"
+    return replace(gate, reason=said)
+
+
+def _metric_gate(limits: Limits, measurement: Mapping[str, Any] | None) -> list[Gate]:
+    """The drop itself is judged; that it may be chance is said."""
+    limit = limits.general["metric_drop"]
+    value, reason = _metric_drop(measurement)
+    if value is None or measurement is None:
+        return [_bounded("metric_drop", None, limit, value, reason)]
+    metric, part = measurement["metric"], None
+    if limits.relative and metric["name"] not in SHARES:
+        if not metric["reference"]:
+            return []
+        part = f"the bound is {100 * limit:g} % of the original's {metric['reference']:.3g}"
+        limit *= abs(metric["reference"])
+    gate = _bounded("metric_drop", None, limit, value, reason)
+    if gate.value is None:
+        return [gate]
+    said = [part, drop(metric, None if gate.passed else limit)]
+    return [replace(gate, reason="; ".join(filter(None, said)) or None)]
+
+
+def _metric_drop(measurement: Mapping[str, Any] | None) -> tuple[float | None, str | None]:
+    if measurement is None:
+        return None, "the artifact was not run"
+    metric = measurement["metric"]
+    if metric is None:
+        return None, "the model has no `evaluate`: give it a dataset and a metric"
+    value, reference = metric["value"], metric["reference"]
+    for number, whose in ((value, "the artifact"), (reference, "the original model")):
+        if number is None:
+            return None, f"the metric of {whose} is not a number"
+    worse = reference - value if better(metric["name"]) == "higher" else value - reference
+    return round(worse, DROP_DIGITS), "beyond what a float64 can hold"

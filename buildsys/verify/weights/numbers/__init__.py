@@ -1,0 +1,1 @@
+"""Numbers of two tensors compared: by digests, by samples, element by element."""

@@ -278,6 +278,38 @@ class Format:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A kind of source that a model may have, and what looks at the original that it gives.
+
+    Each worker is `module:function` inside the backend's folder.
+
+    Attributes:
+        kind: The recipe's word for it, such as `factory`. Routes start at `source:` and this word.
+        name: The first word of the steps' names: `torch` gives `torch.reference`.
+        floor: Finds out what the original's own precision costs it.
+        rounded: Runs the original with the weights that an artifact holds.
+        reference: Runs the original. `None` where the runtime of its format runs the user's file.
+        weights: Reads the original's weights. `None` where the reader of its format does.
+        trace: Records what the original computes. `None` where the probe of its format does.
+        transforms: Module with a function for each transform; empty where there are none.
+        code: Whether the user's code makes the original. Its steps then run in the model's own
+            environment, and what the code reads is discovered.
+        toolchain: Where the steps of an original without code run.
+    """
+
+    kind: str
+    name: str
+    floor: str
+    rounded: str
+    reference: str | None = None
+    weights: str | None = None
+    trace: str | None = None
+    transforms: str = ""
+    code: bool = False
+    toolchain: str = ""
+
+
+@dataclass(frozen=True)
 class Output:
     """A file or folder that a step must write.
 
@@ -417,4 +449,5 @@ class Backend:
     folder: Path
     formats: tuple[Format, ...] = ()
     rules: tuple[Rule, ...] = ()
+    sources: tuple[Source, ...] = ()
     toolchains: tuple[Toolchain, ...] = ()

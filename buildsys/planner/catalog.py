@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import buildsys.backends
-from buildsys.backends.base import Backend, Format, Rule, Toolchain
+from buildsys.backends.base import Backend, Format, Rule, Source, Toolchain
 
 ENTRY_POINTS = "modelbuild.backends"
 BUILT_IN = Path(buildsys.backends.__file__).parent
@@ -60,6 +60,7 @@ class Catalog:
         catalog = cls(tuple(load_backends() if backends is None else backends))
         for kind, names in (
             ("format", [f.name for b in catalog.backends for f in b.formats]),
+            ("source", [s.kind for b in catalog.backends for s in b.sources]),
             ("toolchain", [t.name for b in catalog.backends for t in b.toolchains]),
         ):
             for name in {n for n in names if names.count(n) > 1}:
@@ -96,6 +97,10 @@ class Catalog:
         return {}
 
     @cached_property
+    def _by_source(self) -> dict[str, tuple[Backend, Source]]:
+        return {s.kind: (b, s) for b in self.backends for s in b.sources}
+
+    @cached_property
     def _by_format(self) -> dict[str, Backend]:
         return {f.name: b for b in self.backends for f in b.formats}
 
@@ -110,6 +115,10 @@ class Catalog:
     def backend_of(self, format_name: str) -> Backend:
         """The backend that declares a format."""
         return self._by_format[format_name]
+
+    def source(self, kind: str) -> tuple[Backend, Source]:
+        """A kind of source, and the backend that declares it."""
+        return self._by_source[kind]
 
     def deployable_formats(self) -> list[str]:
         """Names that a target may ask for."""

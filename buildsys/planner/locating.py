@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from buildsys.backends import base
 from buildsys.planner import data
 from buildsys.planner.builder import GraphBuilder, host_worker, kit_worker, rule_worker
-from buildsys.planner.conversion import ARTIFACT, IO, Artifact, Goal, follow
+from buildsys.planner.conversion import ARTIFACT, IO, Artifact
 from buildsys.planner.graph import Deployable, Input, OutputRef
 from buildsys.planner.impossible import Impossible
-from buildsys.planner.measuring import EDGES, runner
-from buildsys.planner.routes import cheapest
+from buildsys.planner.measuring import EDGES, file_of, runner
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
 
@@ -137,38 +134,29 @@ def _trace(
     builder: GraphBuilder, recipe: Recipe, source: ModelSource, samples: OutputRef, slot: str
 ) -> str:
     """What the original computes on the way; in its own environment where it is code."""
-    torch = builder.catalog.backend_of("torchscript")
-    options: dict[str, Any] = {
-        "ports": source.ports,
-        "outputs": source.outputs,
-        "source": source.declaration,
-    }
+    backend, declared = builder.catalog.source(source.kind)
     inputs: dict[str, Input] = {"samples": samples}
-    if source.state == "source:factory":
-        return builder.add(
-            "torch.trace",
-            rule_worker(torch, function="original.recorder:trace"),
-            environment=source.environment,
-            inputs=source.files | inputs,
-            options=options,
-            outputs=RECORDING,
-            user_code=True,
-            origin=source.place,
-            slot=slot,
-        )
-    kind = source.state.removeprefix("source:")
-    steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
-    goal = Goal(kind, builder.defaults(kind), source.name, source.place)
-    original = follow(builder, recipe, source, steps, goal)
-    if kind == "onnx":
-        return _probe(builder, source, kind, original, samples, slot)
+    if declared.code:
+        inputs |= source.files
+    else:
+        kind, original = file_of(builder, recipe, source)
+        if declared.trace is None:
+            return _probe(builder, source, kind, original, samples, slot)
+        inputs[ARTIFACT] = original.artifact
+    if declared.trace is None:
+        raise ValueError(f"nothing records what a {source.kind} computes")
     return builder.add(
-        "torch.trace",
-        rule_worker(torch, function="original.recorder:trace"),
-        environment="torch",
-        inputs={ARTIFACT: original.artifact, **inputs},
-        options=options,
+        f"{declared.name}.trace",
+        rule_worker(backend, function=declared.trace),
+        environment=source.environment if declared.code else declared.toolchain,
+        inputs=inputs,
+        options={
+            "ports": source.ports,
+            "outputs": source.outputs,
+            "source": source.declaration,
+        },
         outputs=RECORDING,
+        user_code=declared.code,
         origin=source.place,
         slot=slot,
     )

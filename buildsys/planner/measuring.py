@@ -10,7 +10,7 @@ from buildsys.backends import base
 from buildsys.planner import data
 from buildsys.planner.builder import GraphBuilder, host_worker, kit_worker, rule_worker
 from buildsys.planner.conversion import ARTIFACT, IO, Artifact, Goal, follow
-from buildsys.planner.graph import Input, OutputRef, Worker
+from buildsys.planner.graph import Input, OutputRef
 from buildsys.planner.routes import cheapest
 from buildsys.planner.source import ModelSource
 from buildsys.recipe import Recipe
@@ -237,8 +237,10 @@ def _graph(
 ) -> dict[str, Input]:
     """Adds the run of the original with an artifact's weights; gives what it gave."""
     inputs, environment = _original(builder, recipe, source)
+    backend, declared = builder.catalog.source(source.kind)
     action = builder.add(
-        *_step(builder, source, "rounded"),
+        f"{declared.name}.rounded",
+        rule_worker(backend, function=declared.rounded),
         environment=environment,
         inputs={
             **inputs,
@@ -248,7 +250,7 @@ def _graph(
         },
         options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
         outputs=(base.Output("samples", "samples.npz"), EDGE_OUTPUTS, TOLD),
-        user_code=source.state == "source:factory",
+        user_code=declared.code,
         origin=source.place,
         slot=label,
     )
@@ -285,22 +287,19 @@ def _stored(
 
 def _original_weights(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> str:
     """Adds the step that reads the model's own weights, once for all of its artifacts."""
-    kind = source.state.removeprefix("source:")
-    if kind == "onnx":
-        steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
-        goal = Goal(kind, builder.defaults(kind), source.name, source.place)
-        original = follow(builder, recipe, source, steps, goal)
+    backend, declared = builder.catalog.source(source.kind)
+    if declared.weights is None:
+        kind, original = file_of(builder, recipe, source)
         given = _as_given(builder, source, kind, original)
         return _stored(builder, source, kind, given, source.name)
-    made = kind == "factory"
     return builder.add(
-        "torch.weights",
-        rule_worker(builder.catalog.backend_of("torchscript"), function="original.state:weights"),
-        environment=source.environment if made else "torch",
+        f"{declared.name}.weights",
+        rule_worker(backend, function=declared.weights),
+        environment=source.environment if declared.code else declared.toolchain,
         inputs=dict(source.files),
         options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
         outputs=WEIGHTS,
-        user_code=made,
+        user_code=declared.code,
         origin=source.place,
         slot=source.name,
     )
@@ -358,10 +357,11 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
     if varies:
         outputs = (*outputs, SIZES, EXTREMES)
     outputs = (*outputs, EDGES)
-    if source.state == "source:factory":
+    backend, declared = builder.catalog.source(source.kind)
+    if declared.reference is not None:
         action = builder.add(
-            "torch.reference",
-            rule_worker(builder.catalog.backend_of("torchscript"), function="worker:reference"),
+            f"{declared.name}.reference",
+            rule_worker(backend, function=declared.reference),
             environment=source.environment,
             inputs=source.files | inputs,
             options={
@@ -371,19 +371,19 @@ def reference_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> 
                 "latency": LATENCY,
             },
             outputs=outputs,
-            user_code=True,
+            user_code=declared.code,
             origin=source.place,
             slot=source.name,
         )
     else:
         # The original is the file itself, in its own runtime.
-        kind, original = _file(builder, recipe, source)
-        declared = builder.catalog.formats[kind]
-        by = runner(builder, declared)
+        kind, original = file_of(builder, recipe, source)
+        its_format = builder.catalog.formats[kind]
+        by = runner(builder, its_format)
         if by is None:
             raise ValueError(f"nothing runs {kind}")
-        if declared.original is not None:
-            by = Runner(declared.original, evaluates=False)
+        if its_format.original is not None:
+            by = Runner(its_format.original, evaluates=False)
         given = _as_given(builder, source, kind, original)
         action = _run(builder, source, kind, by, given, (inputs, outputs), source.name, True)
     evaluated = OutputRef(action, "evaluation") if evaluation is not None else None
@@ -409,35 +409,28 @@ def floor_of(
 ) -> OutputRef:
     """Adds what finds out what the model's own precision costs it."""
     inputs, environment = _original(builder, recipe, source)
+    backend, declared = builder.catalog.source(source.kind)
     action = builder.add(
-        *_step(builder, source, "floor"),
+        f"{declared.name}.floor",
+        rule_worker(backend, function=declared.floor),
         environment=environment,
         inputs={**inputs, "samples": reference.samples},
         options={"ports": source.ports, "outputs": source.outputs, "source": source.declaration},
         outputs=(base.Output("floor", "floor.json"),),
-        user_code=source.state == "source:factory",
+        user_code=declared.code,
         origin=source.place,
         slot=source.name,
     )
     return OutputRef(action, "floor")
 
 
-def _step(builder: GraphBuilder, source: ModelSource, name: str) -> tuple[str, Worker]:
-    """A step that runs the original in another way: torch does, and ONNX Runtime where it is an ONNX file."""
-    if source.state == "source:onnx":
-        backend = builder.catalog.backend_of("onnx")
-        return f"onnx.{name}", rule_worker(backend, function=f"source.{name}:{name}")
-    backend = builder.catalog.backend_of("torchscript")
-    return f"torch.{name}", rule_worker(backend, function=f"worker:{name}")
-
-
 def _original(
     builder: GraphBuilder, recipe: Recipe, source: ModelSource
 ) -> tuple[Mapping[str, Input], str | None]:
     """What the original is made of, and where it is run."""
-    if source.state == "source:factory":
+    if builder.catalog.source(source.kind)[1].code:
         return source.files, source.environment
-    kind, original = _file(builder, recipe, source)
+    kind, original = file_of(builder, recipe, source)
     by = runner(builder, builder.catalog.formats[kind])
     if by is None:
         raise ValueError(f"nothing runs {kind}")
@@ -452,9 +445,9 @@ def _as_given(
     return {ARTIFACT: source.files["source"] if own else original.artifact, IO: original.io}
 
 
-def _file(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> tuple[str, Artifact]:
+def file_of(builder: GraphBuilder, recipe: Recipe, source: ModelSource) -> tuple[str, Artifact]:
     """The format of an original that is a file, and the file as it is run."""
-    kind = source.state.removeprefix("source:")
+    kind = source.kind
     steps = cheapest(builder.catalog, source.state, source.method, (kind, None))
     goal = Goal(kind, builder.defaults(kind), source.name, source.place)
     return kind, follow(builder, recipe, source, steps, goal)

@@ -51,6 +51,11 @@ class ModelSource:
     place: tuple[str | int, ...]
     original: ModelSource | None = None
 
+    @property
+    def kind(self) -> str:
+        """The recipe's word for its source."""
+        return self.state.removeprefix("source:")
+
     @classmethod
     def of(cls, recipe: Recipe, name: str, model: Any) -> ModelSource:
         """Reads one entry of `models:`."""

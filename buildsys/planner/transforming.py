@@ -78,11 +78,10 @@ def _transform(builder: GraphBuilder, recipe: Recipe, source: ModelSource, step:
             "outputs": teacher.outputs,
             "source": teacher.declaration,
         }
+    backend, declared = builder.catalog.source(source.kind)
     return builder.add(
-        f"torch.{transform.kind}",
-        rule_worker(
-            builder.catalog.backend_of("torchscript"), function=f"transforms.steps:{transform.kind}"
-        ),
+        f"{declared.name}.{transform.kind}",
+        rule_worker(backend, function=f"{declared.transforms}:{transform.kind}"),
         environment=source.environment,
         inputs=inputs,
         options=options,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from ..kit import entry, ranges
-from ..kit.contract import Contract, Port
-from ..kit.request import Request
+from ..kit.protocol import entry
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request
+from ..kit.quantize import ranges
 
 
 def capture(request: Request) -> None:

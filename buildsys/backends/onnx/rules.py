@@ -20,6 +20,7 @@ from buildsys.backends.base import (
     Rule,
     Runtime,
     Scheme,
+    Source,
     Toolchain,
 )
 
@@ -206,6 +207,9 @@ backend = Backend(
             worker="quantize.worker:quantize",
             schemes=tuple(scheme.name for scheme in SCHEMES),
         ),
+    ),
+    sources=(
+        Source("onnx", name="onnx", floor="source.floor:floor", rounded="source.rounded:rounded"),
     ),
     toolchains=(
         Toolchain(

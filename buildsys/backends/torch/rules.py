@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from buildsys.backends.base import Backend, Format, MetadataWriter, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    MetadataWriter,
+    Rule,
+    Runtime,
+    Scheme,
+    Source,
+    Toolchain,
+)
 
 FOLDER = Path(__file__).parent
 METADATA = MetadataWriter("torch", "metadata:describe")
+
+
+def _source(kind: str, **more: Any) -> Source:
+    return Source(
+        kind,
+        name="torch",
+        floor="worker:floor",
+        rounded="worker:rounded",
+        weights="original.state:weights",
+        trace="original.recorder:trace",
+        toolchain="torch",
+        **more,
+    )
+
 
 backend = Backend(
     name="torch",
@@ -105,6 +129,11 @@ backend = Backend(
             toolchain="torch",
             worker="worker:adopt",
         ),
+    ),
+    sources=(
+        _source("factory", reference="worker:reference", transforms="transforms.steps", code=True),
+        _source("torchscript"),
+        _source("exported"),
     ),
     toolchains=(
         Toolchain(

@@ -53,11 +53,11 @@ def compare_weights(request: Request) -> None:
     """Compares an artifact's weights with the model's.
 
     Inputs: `stored`, `stored_names` (the artifact's) and `original`, `original_names` (the model's); see
-    `kit.inspect.stored_weights`; and maybe `floats`, `floats_names`, those of the artifact that a quantized one
-    was made of. Writes `weights` (`weights.json`), as `judged` gives it; where it is asked for
+    `kit.inspect.stored_weights`; and maybe `floats`, `floats_names`, those of the artifact that a
+    quantized one was made of. Writes `weights` (`weights.json`), as `judged` gives it; where it is asked for
     also `held` (`.npz`): the weights that the artifact holds other than the model does, by the model's
     names, with the artifact's single numbers in float16 (see `kit.inspect.single_numbers`). The record then
-    has     `held`: their `count`, the `reason` where they are not known, and the names of these `numbers`.
+    has `held`: their `count`, the `reason` where they are not known, and the names of these `numbers`.
     """
     artifact = load(request.inputs["stored"], request.inputs["stored_names"])
     model = load(request.inputs["original"], request.inputs["original_names"])

@@ -17,11 +17,11 @@ from typing import Any
 sys.path.insert(0, sys.argv[1])
 
 import numpy as np
-from backends.coreml import compression
-from backends.coreml.audit import audit
+from backends.coreml.quantize import compression
+from backends.coreml.quantize.audit import audit
 from backends.coreml.evaluator.program import Program
-from backends.coreml.quiet import ct, torch
-from backends.kit.contract import Contract
+from backends.coreml.libraries import ct, torch
+from backends.kit.protocol.contract import Contract
 
 WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "int8": ("iOS16", "FLOAT32", {"bits": 8}),

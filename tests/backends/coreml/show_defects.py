@@ -17,10 +17,10 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 
-from backends.coreml.audit import audit
+from backends.coreml.quantize.audit import audit
 from backends.coreml.evaluator.program import Program
-from backends.coreml.quiet import ct, torch
-from backends.kit.contract import Contract
+from backends.coreml.libraries import ct, torch
+from backends.kit.protocol.contract import Contract
 
 X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 9.0, 7.0]])
 SPELLINGS: dict[str, Callable[[Any], Any]] = {

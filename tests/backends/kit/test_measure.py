@@ -123,10 +123,10 @@ def test_the_interval_takes_many_values() -> None:
 
 def test_what_runs_in_a_process_of_its_own_is_closed() -> None:
     """Who tells of another process's memory has one to end."""
-    folder = Path(measurement.__file__).parents[1]
+    folder = Path(measurement.__file__).parents[2]
     sessions = {
         file: {part.name for part in each.body if isinstance(part, ast.FunctionDef)}
-        for file in folder.glob("*/*runtime.py")
+        for file in folder.glob("**/*runtime.py")
         for each in ast.parse(file.read_text()).body
         if isinstance(each, ast.ClassDef) and each.name == "Session"
     }

@@ -19,10 +19,11 @@ from onnxruntime.capi._pybind_state import quantize_qdq_matmul_4bits
 
 sys.path.insert(0, sys.argv[1])
 
-from backends.kit import arrays  # type: ignore[import-not-found]
-from backends.kit.contract import Contract, Port  # type: ignore[import-not-found]
-from backends.kit.request import Request, StepError  # type: ignore[import-not-found]
-from backends.onnx import quantize, stored_weights, weights  # type: ignore[import-not-found]
+from backends.kit.protocol import arrays  # type: ignore[import-not-found]
+from backends.kit.protocol.contract import Contract, Port  # type: ignore[import-not-found]
+from backends.kit.protocol.request import Request, StepError  # type: ignore[import-not-found]
+from backends.onnx.quantize import worker as quantize, weights  # type: ignore[import-not-found]
+from backends.onnx import stored_weights  # type: ignore[import-not-found]
 
 PORTS = [
     {

@@ -158,15 +158,15 @@ def test_an_upgrade_that_changes_the_model_is_refused_by_the_operator_s_name(
 import importlib, json, sys, types, onnx
 from pathlib import Path
 package = types.ModuleType("backends"); package.__path__ = [sys.argv[1]]; sys.modules["backends"] = package
-upgrade = importlib.import_module("backends.onnx.upgrade")
+upgrade = importlib.import_module("backends.onnx.source.upgrade")
 kept = upgrade.version_converter.convert_version
 def convert(model, version):
     made = kept(model, version)
     made.graph.node[1].op_type = "Abs"
     return made
 upgrade.version_converter = types.SimpleNamespace(convert_version=convert)
-from backends.kit.request import Request
-adopt = importlib.import_module("backends.onnx.adopt")
+from backends.kit.protocol.request import Request
+adopt = importlib.import_module("backends.onnx.source.adopt")
 folder = Path(sys.argv[3])
 request = Request({"source": Path(sys.argv[2])}, {"artifact": folder / "a.onnx", "io": folder / "io.json"},
                   json.loads(sys.argv[4]), folder)

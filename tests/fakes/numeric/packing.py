@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..kit import ranges
-from ..kit.contract import Contract
-from ..kit.globs import fitting
-from ..kit.request import Request, StepError
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.globs import fitting
+from ..kit.protocol.request import Request, StepError
+from ..kit.quantize import ranges
 from . import runtime
 from .worker import _contract
 

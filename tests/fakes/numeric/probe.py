@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..kit.contract import Contract
-from ..kit.probing import Seen, Step
+from ..kit.inspect.probing import Seen, Step
+from ..kit.protocol.contract import Contract
 from .runtime import Matrix, rows
 
 

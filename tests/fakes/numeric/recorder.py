@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..kit import probing
-from ..kit.contract import Contract, Port
-from ..kit.request import Request
+from ..kit.inspect import probing
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.request import Request
 from . import worker
 from .probe import Probe
 from .runtime import Matrix

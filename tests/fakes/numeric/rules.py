@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from buildsys.backends.base import Backend, Format, Options, Probe, Rule, Runtime, Scheme
+from buildsys.backends.base import Backend, Format, Options, Probe, Rule, Runtime, Scheme, Source
 
 HERE = Path(__file__).parent
 RUNTIME = Runtime("host", "runtime")
@@ -53,6 +53,19 @@ backend = Backend(
             layers="packing",
         ),
         Format("coreml", ".package", kind="tree", unverified="nothing runs a fake package"),
+    ),
+    sources=(
+        Source(
+            "factory",
+            name="torch",
+            floor="worker:floor",
+            rounded="worker:rounded",
+            reference="worker:reference",
+            weights="state:weights",
+            trace="recorder:trace",
+            transforms="transform",
+            code=True,
+        ),
     ),
     rules=(
         Rule(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kit import measure
-from ..kit.contract import Contract
+from ..kit.protocol.contract import Contract
+from ..kit.run import measurement as measure
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..kit.contract import Contract
+from ..kit.protocol.contract import Contract
 from . import runtime
 
 PRELOAD = runtime.PRELOAD

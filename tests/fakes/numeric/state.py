@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kit.request import Request
-from ..kit.stored_weights import Weights, plain, save
+from ..kit.inspect.stored_weights import Weights, plain, save
+from ..kit.protocol.request import Request
 from .worker import _build
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..kit.contract import Contract
-from ..kit.stored_weights import Stored, plain
+from ..kit.inspect.stored_weights import Stored, plain
+from ..kit.protocol.contract import Contract
 from . import runtime
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..kit import arrays, ranges
-from ..kit.contract import Contract, Port
-from ..kit.description import described
-from ..kit.measure import record
-from ..kit.request import Request, StepError
-from ..kit.signals import signal_error
+from ..kit.protocol import arrays
+from ..kit.protocol.contract import Contract, Port
+from ..kit.protocol.description import described
+from ..kit.protocol.request import Request, StepError
+from ..kit.quantize import ranges
+from ..kit.run.measurement import record
+from ..kit.run.signals import signal_error
 from . import runtime
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from ..kit.request import Request
+from ..kit.protocol.request import Request
 
 PRELOAD = {"read": ("numpy",), "read_with_torch": ("numpy", "torch", "torch.utils.data")}
 

@@ -9,8 +9,8 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from ..kit.contract import Contract
-from ..kit.ports import to_artifact, to_model
+from ..kit.protocol.contract import Contract
+from ..kit.protocol.ports import to_artifact, to_model
 from . import text
 
 

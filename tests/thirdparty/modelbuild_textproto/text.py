@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from google.protobuf import text_format
 
-from ..kit.request import StepError
+from ..kit.protocol.request import StepError
 
 
 def read(path: Path) -> onnx.ModelProto:

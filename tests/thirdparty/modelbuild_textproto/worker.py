@@ -7,7 +7,7 @@ import shutil
 import onnx
 from google.protobuf import text_format
 
-from ..kit.request import Request, StepError
+from ..kit.protocol.request import Request, StepError
 from . import text
 
 

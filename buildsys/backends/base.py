@@ -362,8 +362,8 @@ class Rule:
             the key, and the step is told as `machine`. `None` where nothing does.
         resources: How much it needs, while it runs, of what a machine has few of: `{"gpu": 1}`. The
             user's settings say how many there are.
-        ships: Files of the backend's folder, other than its modules, that the step puts into what it
-            makes: they are its implementation as the modules are.
+        ships: Files that the step puts into what it makes, and folders of such, relative to the backend's
+            folder: they are its implementation as the modules are that it imports.
         told: Which parts of the io contract that only the recipe knows (`preprocess`, `labels`) this
             step is told, by the format's options as they are given; they then enter its key. Most
             steps need none: what an app does before and after is written into the finished artifact

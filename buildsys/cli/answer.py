@@ -325,7 +325,7 @@ def _asks_machine(session: Session, graph: ActionGraph) -> bool:
 def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
     """What was read past the memo: the recipe, this program, environments, what was placed."""
     from buildsys import settings
-    from buildsys.engine.walk import SOURCES
+    from buildsys.engine.implementation import SCRIPTS
 
     recipe = session.recipe
     yield from map(str, recipe.files)
@@ -345,7 +345,7 @@ def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
         for root, folders, names in os.walk(backend.folder):
             folders[:] = [name for name in folders if name != "__pycache__"]
             yield root
-            yield from (os.path.join(root, name) for name in names if name.endswith(SOURCES))
+            yield from (os.path.join(root, name) for name in names if name.endswith(SCRIPTS))
     # What is installed beside us: packages with backends, numpy, all of environment `host`.
     yield from (path for path in sys.path if path and os.path.isdir(path))
     for environment in {a.environment for a in graph.actions.values() if a.environment}:

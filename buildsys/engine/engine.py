@@ -16,13 +16,13 @@ from buildsys.engine.environments import Environments
 from buildsys.engine.events import Listener, warning
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.executors.executor import Executor
+from buildsys.engine.implementation import HOST, Implementations
 from buildsys.engine.lease import Lease
 from buildsys.engine.messages import ThreadPool, Threads
 from buildsys.engine.placing import Placing, refuse_obstacles
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.verdicts import Judge, Verdict
 from buildsys.engine.walk import Walk, roots
-from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
 from buildsys.store.inventory import ARTIFACTS, LOCKS
@@ -117,6 +117,12 @@ class Engine:
     def _open(self) -> None:
         self.index = Index(self.root)
         self.memo = Memo(self.index)
+        self.implementations = Implementations(self.memo, self.index)
+
+    def save(self) -> None:
+        """Writes down what was learnt of files: their digests, and what source files need."""
+        self.memo.save()
+        self.implementations.save()
 
     def mended(self, do: Callable[[], Result], on_damage: Callable[[str], None]) -> Result:
         """Does something with the index; once more where it turns out to be damaged.
@@ -136,7 +142,7 @@ class Engine:
 
     def walk(self, graph: ActionGraph, project: Project) -> Walk:
         """A look at a graph as things are now."""
-        self.memo.load(project.folder, project.artifacts, BUILT_IN)
+        self.memo.load(project.folder, project.artifacts, HOST)
         self.looked = Walk(
             graph,
             project.name,
@@ -145,6 +151,7 @@ class Engine:
             self.index,
             self.memo,
             self.environments,
+            self.implementations,
             salt=self._salt,
         )
         return self.looked
@@ -175,7 +182,7 @@ class Engine:
             if self._executor is None:
                 executor.close()
             lease.close()
-        self.memo.save()
+        self.save()
         paths = {
             v.deployable.label: path
             for v in verdicts
@@ -241,7 +248,7 @@ class Engine:
             if self._executor is None:
                 executor.close()
             lease.close()
-            self.memo.save()
+            self.save()
 
     def _run(
         self,

@@ -248,7 +248,7 @@ class Session:
         ]
         planned = [_unsearched(p, searches.get(p.deployable.label)) for p in planned]
         with suppress(StoreError):  # A store that cannot be written can still be planned against.
-            self.engine.memo.save()
+            self.engine.save()
         return Plan(graph, standings, reasons, planned, *self._estimate(walk, standings))
 
     @staticmethod

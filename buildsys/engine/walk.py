@@ -11,13 +11,11 @@ from pathlib import Path
 from buildsys.engine import keys
 from buildsys.engine.declared import declared_files
 from buildsys.engine.environments import Environments
+from buildsys.engine.implementation import Implementations
 from buildsys.engine.keys import Change, Manifest
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.store import Index, Memo, Store, Trace
 from buildsys.toolchains import worker_host
-
-SOURCES = (".py", ".mjs", ".html")
-"""What workers are written in, and what they write out."""
 
 LOST = "its stored output is gone"
 NOT_NEEDED = "its stored output is gone, and nothing needs it"
@@ -80,6 +78,7 @@ class Walk:
         index: What each key gave.
         memo: Digests of the user's files.
         environments: What is installed.
+        implementations: Digests of workers' code.
         salt: Mixed into every key.
     """
 
@@ -92,6 +91,7 @@ class Walk:
         index: Index,
         memo: Memo,
         environments: Environments,
+        implementations: Implementations,
         *,
         salt: str = "",
     ) -> None:
@@ -102,8 +102,7 @@ class Walk:
         self._store = store
         self._environments = environments
         self._salt = salt
-        self._implementations: dict[tuple[Path, ...], str] = {}
-        self._listed: dict[Path, list[tuple[str, str | None]]] = {}
+        self._implementations = implementations
         self._shapes: dict[str, bool] = {}
         self.known = index.known(name)
         self.listings: dict[str, str] = {}
@@ -249,30 +248,8 @@ class Walk:
         return self._environments.altered(action.environment)
 
     def implementation(self, action: Action) -> str:
-        """The digest of the worker's source: the backend's folder and the kit, by content.
-
-        `rules.py` is left out: what it declares reaches the key as rule, options and inputs.
-        """
-        sources = action.worker.sources
-        if sources not in self._implementations:
-            rows = [row for source in sources for row in self._rows(source)]
-            self._implementations[sources] = keys.digest(rows)
-        return self._implementations[sources]
-
-    def _rows(self, source: Path) -> list[tuple[str, str | None]]:
-        """Name and digest of each file of a worker's source; all workers have the kit in common."""
-        if source not in self._listed:
-            files = [source]
-            folder = source.is_dir()
-            self.memo.load(source if folder else source.parent)  # A statement for all of them.
-            if folder:
-                files = _sources(source)
-            self._listed[source] = [
-                (file.relative_to(source.parent).as_posix(), self.memo.digest(file))
-                for file in files
-                if file.name != "rules.py"
-            ]
-        return self._listed[source]
+        """The digest of the worker's code."""
+        return self._implementations.of(action.worker)
 
     def _holds(self, found: Mapping[str, str]) -> bool:
         """Whether the files that were read are on the disk as they were."""
@@ -339,7 +316,3 @@ def roots(deployables: Iterable[Deployable]) -> set[str]:
             if ref is not None:
                 found.add(ref.action)
     return found
-
-
-def _sources(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("**/*") if file.suffix in SOURCES)

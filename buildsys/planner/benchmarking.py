@@ -57,16 +57,17 @@ def benchmark(
     if beside is not None:
         inputs |= {"float_artifact": beside.artifact, "float_io": beside.io}
     backend = builder.catalog.backend_of(format_name)
+    module = f"{backend.name}.{runtime.module}"
     settings: Benchmark = source.model.benchmark or Benchmark()
     action = builder.add(
         f"{format_name}.benchmark",
-        kit_worker(backend, "run.benchmark:run"),
+        kit_worker(backend, "run.benchmark:run", module),
         environment=runtime.toolchain,
         inputs=inputs,
         options={
             "ports": source.ports,
             "dynamic": declared.keeps_sizes(options),
-            "runtime_module": f"{backend.name}.{runtime.module}",
+            "runtime_module": module,
             "benchmark": settings.model_dump(mode="json"),
         },
         outputs=(base.Output("benchmark", "benchmark.json", measured=MEASURED),),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from buildsys.backends.base import Backend, Output, Rule, Runtime
-from buildsys.planner.catalog import BUILT_IN, Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Action, ActionGraph, Input, Worker
 from buildsys.planner.structure import Structures
 from buildsys.toolchains import worker_host
 
-KIT = BUILT_IN / "kit"
+PROTOCOL = ("kit.protocol.request", "kit.protocol.resuming")
+"""What every step is called by."""
 WORKER_HOST = Path(worker_host.__file__)
 READING = tuple(
     WORKER_HOST.with_name("inside") / f"{name}.py"
@@ -140,24 +141,33 @@ def rule_worker(backend: Backend, rule: Rule | None = None, function: str | None
     name = rule.worker if rule is not None else function
     if name is None:
         raise ValueError("a worker needs a rule or a function")
-    return _worker(name, backend.name, backend.folder, rule.ships if rule is not None else ())
+    started = f"{backend.name}.{name.partition(':')[0]}"
+    ships = rule.ships if rule is not None else ()
+    return _worker(name, backend.name, backend.folder, (started,), ships)
 
 
-def kit_worker(backend: Backend, function: str) -> Worker:
-    """A function of the kit that uses a backend's runtime."""
-    return _worker(f"kit.{function}", backend.name, backend.folder)
+def kit_worker(backend: Backend, function: str, *modules: str) -> Worker:
+    """A function of the kit that uses modules of a backend, such as `onnx.runtime`."""
+    name = f"kit.{function}"
+    return _worker(name, backend.name, backend.folder, (name.partition(":")[0], *modules))
 
 
 @cache
-def _worker(function: str, backend: str, folder: Path, ships: tuple[str, ...] = ()) -> Worker:
-    shipped = (folder / name for name in ships)
-    return Worker(function, backend, folder, (folder, KIT, WORKER_HOST, *READING, *shipped))
+def _worker(
+    function: str,
+    backend: str,
+    folder: Path,
+    started: tuple[str, ...],
+    ships: tuple[str, ...] = (),
+) -> Worker:
+    modules = tuple(f"{worker_host.PACKAGE}.{name}" for name in (*PROTOCOL, *started))
+    shipped = tuple(Path(os.path.normpath(folder / name)) for name in ships)
+    return Worker(function, backend, folder, modules, (WORKER_HOST, *READING, *shipped))
 
 
 @cache
 def host_worker(function: str) -> Worker:
-    """A built-in step: a function of our own, which needs no toolchain. Its package is its implementation."""
-    spec = importlib.util.find_spec(function.partition(":")[0])
-    if spec is None or spec.origin is None:
-        raise ValueError(f"no module for {function}")
-    return Worker(function, None, None, (Path(spec.origin).parent, KIT))
+    """A built-in step: a function of our own, which needs no toolchain."""
+    package = f"{worker_host.HOST_PACKAGE}.backends"
+    modules = (*(f"{package}.{name}" for name in PROTOCOL), function.partition(":")[0])
+    return Worker(function, None, None, modules)

@@ -42,13 +42,16 @@ class Worker:
             the coordinator itself.
         backend: The backend's name, or `None` for a step of the coordinator.
         folder: The backend's folder.
-        sources: Files and folders whose bytes are the step's implementation.
+        modules: Full names of the modules that the step starts from. They and all that they import are its
+            implementation; see `engine.implementation`.
+        files: Files that belong to it besides.
     """
 
     function: str
     backend: str | None
     folder: Path | None
-    sources: tuple[Path, ...]
+    modules: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 @dataclass

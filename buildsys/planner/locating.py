@@ -113,16 +113,18 @@ def _probe(
     shipped = (
         by is not None and not by.evaluates and by.runtime.toolchain == declared.probe.toolchain
     )
+    probe = f"{backend.name}.{declared.probe.module}"
+    runtime = f"{backend.name}.{by.runtime.module}" if by and shipped else None
     return builder.add(
         f"{format_name}.probe",
-        kit_worker(backend, "inspect.probing:probe_artifact"),
+        kit_worker(backend, "inspect.probing:probe_artifact", *filter(None, (probe, runtime))),
         environment=declared.probe.toolchain,
         inputs={ARTIFACT: made.artifact, IO: made.io, "samples": samples},
         options={
             "ports": source.ports,
             "outputs": source.outputs,
-            "probe_module": f"{backend.name}.{declared.probe.module}",
-            "runtime_module": f"{backend.name}.{by.runtime.module}" if by and shipped else None,
+            "probe_module": probe,
+            "runtime_module": runtime,
         },
         outputs=RECORDING,
         origin=source.place,

@@ -273,12 +273,13 @@ def _stored(
     if reader is None:
         raise ValueError(f"nothing reads the weights of {format_name}")
     backend = builder.catalog.backend_of(format_name)
+    module = f"{backend.name}.{reader.module}"
     return builder.add(
         f"{format_name}.weights",
-        kit_worker(backend, "inspect.stored_weights:read_weights"),
+        kit_worker(backend, "inspect.stored_weights:read_weights", module),
         environment=reader.toolchain,
         inputs=inputs,
-        options={"reader_module": f"{backend.name}.{reader.module}"},
+        options={"reader_module": module},
         outputs=WEIGHTS,
         origin=source.place,
         slot=slot,
@@ -489,17 +490,18 @@ def _run(
 ) -> str:
     """Adds the action that runs an artifact on the samples and the evaluation's data."""
     backend = builder.catalog.backend_of(format_name)
+    module = f"{backend.name}.{by.runtime.module}"
     inputs, outputs = runs_on
     return builder.add(
         f"{format_name}.{by.verb}",
-        kit_worker(backend, "run.measurement:run_artifact"),
+        kit_worker(backend, "run.measurement:run_artifact", module),
         environment=by.runtime.toolchain,
         inputs={**given, **inputs},
         options={
             "ports": source.ports,
             "outputs": source.outputs,
             "dynamic": dynamic,
-            "runtime_module": f"{backend.name}.{by.runtime.module}",
+            "runtime_module": module,
             # How long an evaluator takes says nothing of the device.
             "latency": None if by.evaluates else LATENCY,
         },

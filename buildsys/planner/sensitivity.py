@@ -63,9 +63,18 @@ def sensitivity(
         )
     samples, _ = data.samples(builder, recipe, source)
     backend = builder.catalog.backend_of(deployable.format)
+    quantizer = f"{backend.name}.{step.worker.function}"
+    layers = f"{backend.name}.{declared.layers}"
+    runtime = f"{backend.name}.{by.runtime.module}"
     action = builder.add(
         f"{declared.name}.sensitivity",
-        kit_worker(backend, "quantize.sensitivity:measure_layers"),
+        kit_worker(
+            backend,
+            "quantize.sensitivity:measure_layers",
+            quantizer.partition(":")[0],
+            layers,
+            runtime,
+        ),
         environment=step.environment,
         inputs={**step.inputs, "samples": samples},
         options={
@@ -73,9 +82,9 @@ def sensitivity(
             "outputs": source.outputs,
             "dynamic": declared.keeps_sizes(options),
             "step": step.options,
-            "quantize": f"{backend.name}.{step.worker.function}",
-            "layers_module": f"{backend.name}.{declared.layers}",
-            "runtime_module": f"{backend.name}.{by.runtime.module}",
+            "quantize": quantizer,
+            "layers_module": layers,
+            "runtime_module": runtime,
             "filename": next(o.filename for o in step.outputs if o.name == ARTIFACT),
             "others": {o.name: o.filename for o in step.outputs if o.name != ARTIFACT},
         },

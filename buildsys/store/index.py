@@ -23,8 +23,8 @@ from typing import Any
 
 from buildsys.store.content import Stored, StoreError
 
-SCHEMA_VERSION = 3
-TABLES = ("trace", "discovery", "history", "memo", "build", "lease", "pin")
+SCHEMA_VERSION = 4
+TABLES = ("trace", "discovery", "history", "memo", "need", "build", "lease", "pin")
 SCHEMA = """
 create table trace (
   key text primary key, shape text not null, rule text not null, manifest text not null,
@@ -41,6 +41,9 @@ create table history (
 create table memo (
   path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text,
   sum integer
+) without rowid;
+create table need (
+  digest text primary key, said text not null, sum integer not null
 ) without rowid;
 create table build (name text primary key, started integer not null) without rowid;
 create table lease (
@@ -509,6 +512,23 @@ class Index:
             self._write_all(
                 "insert or replace into memo values (?, ?, ?, ?, ?, ?, ?)",
                 [(*row, sum_of(*row)) for row in rows],
+            )
+
+    # What source files need, by their digests
+
+    def needs(self) -> dict[str, str]:
+        """What is known of source files: digest to the line that was written."""
+        rows = self._whole("select digest, said, sum from need")
+        if any(written != sum_of(digest, said) for digest, said, written in rows):
+            raise self._damaged("what a source file needs is not as it was written")
+        return {digest: said for digest, said, _ in rows}
+
+    def needs_write(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Adds or replaces what source files need."""
+        with self.transaction():
+            self._write_all(
+                "insert or replace into need values (?, ?, ?)",
+                [(digest, said, sum_of(digest, said)) for digest, said in rows],
             )
 
     # Rows, as far as they are what was written

@@ -164,6 +164,13 @@ class Bench:
             graph = session.graph()
             return Look(graph, session.engine.walk(graph, session.project()).states())
 
+    def code(self) -> set[Path]:
+        """The files that all steps of the project are made of."""
+        with self.session() as session:
+            actions = session.graph().actions.values()
+            known = session.engine.implementations
+            return {file for each in actions for file in known.files(each.worker).values()}
+
     def build(self, *, path: Path | None = None, jobs: int = 4, out: Path | None = None) -> Build:
         """Builds."""
         self.runner.ran = []

@@ -52,6 +52,6 @@ def edit(monkeypatch: pytest.MonkeyPatch, names: Iterable[str]) -> None:
 
     def edited(memo: Memo, path: Path) -> str | None:
         found = digest(memo, path)
-        return "sha256:other" if str(path) in paths else found
+        return f"sha256:other {path}" if str(path) in paths else found
 
     monkeypatch.setattr(Memo, "digest", edited)

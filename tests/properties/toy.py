@@ -292,7 +292,7 @@ class Toy:
         return Action(
             id=name,
             rule=step.rule,
-            worker=Worker(f"toy:{step.rule}", "toy", None, (self.folder / WORKER,)),
+            worker=Worker(f"toy:{step.rule}", "toy", None, (), (self.folder / WORKER,)),
             environment=step.toolchain,
             inputs=inputs,
             options=options,

@@ -46,7 +46,7 @@ class Steps:
         action = Action(
             id="read",
             rule="reading.read",
-            worker=Worker(function, "reading", FOLDER, (FOLDER,)),
+            worker=Worker(function, "reading", FOLDER),
             environment=TOOLCHAINS.get(needs, "host"),
             inputs={},
             options={},

@@ -28,6 +28,7 @@ backend = Backend(
             gives="onnx_web",
             toolchain="onnx-web",
             worker="worker:pack",
+            ships=("page",),
             carries=tuple(scheme.name for scheme in SCHEMES),
         ),
     ),

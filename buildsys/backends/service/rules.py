@@ -65,7 +65,7 @@ backend = Backend(
             worker="worker:make",
             options=tuple(ServiceOptions.model_fields),
             metadata=True,
-            ships=("lock.txt", "template/Dockerfile", "template/README.md"),
+            ships=("lock.txt", "app", "template", "../kit/serve/wire.py"),
         ),
     ),
     toolchains=(

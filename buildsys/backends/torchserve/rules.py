@@ -67,6 +67,7 @@ backend = Backend(
             gives="torchserve",
             toolchain="torchserve",
             worker="worker:make",
+            ships=("shipped", "../kit/serve/wire.py"),
             options=tuple(TorchServeOptions.model_fields),
             metadata=True,
         ),

@@ -28,9 +28,10 @@ def measure(request: Request) -> None:
     (`run.json`); for a metric what `task_metric.evaluation` reads; where sizes vary `got_extremes` and
     `reference_extremes` (see `kit.run.extremes`); maybe `got_edges` and `reference_edges` (see
     `kit.run.edges`), `floor` (`floor.json`: what the model's own precision costs it), `weights`
-    (`weights.json`, see `verify.weights.comparison`), and of what was run with rounded weights alone `graph_got`, `graph_got_edges`,
-    and of the original with those weights `graph_reference`, `graph_reference_edges`, `graph_told`;
-    `plain`, what a run without fast kernels gave for the first samples.
+    (`weights.json`, see `verify.weights.comparison`), and of what was run with rounded weights alone
+    `graph_got`, `graph_got_edges`, and of the original with those weights `graph_reference`,
+    `graph_reference_edges`, `graph_told`; `plain`, what a run without fast kernels gave for
+    the first samples.
     Options: `outputs`, in the model's order; `metric`, the name of one that is built in, or `null`;
     `unrounded`, whether `graph_got` is of another run than `got`, which rounds nothing but the weights;
     `fast_kernels`, those that `plain` is without, in words.

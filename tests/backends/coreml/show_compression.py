@@ -17,10 +17,10 @@ from typing import Any
 sys.path.insert(0, sys.argv[1])
 
 import numpy as np
-from backends.coreml.quantize import compression
-from backends.coreml.quantize.audit import audit
 from backends.coreml.evaluator.program import Program
 from backends.coreml.libraries import ct, torch
+from backends.coreml.quantize import compression
+from backends.coreml.quantize.audit import audit
 from backends.kit.protocol.contract import Contract
 
 WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -17,9 +17,9 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 
-from backends.coreml.quantize.audit import audit
 from backends.coreml.evaluator.program import Program
 from backends.coreml.libraries import ct, torch
+from backends.coreml.quantize.audit import audit
 from backends.kit.protocol.contract import Contract
 
 X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 9.0, 7.0]])

@@ -18,11 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 sys.path.insert(0, sys.argv[1])
 
 from backends.kit.protocol import arrays  # type: ignore[import-not-found]
-from backends.kit.quantize import held_out  # type: ignore[import-not-found]
 from backends.kit.protocol.contract import Contract  # type: ignore[import-not-found]
 from backends.kit.protocol.request import Request, StepError  # type: ignore[import-not-found]
+from backends.kit.quantize import held_out  # type: ignore[import-not-found]
 from backends.onnx import graph  # type: ignore[import-not-found]
-from backends.onnx.quantize import observing, worker as quantize  # type: ignore[import-not-found]
+from backends.onnx.quantize import observing  # type: ignore[import-not-found]
+from backends.onnx.quantize import worker as quantize
 
 WIDE, LONG, WORDS = 16, 12, 50
 LEAST = float(np.finfo(np.float32).min)

@@ -22,8 +22,9 @@ sys.path.insert(0, sys.argv[1])
 from backends.kit.protocol import arrays  # type: ignore[import-not-found]
 from backends.kit.protocol.contract import Contract, Port  # type: ignore[import-not-found]
 from backends.kit.protocol.request import Request, StepError  # type: ignore[import-not-found]
-from backends.onnx.quantize import worker as quantize, weights  # type: ignore[import-not-found]
 from backends.onnx import stored_weights  # type: ignore[import-not-found]
+from backends.onnx.quantize import weights  # type: ignore[import-not-found]
+from backends.onnx.quantize import worker as quantize
 
 PORTS = [
     {

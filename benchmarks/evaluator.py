@@ -28,10 +28,10 @@ import buildsys
 from benchmarks import evaluator_document, machine
 from benchmarks.zoo import project
 from benchmarks.zoo.architectures import ARCHITECTURES
-from buildsys.engine.placing import REJECTED
+from buildsys.engine.outcome.placing import REJECTED
+from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.run import Settings
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.engine.verdicts import Verdict
 from buildsys.planner import Catalog
 from buildsys.toolchains import Provisioner
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.executors import LocalExecutor
-from buildsys.engine.executors.ended import Ended, Refused
-from buildsys.engine.executors.host import Host
-from buildsys.engine.executors.hosts import Hosts
 from buildsys.engine.executors.local import WORKER_HOST, counter
+from buildsys.engine.executors.processes.ended import Ended, Refused
+from buildsys.engine.executors.processes.host import Host
+from buildsys.engine.executors.processes.hosts import Hosts
 from buildsys.store import Store
 
 REPOSITORY = Path(__file__).parent.parent

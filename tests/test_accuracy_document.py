@@ -9,8 +9,8 @@ from pathlib import Path
 from buildsys.backends.kit.tasks.direction import DIRECTIONS
 from buildsys.planner import Catalog, check, make_graph
 from buildsys.recipe import load
-from buildsys.recipe.benchmark import Benchmark
-from buildsys.recipe.model import Evaluate
+from buildsys.recipe.schema.benchmark import Benchmark
+from buildsys.recipe.schema.model import Evaluate
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.outputs.task_metric import RESAMPLES, record
 from buildsys.verify.wording import drop

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.engine.verdicts import Status
+from buildsys.engine.outcome.verdicts import Status
 from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.settings import UserSettings, read
 from tests.cli.inside import Inside

@@ -47,7 +47,7 @@ def test_plan_imports_no_converter_and_no_worker() -> None:
         "import sys; from buildsys.cli.main import run\n"
         "assert run(['plan', '-f', 'recipes/digits/deploy.yaml']) == 0"
     )
-    assert "buildsys.engine.walk" in modules
+    assert "buildsys.engine.staleness.walk" in modules
     assert {name.partition(".")[0] for name in modules} & CONVERTERS == set()
     workers = [
         n

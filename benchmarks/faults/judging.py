@@ -18,9 +18,9 @@ from benchmarks.faults.graph import Array
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.substitution import Substitute, substituted
 from buildsys.engine.events import ignore
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Build, Session, open_recipe
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import Catalog
 from buildsys.planner.graph import Deployable
 

@@ -29,9 +29,9 @@ import buildsys
 from benchmarks import machine
 from benchmarks.quantization.cases import COUNT, FORMATS, Format
 from benchmarks.quantization.document import RESULTS, faults, table, updated
-from buildsys.engine.placing import REJECTED
+from buildsys.engine.outcome.placing import REJECTED
+from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.engine.verdicts import Verdict
 from buildsys.planner import Catalog
 from buildsys.toolchains import Provisioner
 

@@ -28,7 +28,7 @@ from benchmarks.zoo import project
 from buildsys.engine.events import ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
-from buildsys.planner.choosing import unsettled
+from buildsys.planner.choices.choosing import unsettled
 from buildsys.search.building import settle
 from buildsys.search.trial import Trials
 

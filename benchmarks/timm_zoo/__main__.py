@@ -19,9 +19,9 @@ from pathlib import Path
 import buildsys
 from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
+from buildsys.engine.outcome.verdicts import Status
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build
-from buildsys.engine.verdicts import Status
 
 
 def looked_at(family: str, jobs: int) -> dict[str, record.Cell]:

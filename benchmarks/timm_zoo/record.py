@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.timm_zoo.families import FAMILIES
 from benchmarks.timm_zoo.project import ENTRIES
 from benchmarks.zoo import coverage, two_parts
-from buildsys.engine.verdicts import Status, Verdict
+from buildsys.engine.outcome.verdicts import Status, Verdict
 
 RESULTS = coverage.REPOSITORY / "benchmarks" / "results" / "timm.json"
 DOCUMENT = coverage.DOCUMENT

@@ -19,10 +19,11 @@ from pathlib import Path
 import buildsys
 from benchmarks.zoo import coverage, project, two_parts
 from benchmarks.zoo.architectures import ARCHITECTURES
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Settings
-from buildsys.engine.verdicts import Status, Verdict
-from buildsys.planner import Catalog, routes
+from buildsys.planner import Catalog
 from buildsys.planner.catalog import load_built_in
+from buildsys.planner.conversion import routes
 
 HALVES = ("coreml",)
 """Formats that people ship in float16: `--format coreml-float16`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.zoo.architectures import ARCHITECTURES
-from buildsys.engine.verdicts import Status, Verdict
+from buildsys.engine.outcome.verdicts import Status, Verdict
 
 REPOSITORY = Path(__file__).parents[2]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "zoo.json"

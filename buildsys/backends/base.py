@@ -37,7 +37,7 @@ class Scheme:
             with rounded weights, and nothing but that.
         exact_types: What becomes of weights and activations, in words, for docs and errors.
         reads: What of a profile the step reads besides, of the fields that mean nothing to most
-            schemes (`OPTIONAL` in `buildsys.recipe.quantization`, `keep_float` is one).
+            schemes (`OPTIONAL` in `buildsys.recipe.schema.quantization`, `keep_float` is one).
         per_channel: What `per_channel` may say, of schemes of integers.
         symmetric: What `symmetric` may say; empty where there is no choice.
         activations: What `activations` may say, the default first; empty where there is no choice.

@@ -258,7 +258,7 @@ def _sweep(folder: str) -> None:
 
 
 def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None) -> dict[str, Any]:
-    from buildsys.engine.placing import REJECTED
+    from buildsys.engine.outcome.placing import REJECTED
     from buildsys.report.record import NAME
     from buildsys.store.inventory import RECORD
 
@@ -325,7 +325,7 @@ def _asks_machine(session: Session, graph: ActionGraph) -> bool:
 def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
     """What was read past the memo: the recipe, this program, environments, what was placed."""
     from buildsys import settings
-    from buildsys.engine.implementation import SCRIPTS
+    from buildsys.engine.staleness.implementation import SCRIPTS
 
     recipe = session.recipe
     yield from map(str, recipe.files)

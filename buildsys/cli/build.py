@@ -128,9 +128,9 @@ def command(
     (`'*/classifier.tflite*'`). Without one, everything.
     """
     from buildsys.engine.session import Session
-    from buildsys.report.console import idle_text, print_build
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
+    from buildsys.report.screens.console import idle_text, print_build
     from buildsys.report.trace import TraceFile
     from buildsys.search.building import build as searched_build
 

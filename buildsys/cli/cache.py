@@ -33,7 +33,7 @@ def command() -> None:
 def status_command(as_json: bool, color: str, quiet: bool, verbose: bool) -> None:
     """Show what the cache holds, and what holds it there."""
     from buildsys.engine.session import cache_root, toolchains_root
-    from buildsys.report.cache import print_usage
+    from buildsys.report.screens.cache import print_usage
 
     limit = options.user_settings().max_size
     root = cache_root()
@@ -63,7 +63,7 @@ def gc_command(
     removed and needed again is made again.
     """
     from buildsys.engine.session import cache_root
-    from buildsys.report.cache import print_collected
+    from buildsys.report.screens.cache import print_collected
 
     limit = options.user_settings().max_size if max_size is None else max_size
     bound = None if limit == options.NO_LIMIT else limit
@@ -81,7 +81,7 @@ def gc_command(
 def verify_command(repair: bool, as_json: bool, color: str, quiet: bool, verbose: bool) -> int:
     """Hash every stored file again; exit 1 when one is not what it was."""
     from buildsys.engine.session import cache_root
-    from buildsys.report.cache import print_damage
+    from buildsys.report.screens.cache import print_damage
     from buildsys.store.inventory import scan
 
     root = cache_root()

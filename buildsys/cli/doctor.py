@@ -56,7 +56,7 @@ def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: 
             }
         )
     elif not quiet:
-        from buildsys.report.checkup import print_checkup
+        from buildsys.report.screens.checkup import print_checkup
 
         print_checkup(console(color), machine, found.values(), abilities, wanted)
     stopped = any(a.cannot_make is not None for a in abilities if a.format in wanted)

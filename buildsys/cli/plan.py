@@ -48,7 +48,7 @@ def command(
     from buildsys.cli import answer
     from buildsys.engine.run import Run
     from buildsys.engine.session import Session
-    from buildsys.report import console as rendering
+    from buildsys.report.screens import console as rendering
 
     with Session(open_file(file)) as session:
         plan = session.plan(selectors)
@@ -68,7 +68,7 @@ def command(
 
 def record(plan: Plan) -> dict[str, Any]:
     """The form of `plan --json`."""
-    from buildsys.engine.walk import State
+    from buildsys.engine.staleness.walk import State
 
     return {
         "version": 1,

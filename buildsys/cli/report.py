@@ -85,7 +85,7 @@ def command(
         if as_json:
             print_json(found)
         elif not quiet:
-            from buildsys.report.console import print_ranges
+            from buildsys.report.screens.console import print_ranges
 
             print_ranges(console(color), ranges, found)
         return 0
@@ -94,7 +94,7 @@ def command(
         if as_json:
             print_json(found)
         elif not quiet or found["exit"]:
-            from buildsys.report.comparison import print_comparison
+            from buildsys.report.screens.comparison import print_comparison
 
             print_comparison(console(color), found, verbose=verbose)
         exit_status: int = found["exit"]
@@ -106,7 +106,7 @@ def command(
     if as_json:
         print_json({**record, "deployables": entries, "not_built": unbuilt})
     elif not quiet:
-        from buildsys.report.console import print_record, print_unbuilt
+        from buildsys.report.screens.console import print_record, print_unbuilt
 
         shown = console(color)
         if entries:
@@ -174,7 +174,7 @@ def _sensitivity(
     from buildsys.engine.session import Session
     from buildsys.planner import NoSensitivity
     from buildsys.report.progress import Progress
-    from buildsys.report.sensitivity import print_sensitivity
+    from buildsys.report.screens.sensitivity import print_sensitivity
     from buildsys.search.sensitivity import sensitivity
 
     shown = Progress(console(color, stderr=True), quiet=quiet or as_json, verbose=verbose)

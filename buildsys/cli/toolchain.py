@@ -149,7 +149,7 @@ def verify_command(
     installed, or does not start.
     """
     from buildsys.engine import checkup
-    from buildsys.report.checkup import print_damage
+    from buildsys.report.screens.checkup import print_damage
     from buildsys.toolchains.health import State
 
     source = provisioner(file)

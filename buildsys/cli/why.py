@@ -11,7 +11,7 @@ from buildsys.cli.common import console, open_file, output_options, recipe_optio
 from buildsys.terminal import json_text
 
 if TYPE_CHECKING:
-    from buildsys.engine.explain import Explanation
+    from buildsys.engine.staleness.explain import Explanation
     from buildsys.recipe import Position
 
 
@@ -32,8 +32,8 @@ def command(
     LABEL is a label (`ios/classifier.onnx`), a target (`ios`) or a glob over labels. For one that is
     up to date it says what its steps last ran for. `--json` prints one object a line.
     """
-    from buildsys.engine.explain import explanations
     from buildsys.engine.session import Session
+    from buildsys.engine.staleness.explain import explanations
 
     recipe = open_file(file)
     with Session(recipe) as session:
@@ -48,7 +48,7 @@ def command(
         return
     if quiet:
         return
-    from buildsys.report.chain import print_explanation
+    from buildsys.report.screens.chain import print_explanation
 
     screen = console(color)
     for number, explanation in enumerate(found):

@@ -10,7 +10,7 @@ from buildsys.diagnosis import contracts, latencies, regressions
 from buildsys.diagnosis.contracts import Change
 from buildsys.diagnosis.earlier import Earlier
 from buildsys.diagnosis.latencies import Latency
-from buildsys.engine.verdicts import Status
+from buildsys.engine.outcome.verdicts import Status
 from buildsys.exit_status import ExitStatus
 from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from buildsys.diagnosis.locating import locate
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.planning import Entry, entries
 from buildsys.recipe import Recipe, RecipeError
-from buildsys.recipe.editing import CannotEditError, Edit, append
+from buildsys.recipe.text.editing import CannotEditError, Edit, append
 
 FIELD = "keep_float"
 MOST = 4

@@ -8,11 +8,11 @@ from typing import Any
 
 from buildsys.diagnosis.defects import explain
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import ActionGraph, make_location
-from buildsys.toolchains.lockfile import parse
+from buildsys.toolchains.locks.lockfile import parse
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from buildsys.backends.base import Output
 from buildsys.engine.engine import Engine, Project
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.executors import LocalExecutor
-from buildsys.engine.keys import changes
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
+from buildsys.engine.staleness.keys import changes
 from buildsys.exit_status import ExitStatus
+from buildsys.planner.conversion.normalizing import make_normalising, normaliser_of
 from buildsys.planner.graph import Action, ActionGraph, OutputRef
-from buildsys.planner.normalising import make_normalising, normaliser_of
 from buildsys.store import CorruptObject, Store, Stored, Trace
 
 VERSION = 1

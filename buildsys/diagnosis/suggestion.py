@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.outcome.verdicts import precision_of
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
-from buildsys.engine.verdicts import precision_of
 from buildsys.planner import ActionGraph, Deployable, make_measurements
 from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildsys.backends.base import Format, Rule
-from buildsys.engine.schedule import free_memory
+from buildsys.engine.scheduling.schedule import free_memory
 from buildsys.planner import Catalog
-from buildsys.toolchains import Provisioner, installers
+from buildsys.toolchains import Provisioner
+from buildsys.toolchains.environments import installers
+from buildsys.toolchains.environments.verification import Digests
 from buildsys.toolchains.health import Health
 from buildsys.toolchains.inside import watch
-from buildsys.toolchains.verification import Digests
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from buildsys.engine.claims import Claims
-from buildsys.engine.coordinator import Coordinator
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Listener, warning
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.executors.executor import Executor
-from buildsys.engine.implementation import HOST, Implementations
-from buildsys.engine.lease import Lease
-from buildsys.engine.messages import ThreadPool, Threads
-from buildsys.engine.placing import Placing, refuse_obstacles
+from buildsys.engine.outcome.placing import Placing, refuse_obstacles
+from buildsys.engine.outcome.verdicts import Judge, Verdict
 from buildsys.engine.run import Run, Settings
-from buildsys.engine.verdicts import Judge, Verdict
-from buildsys.engine.walk import Walk, roots
+from buildsys.engine.scheduling.claims import Claims
+from buildsys.engine.scheduling.coordinator import Coordinator
+from buildsys.engine.scheduling.lease import Lease
+from buildsys.engine.scheduling.messages import ThreadPool, Threads
+from buildsys.engine.staleness.implementation import HOST, Implementations
+from buildsys.engine.staleness.walk import Walk, roots
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.store import CorruptObject, DamagedIndex, Index, Memo, Store, StoreError
 from buildsys.store.inventory import ARTIFACTS, LOCKS

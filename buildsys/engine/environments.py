@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from buildsys.toolchains import Fingerprint, Provisioner
-from buildsys.toolchains.environment import Look
+from buildsys.toolchains.environments.environment import Look
 from buildsys.toolchains.inside.imported import PYTHON
 
 REQUIREMENTS = "requirements:"

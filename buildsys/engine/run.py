@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildsys.engine.executors import Failed
-from buildsys.engine.walk import Standing
+from buildsys.engine.staleness.walk import Standing
 from buildsys.store import Trace
 from buildsys.toolchains import ToolchainError
 

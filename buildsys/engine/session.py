@@ -11,19 +11,19 @@ from types import MappingProxyType, TracebackType
 
 import platformdirs
 
-from buildsys.engine import schedule
 from buildsys.engine.engine import Engine, Project, needed
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Collected, Gate, Listener, Version, ignore, warning
 from buildsys.engine.executors.executor import Executor
-from buildsys.engine.explain import Explainer, Reason
-from buildsys.engine.placing import refuse_obstacles
+from buildsys.engine.outcome.placing import refuse_obstacles
+from buildsys.engine.outcome.verdicts import Judge, Status, Verdict
 from buildsys.engine.run import Run, Settings
-from buildsys.engine.verdicts import Judge, Status, Verdict
-from buildsys.engine.walk import Standing, State, Walk
+from buildsys.engine.scheduling import schedule
+from buildsys.engine.staleness.explain import Explainer, Reason
+from buildsys.engine.staleness.walk import Standing, State, Walk
 from buildsys.exit_status import ExitStatus
 from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
-from buildsys.planner.choosing import Question, choose, settled, unsettled
+from buildsys.planner.choices.choosing import Question, choose, settled, unsettled
 from buildsys.recipe import Recipe, load
 from buildsys.store import DamagedIndex, StoreError
 from buildsys.store.collection import Collector

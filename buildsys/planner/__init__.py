@@ -2,15 +2,15 @@
 
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, OutputRef
-from buildsys.planner.locating import NoProbe
 from buildsys.planner.planning import (
     make_graph,
     make_location,
     make_measurements,
     make_sensitivity,
 )
-from buildsys.planner.sensitivity import NoSensitivity
 from buildsys.planner.validation import check
+from buildsys.planner.verification.locating import NoProbe
+from buildsys.planner.verification.sensitivity import NoSensitivity
 
 __all__ = [
     "Action",

@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.backends.base import Format
-from buildsys.planner.benchmarking import benchmark
 from buildsys.planner.bounds import LATENCY_BOUNDS, SIZE_BOUNDS, Bounds, judges_errors
 from buildsys.planner.builder import GraphBuilder, NotInGraph
 from buildsys.planner.catalog import Catalog
-from buildsys.planner.conversion import Artifact, Goal, follow
-from buildsys.planner.describing import Described, describe
+from buildsys.planner.conversion.describing import Described, describe
+from buildsys.planner.conversion.profiles import coarse
+from buildsys.planner.conversion.routes import NoRoute, Step, cheapest, refined, refiners
+from buildsys.planner.conversion.steps import Artifact, Goal, follow
+from buildsys.planner.conversion.transforming import source_of
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
-from buildsys.planner.locating import locate
-from buildsys.planner.measuring import check, check_original, measure, runner, widens
 from buildsys.planner.notices import notices, unjudged
-from buildsys.planner.profiles import coarse
-from buildsys.planner.routes import NoRoute, Step, cheapest, refined, refiners
 from buildsys.planner.selectors import select
-from buildsys.planner.sensitivity import sensitivity
 from buildsys.planner.source import ModelSource
-from buildsys.planner.transforming import source_of
+from buildsys.planner.verification.benchmarking import benchmark
+from buildsys.planner.verification.locating import locate
+from buildsys.planner.verification.measuring import check, check_original, measure, runner, widens
+from buildsys.planner.verification.sensitivity import sensitivity
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
-from buildsys.recipe.spec import TargetEntry
+from buildsys.recipe.schema.spec import TargetEntry
 from buildsys.verify.judgment.defaults import default_bounds
 
 UNQUANTIZED = "weights and arithmetic in the model's own precision"

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from buildsys.backends.base import Format
 from buildsys.file_names import folded
-from buildsys.planner import profiles
-from buildsys.planner.candidates import candidates
 from buildsys.planner.catalog import Catalog
+from buildsys.planner.choices.candidates import candidates
+from buildsys.planner.conversion import profiles
+from buildsys.planner.conversion.routes import ways
 from buildsys.planner.planning import Entry, entries
-from buildsys.planner.routes import ways
 from buildsys.planner.source import ports_of
 from buildsys.recipe import Diagnostic, Recipe
 

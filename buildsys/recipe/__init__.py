@@ -2,10 +2,10 @@
 
 from buildsys.recipe.diagnostic import Diagnostic, RecipeError
 from buildsys.recipe.loading import Check, find, load
-from buildsys.recipe.position import Position
 from buildsys.recipe.recipe import Choice, Detour, Recipe
-from buildsys.recipe.schema import schema
-from buildsys.recipe.spec import Spec
+from buildsys.recipe.schema.json_schema import schema
+from buildsys.recipe.schema.spec import Spec
+from buildsys.recipe.text.position import Position
 
 __all__ = [
     "Check",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from buildsys.recipe.position import Position, shown_path
+from buildsys.recipe.text.position import Position, shown_path
 
 Severity = Literal["error", "warning"]
 

@@ -10,14 +10,15 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from buildsys.recipe import consistency, faults, includes, references
+from buildsys.recipe.checks import consistency, faults, references
 from buildsys.recipe.diagnostic import Diagnostic, RecipeError
-from buildsys.recipe.document import Node, select
-from buildsys.recipe.parsing import Composer, RefusedError
-from buildsys.recipe.position import Position, Source
 from buildsys.recipe.recipe import Recipe
-from buildsys.recipe.spec import Spec
-from buildsys.recipe.syntax import decode, encoding_diagnostic
+from buildsys.recipe.schema.spec import Spec
+from buildsys.recipe.text import includes
+from buildsys.recipe.text.document import Node, select
+from buildsys.recipe.text.parsing import Composer, RefusedError
+from buildsys.recipe.text.position import Position, Source
+from buildsys.recipe.text.syntax import decode, encoding_diagnostic
 from buildsys.small_files import read_bytes
 
 Check = Callable[[Recipe], list[Diagnostic]]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.recipe.diagnostic import Diagnostic
-from buildsys.recipe.document import Key, Node, follow
-from buildsys.recipe.position import Position
-from buildsys.recipe.spec import Spec, TargetEntry
+from buildsys.recipe.schema.spec import Spec, TargetEntry
+from buildsys.recipe.text.document import Key, Node, follow
+from buildsys.recipe.text.position import Position
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import Build
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.release.archive import MANIFEST, SUMS, Reader, length, refuse_names, write
 from buildsys.release.errors import BundleError
 from buildsys.release.frame import Frame

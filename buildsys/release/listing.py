@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from buildsys.engine.verdicts import Status
+from buildsys.engine.outcome.verdicts import Status
 from buildsys.release.archive import MANIFEST, SUMS, refuse_names
 from buildsys.release.errors import BundleError
 from buildsys.release.manifest import VERSION

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import buildsys
+from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.session import Build
-from buildsys.engine.verdicts import Verdict
 from buildsys.planner.graph import FileInput
 from buildsys.report.record import size_ratio
 

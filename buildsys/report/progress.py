@@ -23,7 +23,7 @@ from buildsys.engine.events import (
     Toolchain,
     Waiting,
 )
-from buildsys.report.front import search_lines
+from buildsys.report.screens.candidates import search_lines
 from buildsys.report.units import size
 
 

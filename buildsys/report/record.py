@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from buildsys.engine.placing import write_text
+from buildsys.engine.outcome.placing import write_text
+from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.session import Build
-from buildsys.engine.verdicts import Verdict
-from buildsys.report.front_page import FOLDER, page
+from buildsys.report.pages.pareto import FOLDER, page
 from buildsys.small_files import read_bytes
 from buildsys.store.content import writing
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from buildsys.engine.verdicts import Status
+from buildsys.engine.outcome.verdicts import Status
 
 LARGEST = 2**63 - 1
 """JSON's integers may have thousands of digits, which formatting refuses."""

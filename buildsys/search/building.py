@@ -9,8 +9,8 @@ from buildsys.engine import events
 from buildsys.engine.events import Event, Listener, Version, ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session
-from buildsys.planner.candidates import Candidate
-from buildsys.planner.choosing import Question, choose, unsettled
+from buildsys.planner.choices.candidates import Candidate
+from buildsys.planner.choices.choosing import Question, choose, unsettled
 from buildsys.recipe import Diagnostic, RecipeError
 from buildsys.search import lock, routing, sensitivity
 from buildsys.search.front import Figures

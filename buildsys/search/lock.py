@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from buildsys.engine.placing import write_text
-from buildsys.planner import detours
-from buildsys.planner.choosing import VERSION
+from buildsys.engine.outcome.placing import write_text
+from buildsys.planner.choices.choosing import VERSION
+from buildsys.planner.conversion import detours
 from buildsys.planner.planning import entries
 from buildsys.recipe import Recipe
 from buildsys.search.searching import Found

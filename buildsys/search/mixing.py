@@ -6,7 +6,7 @@ import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from buildsys.planner.candidates import Candidate, key_of
+from buildsys.planner.choices.candidates import Candidate, key_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildsys.recipe.quantization import FLOAT_SCHEMES, Quantization
+from buildsys.recipe.schema.quantization import FLOAT_SCHEMES, Quantization
 
 WHOLE_BITS = 32
 DEEP = {"weight-only": 0, "dynamic": 2, "static": 3}

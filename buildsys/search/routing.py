@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from buildsys.engine.events import Diagnostic, Listener
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import Build, Session
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.planning import Entry, entries
 from buildsys.planner.selectors import select
 from buildsys.recipe import Detour

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from buildsys.engine.verdicts import Status, Verdict
-from buildsys.planner.candidates import Candidate
-from buildsys.planner.choosing import Question
+from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.planner.choices.candidates import Candidate
+from buildsys.planner.choices.choosing import Question
 from buildsys.search.errors import SearchError
 from buildsys.search.front import FAILED, REFUSED, RULED_OUT, Figures, cost_of, marked
 from buildsys.search.mixing import Layer, Mixture, find

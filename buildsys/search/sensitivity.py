@@ -10,9 +10,9 @@ from buildsys.engine.events import Listener, ignore
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.planner import ActionGraph, OutputRef, make_sensitivity
-from buildsys.planner.candidates import Candidate
-from buildsys.planner.choosing import choose
-from buildsys.planner.sensitivity import NoSensitivity, keeps_layers
+from buildsys.planner.choices.candidates import Candidate
+from buildsys.planner.choices.choosing import choose
+from buildsys.planner.verification.sensitivity import NoSensitivity, keeps_layers
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.search.mixing import Layer
 

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.lib import format as npy
 
 from buildsys.engine.events import Listener
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner import ActionGraph, OutputRef, make_graph
-from buildsys.planner.candidates import Candidate
-from buildsys.planner.choosing import choose
+from buildsys.planner.choices.candidates import Candidate
+from buildsys.planner.choices.choosing import choose
 from buildsys.planner.planning import entries
 from buildsys.recipe import Recipe, RecipeError
-from buildsys.recipe.benchmark import Benchmark
+from buildsys.recipe.schema.benchmark import Benchmark
 from buildsys.search.front import FAILED, PASSED, REJECTED, Figures, worst_error
 from buildsys.search.ordering import Sizes
 from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate

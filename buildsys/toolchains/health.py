@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from buildsys.toolchains.verification import Damage
+from buildsys.toolchains.environments.verification import Damage
 
 
 class State(StrEnum):

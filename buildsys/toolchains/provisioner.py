@@ -12,15 +12,15 @@ from pathlib import Path
 
 from buildsys.backends.base import Toolchain
 from buildsys.small_files import read_text
-from buildsys.toolchains import installers, interpreters, node
-from buildsys.toolchains.environment import FILE, Environment, Look, Step, refused
+from buildsys.toolchains.environments import installers, interpreters, node
+from buildsys.toolchains.environments.environment import FILE, Environment, Look, Step, refused
+from buildsys.toolchains.environments.fingerprint import Fingerprint, host_fingerprint
+from buildsys.toolchains.environments.verification import Damage, Digests, verify
 from buildsys.toolchains.errors import ToolchainError
-from buildsys.toolchains.fingerprint import Fingerprint, host_fingerprint
+from buildsys.toolchains.file_lock import exclusive
 from buildsys.toolchains.health import Health, State
-from buildsys.toolchains.kernel_lock import exclusive
-from buildsys.toolchains.lockfile import parse, render
+from buildsys.toolchains.locks.lockfile import parse, render
 from buildsys.toolchains.processes import LocalProcesses, Processes
-from buildsys.toolchains.verification import Damage, Digests, verify
 
 DIGITS = 12
 PRIVATE = 0o700

@@ -14,7 +14,7 @@ from benchmarks.timm_zoo import __main__ as harness
 from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
 from benchmarks.zoo import two_parts
-from buildsys.engine.verdicts import Status, Verdict
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.verify.judgment.gate import Gate
 
 VERIFIED = {"status": "verified", "traced": 1.0, "untried": 0}

@@ -18,13 +18,13 @@ from benchmarks.zoo import coverage, project, two_parts
 from benchmarks.zoo.__main__ import main, other_routes
 from benchmarks.zoo.architectures import ARCHITECTURES
 from buildsys.engine.executors import Failed
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import (
     CACHE_VARIABLE,
     TOOLCHAINS_VARIABLE,
     cache_root,
     toolchains_root,
 )
-from buildsys.engine.verdicts import Status, Verdict
 from buildsys.planner.catalog import Catalog, load_built_in
 from tests import toolchain
 

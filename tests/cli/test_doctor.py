@@ -13,7 +13,7 @@ from buildsys.cli.main import run
 from buildsys.engine.checkup import abilities
 from buildsys.planner import Catalog
 from buildsys.toolchains import Provisioner
-from buildsys.toolchains.environment import MARKER, VERSION
+from buildsys.toolchains.environments.environment import MARKER, VERSION
 from buildsys.toolchains.health import Health, State
 
 RECIPES = Path(__file__).parents[2] / "recipes"

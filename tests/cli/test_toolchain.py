@@ -10,8 +10,9 @@ import pytest
 from buildsys.backends.base import Toolchain
 from buildsys.cli import toolchain
 from buildsys.cli.main import run
-from buildsys.toolchains import Provisioner, installers
-from buildsys.toolchains.fingerprint import Interpreter
+from buildsys.toolchains import Provisioner
+from buildsys.toolchains.environments import installers
+from buildsys.toolchains.environments.fingerprint import Interpreter
 from tests.toolchains.fake import FakeProcesses
 from tests.toolchains.test_provisioner import ENVIRON, LOCK
 

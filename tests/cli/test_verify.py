@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from buildsys.cli import common, verify
 from buildsys.diagnosis.suggestion import DRAWN, Answer, suggest
-from buildsys.recipe.acceptance import Acceptance
-from buildsys.report.suggestion import print_suggestion
+from buildsys.recipe.schema.acceptance import Acceptance
+from buildsys.report.screens.suggestion import print_suggestion
 from tests.space import Space
 
 

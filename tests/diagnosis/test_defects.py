@@ -8,7 +8,7 @@ import pytest
 
 from buildsys.diagnosis.defects import DEFECTS, explain
 from buildsys.planner import Catalog
-from buildsys.toolchains.lockfile import parse
+from buildsys.toolchains.locks.lockfile import parse
 
 PINNED = {"coremltools": "9.0"}
 SOURCE = {"file": "model.py", "line": 7, "text": "return x / x.std()"}

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from buildsys.diagnosis.fixing import Fixed, Tools, cure
-from buildsys.engine.verdicts import Status, Verdict
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.recipe import Recipe, load
 
 LABEL = "ios/m.coreml-half"

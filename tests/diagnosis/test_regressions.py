@@ -8,7 +8,7 @@ import pytest
 
 from buildsys.diagnosis.latencies import Latency, compare
 from buildsys.diagnosis.regressions import judge
-from buildsys.recipe.acceptance import REGRESSION_BOUNDS, Acceptance
+from buildsys.recipe.schema.acceptance import REGRESSION_BOUNDS, Acceptance
 from buildsys.verify.judgment.gate import Gate
 
 

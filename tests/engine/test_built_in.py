@@ -17,14 +17,15 @@ import pytest
 
 from buildsys.backends.base import Output
 from buildsys.engine.events import ActionFinished
-from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, process_tree
-from buildsys.engine.executors.hosts import FORKS
-from buildsys.engine.executors.memory import memory
-from buildsys.engine.executors.process_tree import descendants, kill_tree, table
+from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
+from buildsys.engine.executors.processes import tree
+from buildsys.engine.executors.processes.hosts import FORKS
+from buildsys.engine.executors.processes.memory import memory
+from buildsys.engine.executors.processes.tree import descendants, kill_tree, table
 from buildsys.engine.run import Settings
 from buildsys.planner.builder import host_worker
-from buildsys.planner.data import DRAW
 from buildsys.planner.graph import Action
+from buildsys.planner.verification.data import DRAW
 from buildsys.store import Store
 from buildsys.verify.outputs.array_sizes import array_bytes
 from tests.space import Space
@@ -192,16 +193,16 @@ def test_memory_is_that_of_a_process_and_all_that_it_started() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()
-        tree = descendants(process.pid, table())
-        assert len(tree) == 2
+        started = descendants(process.pid, table())
+        assert len(started) == 2
         for limit in (0, 1 << 40):  # Exactly, and roughly.
             assert 128 * MIB < memory(process.pid, table(), limit) < 200 * MIB
         kill_tree(process.pid)
-    assert all(not _runs(each.pid) for each in tree)
+    assert all(not _runs(each.pid) for each in started)
 
 
 def test_where_there_is_no_proc_the_table_comes_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_tree, "HAS_PROC", False)
+    monkeypatch.setattr(tree, "HAS_PROC", False)
     (mine,) = [each for each in table() if each.pid == os.getpid()]
     assert mine.parent == os.getppid()
     assert mine.rss > MIB

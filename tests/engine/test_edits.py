@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.engine.walk import State
+from buildsys.engine.staleness.walk import State
 from tests.space import Space, statuses
 
 ALL = {

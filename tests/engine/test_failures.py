@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from buildsys.engine.events import Diagnostic
-from buildsys.engine.verdicts import Status
+from buildsys.engine.outcome.verdicts import Status
 from tests.space import Space, statuses
 
 
@@ -284,7 +284,7 @@ def test_damage_inside_the_index_is_found_and_made_good(space: Space) -> None:
 
 
 def test_twins_are_planned_as_what_they_may_turn_out_to_be(space: Space) -> None:
-    from buildsys.engine.walk import State
+    from buildsys.engine.staleness.walk import State
 
     text = (space.project / "deploy.yaml").read_text()
     model = text.split("models:\n")[1].split("quant")[0]

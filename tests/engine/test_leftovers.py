@@ -15,7 +15,7 @@ import pytest
 
 from buildsys.backends.base import Output
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, Outcome
-from buildsys.engine.executors.hosts import FORKS
+from buildsys.engine.executors.processes.hosts import FORKS
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Store
 

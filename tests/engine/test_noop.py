@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from buildsys.engine.session import Session, open_recipe
-from buildsys.engine.walk import Standing, Walk
+from buildsys.engine.staleness.walk import Standing, Walk
 from buildsys.planner.graph import Action
 from tests.space import RECIPE, Space
 

@@ -22,7 +22,7 @@ from buildsys.engine.events import (
     Event,
 )
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
-from buildsys.engine.reporting import Reporter
+from buildsys.engine.scheduling.reporting import Reporter
 from buildsys.planner.graph import Action, Worker
 from buildsys.report.progress import Progress, far
 from buildsys.store import Store

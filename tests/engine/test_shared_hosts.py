@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.engine.executors.host import Host
-from buildsys.engine.executors.hosts import FORKS
+from buildsys.engine.executors.processes.host import Host
+from buildsys.engine.executors.processes.hosts import FORKS
 from buildsys.engine.executors.variables import worker_environment
 from buildsys.planner import Catalog
 from buildsys.store import Store

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from buildsys.engine.events import Gate
-from buildsys.engine.unseen import NOT_KNOWN
+from buildsys.engine.staleness.unseen import NOT_KNOWN
 from buildsys.recipe import RecipeError
 from buildsys.release.manifest import manifest
-from buildsys.report.console import idle_text, print_plan
 from buildsys.report.record import write_report
+from buildsys.report.screens.console import idle_text, print_plan
 from buildsys.toolchains.inside.watch import PYTHON, SWITCH
 from tests.space import Space
 

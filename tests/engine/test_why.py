@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from buildsys.engine.explain import NEW, SAME, Explanation, explanations
-from buildsys.engine.walk import State
+from buildsys.engine.staleness.explain import NEW, SAME, Explanation, explanations
+from buildsys.engine.staleness.walk import State
 from tests.space import Space
 
 Edit = Callable[[Space], None]

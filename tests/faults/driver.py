@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from buildsys.engine.claims import Claims
 from buildsys.engine.events import Event
-from buildsys.engine.lease import Lease
-from buildsys.engine.placing import Placing
+from buildsys.engine.outcome.placing import Placing
+from buildsys.engine.scheduling.claims import Claims
+from buildsys.engine.scheduling.lease import Lease
 from buildsys.store import CorruptObject, Index, Memo, Store, StoreError
 from buildsys.store.collection import Collector
 from buildsys.store.inventory import Inventory

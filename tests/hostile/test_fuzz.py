@@ -20,7 +20,7 @@ import pytest
 
 from buildsys.cli.main import run
 from buildsys.release.bundle import create
-from buildsys.toolchains.lockfile import parse
+from buildsys.toolchains.locks.lockfile import parse
 from tests.hostile.mutations import as_json, encoded, raw, text
 from tests.profile import PROFILE
 from tests.release.test_bundle import deflated, entry, inflated, joined, pack, resummed, unpack
@@ -265,7 +265,7 @@ def _asked(bench: Bench, recipe: str) -> str:
     """The digest of the recipe's question, so that its lock is an answer."""
     from buildsys.engine.session import open_recipe
     from buildsys.planner import Catalog
-    from buildsys.planner.choosing import unsettled
+    from buildsys.planner.choices.choosing import unsettled
 
     (bench.folder / "deploy.yaml").write_text(recipe)
     catalog = Catalog.load()

@@ -14,10 +14,10 @@ from unittest import mock
 
 from buildsys.backends.base import Backend, Rule, Runtime, Toolchain
 from buildsys.engine import session as sessions
-from buildsys.engine.keys import canonical
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
-from buildsys.engine.walk import Standing, State
+from buildsys.engine.staleness.keys import canonical
+from buildsys.engine.staleness.walk import Standing, State
 from buildsys.planner import Catalog
 from buildsys.planner.catalog import BUILT_IN, load_backends
 from buildsys.planner.graph import Action, ActionGraph, FileInput

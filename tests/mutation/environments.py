@@ -8,8 +8,8 @@ from pathlib import Path
 
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains import Provisioner
-from buildsys.toolchains.fingerprint import Fingerprint, Interpreter
-from buildsys.toolchains.lockfile import parse
+from buildsys.toolchains.environments.fingerprint import Fingerprint, Interpreter
+from buildsys.toolchains.locks.lockfile import parse
 
 INTERPRETER = Interpreter("3.11.7", "CPython", "Linux", "x86_64")
 HOST, REQUIREMENTS = "host", "requirements"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from buildsys.recipe.spec import Spec
+from buildsys.recipe.schema.spec import Spec
 from tests.mutation.bench import catalog
 
 NAME, ITEM = "{name}", "[]"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.executors import Done, Job, Outcome
-from buildsys.engine.keys import canonical
+from buildsys.engine.staleness.keys import canonical
 from buildsys.store import Store
 from buildsys.toolchains.worker_host import discovered_digest
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from buildsys.engine import keys
-from buildsys.engine.keys import Manifest
-from buildsys.engine.walk import Walk
+from buildsys.engine.staleness import keys
+from buildsys.engine.staleness.keys import Manifest
+from buildsys.engine.staleness.walk import Walk
 from buildsys.planner import planning
 from buildsys.planner.bounds import Bounds
 from buildsys.planner.graph import Action
-from buildsys.recipe import spec
+from buildsys.recipe.schema import spec
 from tests.mutation import fields
 from tests.mutation.bench import Bench, tidy
 from tests.mutation.cases import CASES, Case, put

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.engine import keys
+from buildsys.engine.staleness import keys
 from buildsys.planner import Catalog
 from buildsys.planner.catalog import BUILT_IN
 from tests.mutation import recipe
@@ -209,8 +209,8 @@ def test_another_lock_is_seen(bench: Bench, elsewhere: Path, name: str) -> None:
 RUNS = (
     "coreml.evaluate executorch.run executorch.benchmark exported.run exported.benchmark onnx.run "
     "onnx.benchmark onnx_external.run onnx_external.benchmark onnx_web.run openvino.run ort.run ptl.run "
-    "saved_model.run service.run tensorrt.run tfjs.run tflite.run tflite.benchmark torch.reference torch.floor "
-    "torch.rounded torchscript.run torch_tensorrt.run torch_tensorrt.benchmark torchserve.run"
+    "saved_model.run service.run tensorrt.run tfjs.run tflite.run tflite.benchmark torch.reference "
+    "torch.floor torch.rounded torchscript.run torch_tensorrt.run torch_tensorrt.benchmark torchserve.run"
 )
 SHARING = "onnx.adopt onnx_web.pack tfjs.convert torch.adopt torch.capture torch.export"
 """Steps that compare what they made with what they were given, or share a module with those that run it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buildsys.engine.verdicts import Verdict
+from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.planner import Catalog, check, make_graph
 from buildsys.recipe import load
 from tests.space import Space

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from buildsys.engine.verdicts import Verdict
-from buildsys.recipe.benchmark import Benchmark
+from buildsys.engine.outcome.verdicts import Verdict
+from buildsys.recipe.schema.benchmark import Benchmark
 from tests.space import Space, statuses
 
 HALF = "android/m.tflite-half"

@@ -14,9 +14,9 @@ from buildsys.backends.base import Runtime
 from buildsys.engine.checkup import Ability, abilities
 from buildsys.planner import Catalog
 from buildsys.release.bundle import BundleError, create
-from buildsys.report.checkup import _run_here
-from buildsys.report.console import latency
 from buildsys.report.record import report
+from buildsys.report.screens.checkup import _run_here
+from buildsys.report.screens.console import latency
 from tests.fakes.numeric.rules import backend
 from tests.space import Space, statuses
 

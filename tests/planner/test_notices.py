@@ -15,7 +15,7 @@ from buildsys.cli.plan import record
 from buildsys.engine.session import Plan
 from buildsys.planner import Catalog
 from buildsys.recipe import Diagnostic, RecipeError
-from buildsys.report.console import print_plan
+from buildsys.report.screens.console import print_plan
 from tests.fakes.numeric.rules import backend
 from tests.space import Space
 

@@ -101,6 +101,6 @@ def test_a_graph_keeps_its_order(projects: dict[int, Path], catalog: Catalog) ->
 def test_a_recipe_may_hold_as_many_values_as_it_has_characters(
     tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("buildsys.recipe.parsing.MOST_NODES", 100)
+    monkeypatch.setattr("buildsys.recipe.text.parsing.MOST_NODES", 100)
     shape.write("modelbuild", 100, tmp_path / "project")
     assert len(read(tmp_path / "project", catalog).spec.models) == 10

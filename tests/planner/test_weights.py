@@ -11,7 +11,7 @@ from buildsys.backends.base import Reader
 from buildsys.planner import ActionGraph, Catalog, make_graph
 from buildsys.planner.graph import FileInput, OutputRef
 from buildsys.recipe import load
-from buildsys.report.console import print_build
+from buildsys.report.screens.console import print_build
 from tests.fakes.numeric.rules import backend
 from tests.space import Space, statuses
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildsys.engine import keys
 from buildsys.engine.engine import Outcome
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import exit_status
-from buildsys.engine.verdicts import Status, Verdict
-from buildsys.engine.walk import Standing, State
+from buildsys.engine.staleness import keys
+from buildsys.engine.staleness.walk import Standing, State
 from buildsys.planner.graph import ActionGraph, FileInput, OutputRef
 from buildsys.store import Trace
 from tests.properties.runner import BREAKING, Memory, Runner

@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from buildsys.engine.engine import Engine, Outcome, Project, needed
 from buildsys.engine.events import Event
-from buildsys.engine.messages import ThreadPool, Threads
 from buildsys.engine.run import Settings
+from buildsys.engine.scheduling.messages import ThreadPool, Threads
 from buildsys.planner.graph import ActionGraph
 from buildsys.store import memo
 from tests.properties.checks import (

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildsys.backends.base import Output
-from buildsys.engine import keys
 from buildsys.engine.environments import Environments
+from buildsys.engine.staleness import keys
 from buildsys.planner.graph import (
     Action,
     ActionGraph,

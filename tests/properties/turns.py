@@ -11,11 +11,11 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from buildsys.engine.messages import Message
+from buildsys.engine.scheduling.messages import Message
 
 
 class Turns:
-    """Stands for the threads of one build; see `buildsys.engine.messages.Threads`."""
+    """Stands for the threads of one build; see `buildsys.engine.scheduling.messages.Threads`."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from buildsys.engine import freshness, keys, walk
 from buildsys.engine.executors import Done, Job, Outcome
-from buildsys.engine.placing import Placing
-from buildsys.engine.walk import State, Walk
+from buildsys.engine.outcome.placing import Placing
+from buildsys.engine.staleness import freshness, keys, walk
+from buildsys.engine.staleness.walk import State, Walk
 from buildsys.store import CorruptObject, Index, Store, memo
 from tests.properties.runner import Runner
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.recipe.project import Project
-from tests.recipe.test_schema import errors
+from tests.recipe.schema.test_json_schema import errors
 
 IMAGE = "dims: {N: {max: 8}}}"
 OUTPUTS = "outputs: {logits: {}}"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from buildsys.recipe import Diagnostic, Position, RecipeError
-from buildsys.recipe.position import Source
+from buildsys.recipe.text.position import Source
 
 FOLDER = Path("/project")
 LINE = "    - {format: coreml, quantisation: fp16}"

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from buildsys.diagnosis.comparing import compare
 from buildsys.diagnosis.earlier import read
-from buildsys.recipe.acceptance import REGRESSION_BOUNDS
-from buildsys.report.comparison import print_comparison
-from buildsys.report.console import print_record
+from buildsys.recipe.schema.acceptance import REGRESSION_BOUNDS
 from buildsys.report.record import RecordError, read_report
+from buildsys.report.screens.comparison import print_comparison
+from buildsys.report.screens.console import print_record
 from buildsys.report.shape import Entry, Part, Report
 from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS
 

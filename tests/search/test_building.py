@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from buildsys.engine.verdicts import Status
+from buildsys.engine.outcome.verdicts import Status
 from buildsys.recipe import RecipeError
 from tests.search.project import CANDIDATES, LABEL, SearchSpace
 from tests.space import statuses

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.recipe.quantization import Quantization
+from buildsys.recipe.schema.quantization import Quantization
 from buildsys.search.ordering import Sizes, bits, milder, severity
 
 DATA = {"dataset": "d"}

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from buildsys.engine.verdicts import Status, Verdict
-from buildsys.planner.candidates import Candidate, Candidates
-from buildsys.planner.choosing import Question
-from buildsys.recipe.quantization import Quantization
+from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.planner.choices.candidates import Candidate, Candidates
+from buildsys.planner.choices.choosing import Question
+from buildsys.recipe.schema.quantization import Quantization
 from buildsys.search.errors import SearchError
 from buildsys.search.front import FAILED, PASSED, REJECTED, Figures
 from buildsys.search.mixing import Layer, Mixture, find

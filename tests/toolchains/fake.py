@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buildsys.toolchains.lockfile import parse
+from buildsys.toolchains.locks.lockfile import parse
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import buildsys.backends
-from buildsys.toolchains.lockfile import UNHASHED, parse, tidy
+from buildsys.toolchains.locks.lockfile import UNHASHED, parse, tidy
 
 BACKENDS = Path(buildsys.backends.__file__).parent
 LOCKS = sorted(BACKENDS.glob("*/lock*.txt"))

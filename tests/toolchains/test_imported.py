@@ -12,8 +12,8 @@ import pytest
 
 import buildsys.toolchains
 from buildsys.engine.environments import Environments
-from buildsys.engine.imported import differences
-from buildsys.toolchains.fingerprint import host_fingerprint, worker_path
+from buildsys.engine.staleness.imported import differences
+from buildsys.toolchains.environments.fingerprint import host_fingerprint, worker_path
 from buildsys.toolchains.inside.imported import Imported
 from tests.space import Space
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from buildsys.backends.base import Toolchain
-from buildsys.toolchains import Provisioner, ToolchainError, installers, interpreters
-from buildsys.toolchains.environment import MARKER
-from buildsys.toolchains.fingerprint import Interpreter
+from buildsys.toolchains import Provisioner, ToolchainError
+from buildsys.toolchains.environments import installers, interpreters
+from buildsys.toolchains.environments.environment import MARKER
+from buildsys.toolchains.environments.fingerprint import Interpreter
 from tests.toolchains.fake import FakeProcesses
 
 LOCK = """\

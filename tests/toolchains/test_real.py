@@ -14,9 +14,9 @@ import pytest
 import buildsys.backends
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains import Provisioner, ToolchainError
+from buildsys.toolchains.environments.installers import find_uv
+from buildsys.toolchains.environments.verification import Digests
 from buildsys.toolchains.health import State
-from buildsys.toolchains.installers import find_uv
-from buildsys.toolchains.verification import Digests
 
 pytestmark = pytest.mark.toolchain
 

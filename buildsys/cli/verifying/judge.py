@@ -22,9 +22,9 @@ def run(recipe: Recipe, selectors: tuple[str, ...], answer: Answer, out: Path | 
     from buildsys.cli.build import chosen
     from buildsys.cli.options import user_settings
     from buildsys.engine.session import Session
-    from buildsys.report.judgement import print_judgement
     from buildsys.report.progress import Progress
     from buildsys.report.record import report, write_report
+    from buildsys.report.screens.judgment import print_judgement
 
     started = time.monotonic()
     quiet = answer.quiet or answer.as_json

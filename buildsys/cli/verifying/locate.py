@@ -30,9 +30,9 @@ def run(recipe: Recipe, label: str, fix: bool, answer: Answer, out: Path | None)
     from buildsys.diagnosis.locating import locate
     from buildsys.engine.session import Session
     from buildsys.planner import NoProbe
-    from buildsys.report.location import print_location
-    from buildsys.report.location_page import page
+    from buildsys.report.pages.location import page
     from buildsys.report.progress import Progress
+    from buildsys.report.screens.location import print_location
 
     limit = user_settings().max_size
     progress = Progress(

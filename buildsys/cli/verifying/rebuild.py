@@ -23,7 +23,7 @@ def run(recipe: Recipe, selectors: tuple[str, ...], answer: Answer) -> int:
     from buildsys.diagnosis.rebuilding import rebuild
     from buildsys.engine.session import Session
     from buildsys.report.progress import Progress
-    from buildsys.report.rebuilt import print_rebuilt
+    from buildsys.report.screens.rebuilt import print_rebuilt
 
     quiet = answer.quiet or answer.as_json
     progress = Progress(console(answer.color, stderr=True), quiet=quiet, verbose=answer.verbose)

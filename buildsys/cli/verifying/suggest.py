@@ -24,7 +24,7 @@ def run(recipe: Recipe, selectors: tuple[str, ...], answer: Answer) -> int:
     from buildsys.diagnosis.suggestion import suggest
     from buildsys.engine.session import Session
     from buildsys.report.progress import Progress
-    from buildsys.report.suggestion import print_suggestion
+    from buildsys.report.screens.suggestion import print_suggestion
 
     quiet = answer.quiet or answer.as_json
     progress = Progress(console(answer.color, stderr=True), quiet=quiet, verbose=answer.verbose)

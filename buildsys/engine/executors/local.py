@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import buildsys.toolchains
-from buildsys.engine.executors.ended import Ended
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
-from buildsys.engine.executors.host import signal_name
-from buildsys.engine.executors.hosts import FORKS, Hosts
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.logs import Logs
-from buildsys.engine.executors.memory import MemoryLimits
-from buildsys.engine.executors.process_tree import kill_strays
-from buildsys.engine.executors.processes import Processes
+from buildsys.engine.executors.processes.ended import Ended
+from buildsys.engine.executors.processes.host import signal_name
+from buildsys.engine.executors.processes.hosts import FORKS, Hosts
+from buildsys.engine.executors.processes.memory import MemoryLimits
+from buildsys.engine.executors.processes.single import Processes
+from buildsys.engine.executors.processes.tree import kill_strays
 from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.engine.executors.variables import worker_environment
 from buildsys.engine.executors.watch import Watch

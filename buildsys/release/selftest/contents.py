@@ -16,9 +16,9 @@ from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.kit.run import batches
 from buildsys.engine.events import Listener, ignore
+from buildsys.engine.outcome.verdicts import Verdict, limits_of
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session
-from buildsys.engine.verdicts import Verdict, limits_of
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.release.bundle import BundleError
 from buildsys.verify.outputs.metrics import variation

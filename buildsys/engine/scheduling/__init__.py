@@ -1,0 +1,1 @@
+"""Runs a graph: what can start, what is running, and where each action is."""

@@ -1,0 +1,1 @@
+"""What is stale, and why: keys, the walk over the graph, and what changed in words."""

@@ -1,0 +1,1 @@
+"""What searches choose from, and what they have chosen."""

@@ -1,0 +1,1 @@
+"""The steps from a model's source to an artifact."""

@@ -1,0 +1,1 @@
+"""The steps that run, measure and locate: an artifact beside the original."""

@@ -1,0 +1,1 @@
+"""The schema of a recipe, a part a module."""

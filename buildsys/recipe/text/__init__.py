@@ -1,0 +1,1 @@
+"""A recipe as text: YAML with the place of each piece, and edits that keep all the rest."""

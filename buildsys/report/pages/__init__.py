@@ -1,0 +1,1 @@
+"""Pages of one file, which load nothing else."""

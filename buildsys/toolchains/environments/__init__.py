@@ -1,0 +1,1 @@
+"""Environments on disk: made, sealed, and known by what is in them."""

@@ -1,0 +1,1 @@
+"""Lock files: read, and resolved anew."""

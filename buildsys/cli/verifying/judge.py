@@ -10,7 +10,7 @@ from buildsys.cli.common import console, print_json
 from buildsys.recipe import Recipe
 
 if TYPE_CHECKING:
-    from buildsys.cli.verify import Answer
+    from buildsys.cli.verifying.answer import Answer
 
 
 def run(recipe: Recipe, selectors: tuple[str, ...], answer: Answer, out: Path | None) -> int:

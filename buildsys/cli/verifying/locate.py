@@ -12,7 +12,7 @@ from buildsys.exit_status import ExitStatus
 from buildsys.recipe import Recipe
 
 if TYPE_CHECKING:
-    from buildsys.cli.verify import Answer
+    from buildsys.cli.verifying.answer import Answer
     from buildsys.diagnosis.locating import Located
 
 FOLDER = ".diagnosis"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from buildsys.cli.common import console, print_json
 
 if TYPE_CHECKING:
-    from buildsys.cli.verify import Answer
+    from buildsys.cli.verifying.answer import Answer
     from buildsys.recipe import Recipe
 
 

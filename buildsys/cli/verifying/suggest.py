@@ -10,7 +10,7 @@ from buildsys.exit_status import ExitStatus
 from buildsys.recipe import Recipe
 
 if TYPE_CHECKING:
-    from buildsys.cli.verify import Answer
+    from buildsys.cli.verifying.answer import Answer
 
 
 def run(recipe: Recipe, selectors: tuple[str, ...], answer: Answer) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from buildsys.recipe.checks import transforms
 from buildsys.recipe.checks.references import is_folder
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.hints import did_you_mean
 from buildsys.recipe.recipe import Recipe
-from buildsys.recipe.schema import lineage
 from buildsys.recipe.schema.acceptance import OutputBounds
+from buildsys.recipe.schema.lineage import training
 from buildsys.recipe.schema.model import Model
 from buildsys.recipe.schema.quantization import FLOAT, Calibration
 
@@ -28,7 +29,7 @@ def disagreements(recipe: Recipe) -> list[Diagnostic]:
         *_searches(recipe),
         *_bounds_without_metric(recipe),
         *_bounds_on_nothing(recipe),
-        *lineage.disagreements(recipe),
+        *transforms.disagreements(recipe),
     ]
 
 
@@ -57,7 +58,7 @@ def _dataset_uses(recipe: Recipe) -> Iterator[tuple[str, Model, str, tuple[str |
         if model.evaluate is not None:
             yield name, model, model.evaluate.dataset, ("models", name, "evaluate", "dataset")
         for index, transform in enumerate(model.transforms):
-            train = lineage.training(transform)
+            train = training(transform)
             if train is not None and train.dataset is not None:
                 step = ("models", name, "transforms", index, transform.kind)
                 yield name, model, train.dataset, (*step, "train", "dataset")

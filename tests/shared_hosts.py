@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.executors import LocalExecutor
-from buildsys.engine.executors.local import WORKER_HOST, counter
+from buildsys.engine.executors.local import PROGRAM, counter
 from buildsys.engine.executors.processes.ended import Ended, Refused
 from buildsys.engine.executors.processes.host import Host
 from buildsys.engine.executors.processes.hosts import Hosts
@@ -149,4 +149,4 @@ class SharingExecutor(LocalExecutor):
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(store, warm, variables, warn)
-        self._hosts = SharedHosts(POOL.folder, WORKER_HOST, counter(self))
+        self._hosts = SharedHosts(POOL.folder, PROGRAM, counter(self))

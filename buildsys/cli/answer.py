@@ -125,9 +125,9 @@ def _lists(
     folder = os.path.dirname(os.path.join(project, name))
     if seen is not None and _stat(folder) == seen and _packages(packages) == packages:
         return True
-    from buildsys.toolchains import worker_host
+    from buildsys.toolchains.inside import program
 
-    return worker_host.discovered_digest(project, name) == digest
+    return program.discovered_digest(project, name) == digest
 
 
 def _packages(folders: Iterable[str]) -> dict[str, bool]:
@@ -368,7 +368,7 @@ def _stored(session: Session, graph: ActionGraph, run: Run) -> Iterable[str]:
 def _listing(project: os.PathLike[str], name: str, digest: str) -> list[Any]:
     """A folder's names, with the time by which a change of them would show."""
     from buildsys.store.memo import FINE_NS
-    from buildsys.toolchains import worker_host
+    from buildsys.toolchains.inside import program
 
     folder = os.path.dirname(os.path.join(project, name))
     seen = _stat(folder)
@@ -376,7 +376,7 @@ def _listing(project: os.PathLike[str], name: str, digest: str) -> list[Any]:
         time.sleep(FINE_NS / 1e9)  # The folder of artifacts may have been made in it just now.
         seen = _stat(folder)
     packages = _packages(entry.path for entry in os.scandir(folder) if entry.is_dir())
-    if worker_host.discovered_digest(str(project), name) != digest:
+    if program.discovered_digest(str(project), name) != digest:
         raise Unknown
     if seen is None or _young(seen, time.time_ns()):
         return [name, digest, None, packages]  # Looked into every time.

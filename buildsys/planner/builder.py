@@ -13,13 +13,13 @@ from buildsys.backends.base import Backend, Output, Rule, Runtime
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Action, ActionGraph, Input, Worker
 from buildsys.planner.structure import Structures
-from buildsys.toolchains import worker_host
+from buildsys.toolchains.inside import program
 
 PROTOCOL = ("kit.protocol.request", "kit.protocol.resuming")
 """What every step is called by."""
-WORKER_HOST = Path(worker_host.__file__)
+PROGRAM = Path(program.__file__)
 READING = tuple(
-    WORKER_HOST.with_name("inside") / f"{name}.py"
+    PROGRAM.with_name(f"{name}.py")
     for name in ("reads", "hook", "watch", "syscalls", "inherited/sitecustomize")
 )
 """What decides which files count as read: a record of an earlier one's may lack some."""
@@ -160,14 +160,14 @@ def _worker(
     started: tuple[str, ...],
     ships: tuple[str, ...] = (),
 ) -> Worker:
-    modules = tuple(f"{worker_host.PACKAGE}.{name}" for name in (*PROTOCOL, *started))
+    modules = tuple(f"{program.PACKAGE}.{name}" for name in (*PROTOCOL, *started))
     shipped = tuple(Path(os.path.normpath(folder / name)) for name in ships)
-    return Worker(function, backend, folder, modules, (WORKER_HOST, *READING, *shipped))
+    return Worker(function, backend, folder, modules, (PROGRAM, *READING, *shipped))
 
 
 @cache
 def host_worker(function: str) -> Worker:
     """A built-in step: a function of our own, which needs no toolchain."""
-    package = f"{worker_host.HOST_PACKAGE}.backends"
+    package = f"{program.HOST_PACKAGE}.backends"
     modules = (*(f"{package}.{name}" for name in PROTOCOL), function.partition(":")[0])
     return Worker(function, None, None, modules)

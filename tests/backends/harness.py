@@ -135,7 +135,13 @@ def run_worker(
     }
     started = os.times().elapsed
     done = subprocess.run(
-        [python, "-s", "-P", ROOT / "toolchains" / "worker_host.py", folder / "request.json"],
+        [
+            python,
+            "-s",
+            "-P",
+            ROOT / "toolchains" / "inside" / "program.py",
+            folder / "request.json",
+        ],
         cwd=folder / "scratch",
         env=environment,
         text=True,

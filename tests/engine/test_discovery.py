@@ -257,7 +257,7 @@ def test_what_a_build_or_a_library_looks_for_does_not_count(code: Space) -> None
 
 def test_a_package_that_looks_around_while_it_is_imported(tmp_path: Path) -> None:
     """A warm host has imported it before there was a project: a cold one must not tell more."""
-    from buildsys.toolchains import worker_host
+    from buildsys.toolchains.inside import program
 
     site, project = tmp_path / "site", tmp_path / "project"
     for folder in (site, project):
@@ -268,7 +268,7 @@ def test_a_package_that_looks_around_while_it_is_imported(tmp_path: Path) -> Non
     patch = pytest.MonkeyPatch()
     patch.syspath_prepend(site)
     patch.chdir(project)
-    discovery = worker_host.Discovery(project, [site])
+    discovery = program.Discovery(project, [site])
     discovery.start()
     try:
         import curious_package  # type: ignore[import-not-found]

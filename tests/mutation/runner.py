@@ -14,7 +14,7 @@ from typing import Any
 from buildsys.engine.executors import Done, Job, Outcome
 from buildsys.engine.staleness.keys import canonical
 from buildsys.store import Store
-from buildsys.toolchains.worker_host import discovered_digest
+from buildsys.toolchains.inside.program import discovered_digest
 
 READS = {
     "model": ("model.py", "layers.py", "./*.py"),

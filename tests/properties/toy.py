@@ -28,7 +28,7 @@ from buildsys.planner.graph import (
 )
 from buildsys.store.content import tree_digest, tree_manifest
 from buildsys.toolchains import ToolchainError
-from buildsys.toolchains.worker_host import ABSENT
+from buildsys.toolchains.inside.program import ABSENT
 from tests.properties.clock import Clock
 
 INPUTS = ("a.bin", "b.bin", "c.bin", "data/one", "data/two")

@@ -17,7 +17,7 @@ from buildsys.toolchains.environments.fingerprint import host_fingerprint, worke
 from buildsys.toolchains.inside.imported import Imported
 from tests.space import Space
 
-WORKER_HOST = Path(buildsys.toolchains.__file__).with_name("worker_host.py")
+PROGRAM = Path(buildsys.toolchains.__file__).parent / "inside" / "program.py"
 
 
 def package(site: Path, name: str, version: str, module: str, **extra: str) -> None:

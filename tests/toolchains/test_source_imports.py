@@ -18,7 +18,7 @@ from buildsys.planner.catalog import BUILT_IN
 from buildsys.toolchains.inside import source_imports
 from tests.space import Space
 
-WORKER_HOST = Path(buildsys.toolchains.__file__).with_name("worker_host.py")
+PROGRAM = Path(buildsys.toolchains.__file__).parent / "inside" / "program.py"
 PLAIN = "import helper\nfound = helper.VALUE\n"
 BY_PATH = "import sys\nsys.path.insert(0, {shared!r})\n" + PLAIN
 WAYS = {
@@ -78,7 +78,7 @@ def step(folder: Path, python: str, code: str) -> str:
     }
     request = folder / "action" / "request.json"
     request.write_text(json.dumps(spec))
-    command = [python, "-s", "-P", str(WORKER_HOST), str(request)]
+    command = [python, "-s", "-P", str(PROGRAM), str(request)]
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
     subprocess.run(command, check=True, cwd=str(folder / "action" / "scratch"), env=environ)
     result = json.loads((folder / "action" / "result.json").read_text())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.toolchains import worker_host
+from buildsys.toolchains.inside import program
 from tests.backends.harness import ROOT, interpreter
 from tests.profile import PROFILE
 
@@ -48,7 +48,7 @@ def test_the_first_call_of_a_step_is_exact_on_every_thread(tmp_path: Path) -> No
     }
     request = tmp_path / "request.json"
     request.write_text(json.dumps(spec))
-    host = ROOT / "toolchains" / "worker_host.py"
+    host = ROOT / "toolchains" / "inside" / "program.py"
     found = []
     for _ in range(PROCESSES):
         command = [str(interpreter("onnx-export")), "-s", "-P", str(host), str(request)]
@@ -67,9 +67,9 @@ def test_they_are_called_once_on_one_thread_where_torch_is_there(
         return SimpleNamespace(tanh=lambda: called.append((shape, value)))
 
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    worker_host.settle_vector_functions()
+    program.settle_vector_functions()
     assert called == []
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(full=full))
-    worker_host.settle_vector_functions()
+    program.settle_vector_functions()
     # Torch divides what has more than some thousands of elements among its threads.
     assert called == [((16,), 0.5)]

@@ -25,7 +25,7 @@ from .quantize import activations, compression, layers
 from .quantize.audit import Audit, audit
 
 PRELOAD = {"convert": ("multiprocessing.synchronize", "numpy.random")}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 
 def convert(request: Request) -> None:

@@ -18,7 +18,7 @@ from .images import images
 __all__ = ["images", "load", "metric"]
 
 PRELOAD = {"images": ("PIL.Image",)}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 SOURCE = "source.python"
 METRIC = "evaluate.python"
 

@@ -35,7 +35,7 @@ PRELOAD = {
         "executorch.extension.flat_tensor.serialize.serialize",
     )
 }
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 DELEGATES = {"xnnpack": Xnnpack, "portable": Portable, "coreml": Coreml}
 MOST_BYTES = 2 * 2**30
 """What a file may claim for activations: a 32-bit phone can give no more."""

@@ -16,7 +16,7 @@ from .files import model_file
 
 ERRORS_ONLY = 3
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
-"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+"""What loading a file, and writing arrays after it, import late; see `toolchains/inside/forks.py`."""
 
 
 class Session:

@@ -27,7 +27,7 @@ from .files import MODEL
 
 OPSETS = {"torchscript": 17, "exported": 20}
 PRELOAD = dict.fromkeys(("export", "export_external"), ("numpy.random", "torch.onnx"))
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 # What the exporters say on every model, and no user can act on.
 NOISE = (

@@ -16,7 +16,7 @@ from ..kit.protocol.ports import to_artifact, to_model
 from . import failures, ir
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
-"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+"""What loading a file, and writing arrays after it, import late; see `toolchains/inside/forks.py`."""
 
 SETTINGS = {
     # By itself the CPU computes in bfloat16 where it can, which is another result.

@@ -17,7 +17,7 @@ from . import failures, ir, runtime
 from .shaped import shaped
 
 PRELOAD = {"convert": ("numpy.random",)}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 
 def convert(request: Request) -> None:

@@ -15,7 +15,7 @@ from ..kit.protocol.request import StepError
 
 ERRORS_ONLY = 3
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
-"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+"""What loading a file, and writing arrays after it, import late; see `toolchains/inside/forks.py`."""
 
 
 class Session:

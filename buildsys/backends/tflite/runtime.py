@@ -14,7 +14,7 @@ from ..kit.protocol.contract import Contract
 from .signature import Signature
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
-"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+"""What loading a file, and writing arrays after it, import late; see `toolchains/inside/forks.py`."""
 
 
 class Session:

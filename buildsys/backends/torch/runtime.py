@@ -17,7 +17,7 @@ from .original import model
 from .original.outputs import leaves, to_numpy
 
 PRELOAD = {"load": ("encodings.cp437", "numpy.ma")}
-"""What loading a file, and writing arrays after it, import late; see `toolchains/worker_forks.py`."""
+"""What loading a file, and writing arrays after it, import late; see `toolchains/inside/forks.py`."""
 
 
 class Session:

@@ -32,7 +32,7 @@ PRELOAD = {
     "reference": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
     "rounded": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
 }
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 
 def capture(request: Request) -> None:

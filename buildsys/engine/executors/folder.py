@@ -31,7 +31,7 @@ from buildsys.store.content import (
     tree_manifest,
     writing,
 )
-from buildsys.toolchains.worker_host import PROGRESS
+from buildsys.toolchains.inside.program import PROGRESS
 
 PARTS = {
     "in": (),

@@ -28,7 +28,7 @@ from buildsys.engine.executors.variables import worker_environment
 from buildsys.engine.executors.watch import Watch
 from buildsys.store import Store
 
-WORKER_HOST = Path(buildsys.toolchains.__file__).parent / "worker_host.py"
+PROGRAM = Path(buildsys.toolchains.__file__).parent / "inside" / "program.py"
 TAIL_LINES = 20
 BUILT_IN_STEPS = "built-in"
 """What the host is known by of the steps that are ours and need no toolchain."""
@@ -66,7 +66,7 @@ class LocalExecutor:
         self._watch = Watch()
         self._limits = MemoryLimits()
         self._logs = Logs()
-        self._hosts = Hosts(store.root / "work", WORKER_HOST, counter(self))
+        self._hosts = Hosts(store.root / "work", PROGRAM, counter(self))
         self._warm = warm and FORKS
         self._stopping = False
         self._closed = False
@@ -143,7 +143,7 @@ class LocalExecutor:
         """A step of a worker."""
         folder.write_request()
         python = _python(job)
-        command = [str(python), "-s", "-P", str(WORKER_HOST), str(folder.request)]
+        command = [str(python), "-s", "-P", str(PROGRAM), str(folder.request)]
         variables = worker_environment(python, job.threads, folder.path, folder.temporary)
         variables |= self._variables
         ended = self._ended(job, folder, command, variables, alone)

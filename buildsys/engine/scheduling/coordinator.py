@@ -49,7 +49,7 @@ from buildsys.engine.staleness.walk import Standing, State, Walk, roots
 from buildsys.planner.graph import Action, FileInput
 from buildsys.store import CorruptObject, StoreError, Trace
 from buildsys.store.index import Expense
-from buildsys.toolchains.worker_host import PRESENCE
+from buildsys.toolchains.inside.program import PRESENCE
 
 ATTEMPTS = 3
 POLL = 0.05

@@ -16,7 +16,7 @@ from buildsys.engine.staleness.positions import Positions
 from buildsys.engine.staleness.walk import LOST, Standing, State, Walk
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.recipe import Position, Recipe
-from buildsys.toolchains.worker_host import ABSENT, PRESENCE, UNSEEN
+from buildsys.toolchains.inside.program import ABSENT, PRESENCE, UNSEEN
 
 SHORT = 6
 FIRST = "was built for the first time"

@@ -15,7 +15,7 @@ from buildsys.engine.staleness.keys import Manifest
 from buildsys.engine.staleness.walk import Standing, Walk
 from buildsys.planner.graph import Action, FileInput
 from buildsys.store import Trace
-from buildsys.toolchains.worker_host import MODULES
+from buildsys.toolchains.inside.program import MODULES
 
 
 def edited_file(walk: Walk, action: Action, record: Manifest) -> str | None:

@@ -19,7 +19,7 @@ from buildsys.engine.staleness import keys
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import Worker
 from buildsys.store import Index, Memo
-from buildsys.toolchains.worker_host import HOST_PACKAGE, PACKAGE
+from buildsys.toolchains.inside.program import HOST_PACKAGE, PACKAGE
 
 HOST = BUILT_IN.parent
 SCRIPTS = (".py", ".mjs", ".html")

@@ -15,7 +15,7 @@ from buildsys.engine.staleness.implementation import Implementations
 from buildsys.engine.staleness.keys import Change, Manifest
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
 from buildsys.store import Index, Memo, Store, Trace
-from buildsys.toolchains import worker_host
+from buildsys.toolchains.inside import program
 
 LOST = "its stored output is gone"
 NOT_NEEDED = "its stored output is gone, and nothing needs it"
@@ -257,16 +257,16 @@ class Walk:
 
     def discovered_digest(self, path: str) -> str:
         """The digest now of something that a model's code read; files go by the memo."""
-        plain, _, _ = path.partition(worker_host.PRESENCE)
+        plain, _, _ = path.partition(program.PRESENCE)
         if len(plain) < len(path):  # Whether it is there, its size, its time; or nothing saw it.
-            if not path.startswith(worker_host.UNSEEN):
+            if not path.startswith(program.UNSEEN):
                 self.memo.look(os.path.join(self._project, plain))
-            return worker_host.discovered_digest(str(self._project), path)
-        if path.endswith(("/", "/" + worker_host.MODULES)):
-            found = worker_host.discovered_digest(str(self._project), path)
+            return program.discovered_digest(str(self._project), path)
+        if path.endswith(("/", "/" + program.MODULES)):
+            found = program.discovered_digest(str(self._project), path)
             self.listings[path] = found
             return found
-        return self.memo.digest(self._project / path) or worker_host.ABSENT
+        return self.memo.digest(self._project / path) or program.ABSENT
 
     def why(self, action: Action, standing: Standing) -> list[Change] | None:
         """The fields that changed since the action was last built here; `None` when it never was."""

@@ -1,1 +1,1 @@
-"""What runs inside of environments, beside `worker_host.py`. Standard library only: loaded by path."""
+"""What runs inside of environments. Standard library only: `program.py` is started by its path."""

@@ -5,7 +5,7 @@ its own, in place of the system's first process. A step is one, and so is the ho
 step has ended, whatever it left is a child of the host, and of no other step. Linux only; elsewhere a
 daemon that leaves its group outlives its step.
 
-Standard library only; loaded by `worker_host.py` and `worker_forks.py`.
+Standard library only; loaded by `program.py` and `forks.py`.
 """
 
 from __future__ import annotations

@@ -341,7 +341,7 @@ def patterns_known() -> list[bool]:
 def expose(backends: Path) -> None:
     """Makes the backends importable as the worker host does."""
     host = importlib.util.spec_from_file_location(
-        "worker_host", backends.parent / "toolchains" / "worker_host.py"
+        "program", backends.parent / "toolchains" / "inside" / "program.py"
     )
     assert host is not None
     assert host.loader is not None

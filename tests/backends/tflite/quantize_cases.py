@@ -18,7 +18,7 @@ import numpy as np
 
 backends, zoo, floats, target, listed = map(Path, sys.argv[1:])
 host = importlib.util.spec_from_file_location(
-    "worker_host", backends.parent / "toolchains" / "worker_host.py"
+    "program", backends.parent / "toolchains" / "inside" / "program.py"
 )
 assert host is not None
 assert host.loader is not None

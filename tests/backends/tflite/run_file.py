@@ -16,7 +16,7 @@ import numpy as np
 
 backends = Path(__file__).parents[3] / "buildsys" / "backends"
 host = importlib.util.spec_from_file_location(
-    "worker_host", backends.parent / "toolchains" / "worker_host.py"
+    "program", backends.parent / "toolchains" / "inside" / "program.py"
 )
 assert host is not None
 assert host.loader is not None

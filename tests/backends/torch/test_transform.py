@@ -23,7 +23,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         interpreter("torch"),
         Path(__file__).with_name("transform_cases.py"),
         Path(buildsys.backends.__file__).parent,
-        Path(buildsys.toolchains.__file__).parent / "worker_host.py",
+        Path(buildsys.toolchains.__file__).parent / "inside" / "program.py",
         folder,
     ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
 """What transforms do with small models: all cases in one process of the toolchain `torch`.
 
-    python transform_cases.py BACKENDS WORKER_HOST FOLDER
+    python transform_cases.py BACKENDS PROGRAM FOLDER
 
 Writes `FOLDER/told.json`: by case what came of it, or the error.
 """
@@ -147,7 +147,7 @@ def gives(model, data, run):
 
 
 def main() -> None:
-    spec = importlib.util.spec_from_file_location("worker_host", HOST)
+    spec = importlib.util.spec_from_file_location("program", HOST)
     assert spec is not None
     assert spec.loader is not None
     host = importlib.util.module_from_spec(spec)

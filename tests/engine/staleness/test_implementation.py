@@ -12,7 +12,7 @@ from buildsys.planner.builder import host_worker
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import Worker
 from buildsys.store import Index, Memo
-from buildsys.toolchains.worker_host import PACKAGE
+from buildsys.toolchains.inside.program import PACKAGE
 
 MEASURE = "buildsys.verify.outputs.measurement:measure"
 COMPARE = "buildsys.verify.weights.comparison:compare_weights"

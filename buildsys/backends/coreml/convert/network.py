@@ -21,7 +21,7 @@ from .conversion import converted, describe_model, load
 from .ports import contract_for
 
 PRELOAD = {"convert": ("multiprocessing.synchronize", "numpy.random")}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 
 def convert(request: Request) -> None:

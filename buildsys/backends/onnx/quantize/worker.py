@@ -20,7 +20,7 @@ from .compact import compact
 from .prepared import FIELD
 
 PRELOAD = {"quantize": ("encodings.cp437", "numpy.ma")}
-"""What the step imports late; see `toolchains/worker_forks.py`."""
+"""What the step imports late; see `toolchains/inside/forks.py`."""
 
 TRIED = ("min-max", "moving-average", "percentile", "mse")
 """What is tried where the recipe names no method; none of them is always the best."""

@@ -18,7 +18,7 @@ from .census import NAMES, Census, census
 from .refusals import FIELD
 
 PRELOAD = {"quantize": ("encodings.cp437",)}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 nncf.set_log_level(logging.ERROR)
 

@@ -36,7 +36,7 @@ PRELOAD = {
         "litert_converter.mlir.dialects.builtin",
     )
 }
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 WHAT = "TFLite file"
 OTHER_ROUTE = "take `route: onnx` for this deployable, which converts by other means"
 

@@ -25,7 +25,7 @@ from .operators import Operator, operators
 warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")
 
 PRELOAD = {"quantize": ("encodings.cp437", "multiprocessing.synchronize")}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 _NONE = "matches no operator of the TFLite file, which are named after what they give"
 _HINT = "converters do not keep PyTorch's module names; match these instead"

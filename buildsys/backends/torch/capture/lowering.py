@@ -19,7 +19,7 @@ from . import canonical, graphs
 from .adopt import load
 
 PRELOAD = {"quantize": ("numpy.random", "torch.export._trace", "torch.export.exported_program")}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 FIELD = "quantization"
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}

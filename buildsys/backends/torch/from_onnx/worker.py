@@ -23,7 +23,7 @@ from .network import Network
 from .table import Unsupported
 
 PRELOAD = {"convert": ("numpy.random", "onnx.reference", "torch.export._trace")}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 WAY_OUT = "ship this model as `onnx`, or take the source in PyTorch that the file was exported from"
 SEEDS = (1, 2)
 """Of the inputs that the program and the module are both run on."""

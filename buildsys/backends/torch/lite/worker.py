@@ -13,7 +13,7 @@ from ..original import model
 from . import runtime
 
 PRELOAD = {"convert": ("numpy.random",)}
-"""What each step imports late; see `toolchains/worker_forks.py`."""
+"""What each step imports late; see `toolchains/inside/forks.py`."""
 
 
 def convert(request: Request) -> None:

@@ -1,6 +1,6 @@
 """A host: one process for an environment, which imports once and forks a child for each action.
 
-The other end of the wire is `toolchains/worker_forks.py`. A thread a host listens; the threads that
+The other end of the wire is `toolchains/inside/forks.py`. A thread a host listens; the threads that
 run actions wait for what it hears about theirs.
 """
 
@@ -36,7 +36,7 @@ class Host:
 
     Args:
         python: The environment's interpreter.
-        program: `worker_host.py`.
+        program: `toolchains/inside/program.py`.
         variables: A worker's environment variables.
         folder: The host's own folder; it goes when the host goes.
         count: Is called for each process.

@@ -23,7 +23,7 @@ class Hosts:
 
     Args:
         work: Where their folders are made.
-        program: `worker_host.py`.
+        program: `toolchains/inside/program.py`.
         count: Is called for each process.
     """
 

@@ -1,4 +1,4 @@
-"""Runs one step inside a toolchain: `python -s -P worker_host.py REQUEST.json`.
+"""Runs one step inside a toolchain: `python -s -P program.py REQUEST.json`.
 
 This file is started by path with the toolchain's own interpreter, so it imports the standard library
 only, and the backend's worker under the synthetic package `modelbuild_backends`; the host package is
@@ -6,7 +6,7 @@ never importable here, but for steps that are built in: those have no backend. I
 beside the request and always exits 0 when it could write one: any other end is a crash, which the
 engine reports with the log.
 
-With `--serve DESCRIPTOR FOLDER` it stays, and forks a child for each step; see `worker_forks.py`.
+With `--serve DESCRIPTOR FOLDER` it stays, and forks a child for each step; see `forks.py`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PROGRESS = "progress.jsonl"
 
 
 def _inside(name: str) -> types.ModuleType:
-    """Loads a module of the folder `inside` for good, whichever way this one was loaded."""
-    if __name__.endswith("toolchains.worker_host"):
-        return importlib.import_module(f"{__package__}.inside.{name}")
+    """Loads a module of this folder for good, whichever way this one was loaded."""
+    if __name__.endswith("inside.program"):
+        return importlib.import_module(f"{__package__}.{name}")
     full = f"modelbuild_{name}"
     if full not in sys.modules:
-        path = Path(__file__).with_name("inside") / f"{name}.py"
+        path = Path(__file__).with_name(f"{name}.py")
         spec = importlib.util.spec_from_file_location(full, path)
         assert spec is not None and spec.loader is not None  # noqa: PT018
         sys.modules[full] = importlib.util.module_from_spec(spec)
@@ -100,8 +100,8 @@ IMPORTED: Any = None
 
 @functools.cache
 def beside(name: str) -> Any:
-    """Loads a module of the folder `inside`, which no `sys.path` of a worker holds."""
-    path = Path(__file__).with_name("inside") / f"{name}.py"
+    """Loads a module of this folder, which no `sys.path` of a worker holds."""
+    path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(f"modelbuild_inside_{name}", path)
     assert spec is not None and spec.loader is not None  # noqa: PT018
     module = importlib.util.module_from_spec(spec)
@@ -353,14 +353,12 @@ def main() -> None:
     IMPORTED = beside("imported").Imported(search)
     beside("orphans").adopt()
     sources = beside("source_imports")
-    program = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    program = str(Path(os.path.abspath(__file__)).parents[2])
     sources.install(sources.trusted(installed_folders(search), program))
     if sys.argv[1] != "--serve":
         answer(Path(sys.argv[1]), search)
     loaded = frozenset(sys.modules)  # Before anything is imported that a cold start does not.
-    forking = importlib.util.spec_from_file_location(
-        "worker_forks", Path(__file__).with_name("worker_forks.py")
-    )
+    forking = importlib.util.spec_from_file_location("forks", Path(__file__).with_name("forks.py"))
     assert forking is not None and forking.loader is not None  # noqa: PT018
     forks = importlib.util.module_from_spec(forking)
     forking.loader.exec_module(forks)

@@ -7,7 +7,7 @@ from nothing else, so what it gives cannot depend on what ran before. A crash ta
 Where a fork would not be the same as a fresh process (native threads are alive, the project shadows
 a module that is imported already) the answer is `cold`, and the coordinator starts a process instead.
 
-Standard library only; loaded by `worker_host.py`, which also runs each step.
+Standard library only; loaded by `program.py`, which also runs each step.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Start(NamedTuple):
     """What the process was when it began.
 
     Attributes:
-        host: The module `worker_host`.
+        host: The module `program`.
         path: `sys.path`.
         loaded: The modules that a cold start has loaded by then as well.
     """

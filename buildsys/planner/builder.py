@@ -19,7 +19,7 @@ PROTOCOL = ("kit.protocol.request", "kit.protocol.resuming")
 """What every step is called by."""
 PROGRAM = Path(program.__file__)
 READING = tuple(
-    PROGRAM.with_name(f"{name}.py")
+    PROGRAM.parent / f"{name}.py"
     for name in ("reads", "hook", "watch", "syscalls", "inherited/sitecustomize")
 )
 """What decides which files count as read: a record of an earlier one's may lack some."""

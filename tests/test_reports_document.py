@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from buildsys.bounds import REGRESSION_BOUNDS
 from buildsys.diagnosis.rebuilding import Held
-from buildsys.recipe.schema.acceptance import REGRESSION_BOUNDS
 from tests.cli.inside import Inside
 from tests.space import Space
 from tests.test_docs import shape

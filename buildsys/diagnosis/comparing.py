@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.diagnosis import contracts, latencies, regressions
 from buildsys.diagnosis.contracts import Change
 from buildsys.diagnosis.earlier import Earlier
 from buildsys.diagnosis.latencies import Latency
 from buildsys.engine.outcome.verdicts import Status
 from buildsys.exit_status import ExitStatus
-from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import Gate
 
 VERSION = 1
 RANK = (

@@ -23,7 +23,7 @@ def judge(
     """Judges a deployable against its earlier self; what was not measured fails, and says why.
 
     Args:
-        bounds: Limit by the recipe's word, one of `recipe.acceptance.REGRESSION_BOUNDS`.
+        bounds: Limit by the recipe's word, one of `bounds.REGRESSION_BOUNDS`.
         before: Its earlier entry.
         now: Its entry.
         latency: The comparison of their latencies.

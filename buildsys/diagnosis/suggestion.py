@@ -13,6 +13,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from buildsys.bounds import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.outcome.verdicts import precision_of
 from buildsys.engine.run import Run, Settings
@@ -22,12 +23,7 @@ from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe
 from buildsys.verify.judgment.defaults import UNRELATED
 from buildsys.verify.judgment.floors import LEAST_FLOORS, Floors
-from buildsys.verify.judgment.gate import (
-    ARTIFACT_CEILINGS,
-    OUTPUT_CEILINGS,
-    OUTPUT_FLOORS,
-    tightest_limit,
-)
+from buildsys.verify.judgment.gate import tightest_limit
 
 ROWS = 256
 DRAWN = 64

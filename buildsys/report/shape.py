@@ -6,10 +6,11 @@ field that has a default here is not in the reports of every version, or not in 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from buildsys.bounds import OUTPUT_BOUNDS
 from buildsys.engine.outcome.verdicts import Status
 
 LARGEST = 2**63 - 1
@@ -65,18 +66,19 @@ class Histogram(Part):
     counts: list[Count]
 
 
-class Errors(Part):
+def _figures() -> dict[str, Any]:
+    """A figure for each bound of outputs; only the one that all reports have must be there."""
+    return {name: (float | None, ... if name == "signal_error" else None) for name in OUTPUT_BOUNDS}
+
+
+OfOutput: TypeAlias = Part
+if not TYPE_CHECKING:
+    OfOutput = create_model("OfOutput", __base__=Part, **_figures())
+
+
+class Errors(OfOutput):
     """One of a measurement's `outputs`."""
 
-    signal_error: float | None
-    floor_ratio: float | None = None
-    max_abs: float | None = None
-    max_rel: float | None = None
-    mean_abs: float | None = None
-    rmse: float | None = None
-    cosine: float | None = None
-    sqnr_db: float | None = None
-    top1_agreement: float | None = None
     histogram: Histogram | None = None
 
 

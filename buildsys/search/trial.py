@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from buildsys.bounds import BY_NAME, OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.engine.events import Listener
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
@@ -23,7 +24,7 @@ from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.schema.benchmark import Benchmark
 from buildsys.search.front import FAILED, PASSED, REJECTED, Figures, worst_error
 from buildsys.search.ordering import Sizes
-from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import Ratio
 
 ACCURACY = (*OUTPUT_CEILINGS, *OUTPUT_FLOORS, "metric_drop", "finite")
@@ -179,7 +180,7 @@ def _excess(gate: Gate) -> float:
         return float("inf")
     if gate.bound in OUTPUT_FLOORS:
         # How much is missing of what is perfect, where that is 1; else how far below it is.
-        perfect = 1.0 if gate.bound != "sqnr_db" else None
+        perfect = BY_NAME[gate.bound].best
         if perfect is None:
             return 10 ** ((gate.limit - gate.value) / 20)
         return (

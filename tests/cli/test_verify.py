@@ -87,7 +87,7 @@ def test_what_is_proposed_passes_in_the_recipe(
     code, text = run(space, monkeypatch, "--suggest", "android", "--json")
     assert code == 0
     section = yaml.safe_load(json.loads(text)["yaml"])["acceptance"]
-    assert Acceptance.model_validate(section["close"]).signal_error
+    assert Acceptance.model_validate(section["close"]).limit("signal_error")
     space.edit("deploy.yaml", "{signal_error: 1.0e-3}", json.dumps(section["close"]))
     assert run(space, monkeypatch, "android")[0] == 0
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from buildsys.bounds import REGRESSION_BOUNDS
 from buildsys.diagnosis.latencies import Latency, compare
 from buildsys.diagnosis.regressions import judge
-from buildsys.recipe.schema.acceptance import REGRESSION_BOUNDS, Acceptance
+from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.verify.judgment.gate import Gate
 
 

@@ -25,7 +25,7 @@ def test_a_right_recipe(project: Project) -> None:
     model = recipe.spec.models["classifier"]
     assert model.source.checkpoint == "weights.safetensors"
     assert model.inputs["image"].shape == ("N", 1, 8, 8)
-    assert recipe.spec.acceptance["close"].signal_error == 1e-4
+    assert recipe.spec.acceptance["close"].limit("signal_error") == 1e-4
     assert recipe.resolve("data/val.npz") == project.folder / "data" / "val.npz"
 
 

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS, REGRESSION_BOUNDS
 from buildsys.diagnosis.comparing import compare
 from buildsys.diagnosis.earlier import read
-from buildsys.recipe.schema.acceptance import REGRESSION_BOUNDS
 from buildsys.report.record import RecordError, read_report
 from buildsys.report.screens.comparison import print_comparison
 from buildsys.report.screens.console import print_record
 from buildsys.report.shape import Entry, Part, Report
-from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS
 
 GATES = [
     {"bound": "signal_error", "output": "y", "limit": 0.1, "value": 0.5, "pass": False},

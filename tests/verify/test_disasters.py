@@ -85,10 +85,10 @@ def test_a_constant_that_is_nearly_right_proves_nothing() -> None:
     assert "weights" in told.value.hint
     # A thousand times that is a signal.
     enough = (constant * (1 + 1e-4 * GENERATOR.standard_normal(constant.shape))).astype(np.float32)
-    assert compare(enough, enough).signal_error == 0
+    assert compare(enough, enough).errors["signal_error"] == 0
 
 
 def test_whole_numbers_have_no_rounding() -> None:
     large = np.full((8, 4), 10**9)
     large[0, 0] += 1
-    assert compare(large, large).signal_error == 0
+    assert compare(large, large).errors["signal_error"] == 0

@@ -230,7 +230,7 @@ def _bounds_without_metric(recipe: Recipe) -> Iterator[Diagnostic]:
                 continue
             for name in entry.models or recipe.spec.models:
                 if recipe.spec.models[name].evaluate is None:
-                    place = () if accepted.metric_drop is not None else ("targets", target)
+                    place = () if accepted.limit("metric_drop") is not None else ("targets", target)
                     bound = recipe.where("acceptance", held_to, *place, "metric_drop")
                     yield Diagnostic(
                         f"`{held_to}` bounds `metric_drop`, and the model `{name}` has no "

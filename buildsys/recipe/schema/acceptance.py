@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, create_model, model_validator
 
+from buildsys.bounds import BY_NAME, REGRESSION_BOUNDS, TABLE, Bound
 from buildsys.recipe.schema.part import Name, Part, PortName, fault
 
-REGRESSION_BOUNDS = ("max_size_ratio", "max_latency_ratio", "max_error_ratio", "max_metric_loss")
-"""Bounds against an earlier build, which `report --against` judges; a build has none at hand."""
+
+def _field(bound: Bound) -> tuple[Any, Any]:
+    """A bound as a field of a part: its type and what is known of it."""
+    if bound.word:
+        description = f"`{bound.word}`: {bound.description}"
+        return Literal[bound.word] | None, Field(default=None, description=description)
+    description = f"{bound.direction.capitalize()}: {bound.description}"
+    limits = {"ge": bound.least, "gt": bound.above, "le": bound.most}
+    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    return float | None, Field(default=None, description=description, **given)
 
 
-class OutputBounds(Part):
+def _fields(*scopes: str) -> dict[str, Any]:
+    return {bound.name: _field(bound) for bound in TABLE if bound.scope in scopes}
+
+
+# To a type checker a part with no fields: they are made of the table, and read by name.
+OfOutputs: TypeAlias = Part
+if not TYPE_CHECKING:
+    OfOutputs = create_model("OfOutputs", __base__=Part, **_fields("output"))
+
+
+class OutputBounds(OfOutputs):
     """Bounds on each output, or on one."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    signal_error: float | None = Field(
-        default=None,
-        ge=0,
-        description="At most: the norm of the error, relative to how much the reference varies "
-        "over the samples. The one to gate on.",
-    )
-    floor_ratio: float | None = Field(
-        default=None,
-        ge=0,
-        description="At most: `signal_error` against what the model's own precision costs: float32 "
-        "in torch against float64, or for the scheme `float16` the model in float16 against float64.",
-    )
-    max_abs: float | None = Field(
-        default=None, ge=0, description="At most: the greatest absolute error."
-    )
-    max_rel: float | None = Field(
-        default=None, ge=0, description="At most: the greatest relative error."
-    )
-    mean_abs: float | None = Field(
-        default=None, ge=0, description="At most: the mean absolute error."
-    )
-    rmse: float | None = Field(
-        default=None, ge=0, description="At most: the root of the mean squared error."
-    )
-    cosine: float | None = Field(
-        default=None, ge=-1, le=1, description="At least: the cosine similarity."
-    )
-    sqnr_db: float | None = Field(
-        default=None, description="At least: the ratio of signal to noise, in decibels."
-    )
-    top1_agreement: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="At least: the part of the samples whose greatest output is the same.",
-    )
+    def limit(self, bound: str) -> Any:
+        """What is said of a bound, by its name; `None` where nothing is."""
+        return getattr(self, bound)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -61,46 +47,16 @@ class OutputBounds(Part):
         return self
 
 
-class TargetBounds(OutputBounds):
+OfArtifacts: TypeAlias = OutputBounds
+if not TYPE_CHECKING:
+    OfArtifacts = create_model(
+        "OfArtifacts", __base__=OutputBounds, **_fields("artifact", "earlier")
+    )
+
+
+class TargetBounds(OfArtifacts):
     """Bounds on artifacts: on each output, on outputs by name, and on the artifact as a whole."""
 
-    metric_drop: float | None = Field(
-        default=None,
-        description="At most: how much worse the model's `evaluate` metric is than the original's.",
-    )
-    size_ratio: float | None = Field(
-        default=None, gt=0, description="At most: the size against the float artifact's."
-    )
-    latency_ratio: float | None = Field(
-        default=None, gt=0, description="At most: the median latency against the float artifact's."
-    )
-    weights: Literal["traced"] | None = Field(
-        default=None,
-        description="`traced`: every number of the artifact's weights must be traced to the model. "
-        "Without it, what cannot be explained is reported, and only what is known to be wrong rejects.",
-    )
-    max_size_ratio: float | None = Field(
-        default=None,
-        gt=0,
-        description="At most: the size against the earlier build's. This bound and those below are "
-        "judged by `modelbuild report --against FILE`.",
-    )
-    max_latency_ratio: float | None = Field(
-        default=None,
-        gt=0,
-        description="At most: the median latency against the earlier build's; beyond it only where "
-        "the noise of both measurements cannot explain it.",
-    )
-    max_error_ratio: float | None = Field(
-        default=None,
-        gt=0,
-        description="At most: `signal_error` against the earlier build's, of the output where that "
-        "is worst.",
-    )
-    max_metric_loss: float | None = Field(
-        default=None,
-        description="At most: how much worse the `evaluate` metric is than the earlier build's.",
-    )
     outputs: dict[PortName, OutputBounds] = Field(
         default={},
         description="Bounds on outputs by name; each goes before the general one of its kind.",
@@ -132,7 +88,9 @@ class Acceptance(TargetBounds):
         there = self.targets.get(target)
         found = own | (there.model_dump(exclude_none=True, exclude=exclude) if there else {})
         # The part of all numbers that it asks for.
-        return {name: 1.0 if value == "traced" else value for name, value in found.items()}
+        return {
+            name: 1.0 if value == BY_NAME[name].word else value for name, value in found.items()
+        }
 
     def output_bounds(self, target: str) -> dict[str, dict[str, float]]:
         """The bounds that hold for a target on outputs by name."""

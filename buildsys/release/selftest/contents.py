@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.kit.run import batches
+from buildsys.bounds import TABLE
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.outcome.verdicts import Verdict, limits_of
 from buildsys.engine.run import Settings
@@ -31,16 +32,7 @@ MOST_SAMPLES = 32
 MOST_BYTES = 16 * 2**20
 """Of the inputs and the outputs of one artifact; two samples are carried whatever they weigh."""
 FEWEST = 2
-BOUNDS = (
-    "signal_error",
-    "max_abs",
-    "max_rel",
-    "mean_abs",
-    "rmse",
-    "cosine",
-    "sqnr_db",
-    "top1_agreement",
-)
+BOUNDS = tuple(bound.name for bound in TABLE if bound.scope == "output" and bound.by_outputs)
 """The bounds that the script judges: those that outputs and the original's outputs are enough for."""
 MEASURING = ("verify.measure", "verify.original")
 """The rules whose actions are given the original's outputs."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.outcome import ways_out
 from buildsys.engine.outcome.verdicts import Status, failure_position
@@ -24,7 +25,7 @@ from buildsys.report.screens.benchmarks import print_benchmarks
 from buildsys.report.screens.candidates import print_searches
 from buildsys.report.screens.histogram import bars
 from buildsys.report.units import size
-from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.wording import summary
 
 STYLES = {

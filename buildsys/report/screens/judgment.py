@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from buildsys.bounds import OUTPUT_FLOORS
 from buildsys.engine.outcome.verdicts import Status
 from buildsys.engine.session import Build
 from buildsys.report.record import deployable
 from buildsys.report.screens.console import STYLES, Entry, print_outcome, shown_status
-from buildsys.verify.judgment.gate import OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import Gate
 
 UNASKED = ("finite", "shape", "dtype")
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from buildsys.verify.judgment.gate import OUTPUT_FLOORS
+from buildsys.bounds import OUTPUT_FLOORS
 
 QUANTILES = ("p50", "p95", "max")
 

@@ -1,4 +1,4 @@
-"""One bound, judged, and which bounds there are."""
+"""One bound, judged."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-OUTPUT_CEILINGS = ("signal_error", "floor_ratio", "max_abs", "max_rel", "mean_abs", "rmse")
-"""Upper bounds, judged output by output."""
-
-OUTPUT_FLOORS = ("cosine", "sqnr_db", "top1_agreement")
-"""Lower bounds, judged output by output."""
-
-ARTIFACT_CEILINGS = ("metric_drop", "size_ratio", "latency_ratio")
-"""Upper bounds on the artifact as a whole."""
+from buildsys.bounds import BY_NAME, OUTPUT_FLOORS
 
 GRAPH = "graph_ratio"
 """The error that is left where the original is given the artifact's own rounded weights, in multiples of what
@@ -100,8 +93,10 @@ def tightest_limit(bound: str, value: float) -> float:
     """The tightest limit of two digits that a value keeps: 0.0371 gives 0.038, of a floor 0.037."""
     # In decimal, as the number is shown: binary steps add up to 0.038000000000000006.
     exact = Decimal(repr(value))
-    if bound in ("cosine", "top1_agreement"):
-        return float(1 - _rounded_up(1 - exact))
+    declared = BY_NAME.get(bound)
+    if declared is not None and declared.best is not None:
+        best = Decimal(repr(declared.best))
+        return float(best - _rounded_up(best - exact))
     return float(-_rounded_up(-exact) if bound in OUTPUT_FLOORS else _rounded_up(exact))
 
 

@@ -8,14 +8,15 @@ number, fails and says why.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.backends.kit.run.edge_cases import WORDS
 from buildsys.backends.kit.tasks.direction import SHARES, better
+from buildsys.bounds import OUTPUT_BOUNDS, OUTPUT_FLOORS
 from buildsys.verify.judgment.floors import COSTS, HALF_CONSTANTS, Floors
-from buildsys.verify.judgment.gate import GRAPH, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import GRAPH, Gate
 from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.wording import drop, share, untraced, untraced_weight, wrong_weight
 
@@ -105,20 +106,18 @@ def judge(
     elif "weights" in limits.general:
         reason = "nothing reads the weights of this artifact"
         gates.append(Gate("weights", None, 0.0, None, passed=False, reason=reason))
+    of_artifact: Mapping[str, Callable[[float], list[Gate]]] = {
+        "metric_drop": lambda _: _metric_gate(limits, measurement),
+        "size_ratio": lambda limit: [_size_gate(limit, bytes, baseline_bytes)],
+        "latency_ratio": lambda limit: [_latency_gate(limit, measurement, latency_ratio)],
+        "weights": lambda _: [],  # Judged above: a part of it holds without being asked for.
+    }
     for bound in limits.bounds():
-        if bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
+        if bound in OUTPUT_BOUNDS:
             found = _output_gates(bound, limits, outputs, floors)
             gates += [_plain(gate, measurement, limits, floors) for gate in found]
-        elif bound == "metric_drop":
-            gates += _metric_gate(limits, measurement)
-        elif bound == "weights":
-            continue  # Judged above: a part of it holds without being asked for.
-        elif bound == "latency_ratio":
-            gates.append(_latency_gate(limits.general[bound], measurement, latency_ratio))
-        elif bound == "size_ratio":
-            ratio = bytes / baseline_bytes if baseline_bytes else None
-            reason = "there is no unquantized artifact of this format to compare with"
-            gates.append(_bounded(bound, None, limits.general[bound], ratio, reason))
+        elif bound in of_artifact:
+            gates += of_artifact[bound](limits.general[bound])
         else:
             raise ValueError(f"there is no bound named {bound!r}")
     if limits.graph is not None:
@@ -135,7 +134,7 @@ def _worst_over_sizes(
         outputs: Mapping[str, Mapping[str, Any]] = extreme["outputs"]
         found = [gate for name, figures in outputs.items() for gate in _intact(name, figures)]
         for bound in limits.bounds():
-            if outputs and bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
+            if outputs and bound in OUTPUT_BOUNDS:
                 found += _output_gates(bound, limits, outputs, floors)
         for gate in found:
             there = replace(_plain(gate, measurement, limits, floors), at=extreme["at"])
@@ -438,6 +437,12 @@ def _missing(bound: str, figures: Mapping[str, Any]) -> str:
     if figures["nonfinite_mismatch"]:
         return f"{figures['nonfinite_mismatch']} elements are {_strays(figures)}"
     return "beyond what a float64 can hold"
+
+
+def _size_gate(limit: float, bytes: int, baseline_bytes: int | None) -> Gate:
+    ratio = bytes / baseline_bytes if baseline_bytes else None
+    reason = "there is no unquantized artifact of this format to compare with"
+    return _bounded("size_ratio", None, limit, ratio, reason)
 
 
 def _latency_gate(limit: float, measurement: Mapping[str, Any] | None, ratio: Ratio | None) -> Gate:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.inspect import probing
 from buildsys.backends.kit.inspect.probing import Recording, Step
 from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.verify.judgment.defaults import default_bounds
-from buildsys.verify.judgment.gate import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.verify.localization.alignment import Row
 from buildsys.verify.localization.divergence import Comparison, Parting
 from buildsys.verify.localization.operator_names import plain

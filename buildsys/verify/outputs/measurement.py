@@ -155,8 +155,8 @@ def _plain(request: Request, got: Arrays, reference: Arrays, names: list[str]) -
         count, signal = len(plain[name]), variation(reference[name])
         few = reference[name][:count]
         outputs[name] = {
-            "signal_error": compare(plain[name], few, name, signal).signal_error,
-            "shipped": compare(got[name][:count], few, name, signal).signal_error,
+            "signal_error": compare(plain[name], few, name, signal).errors["signal_error"],
+            "shipped": compare(got[name][:count], few, name, signal).errors["signal_error"],
         }
     return {"plain": {"without": request.options["fast_kernels"], "outputs": outputs}}
 

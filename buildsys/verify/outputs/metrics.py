@@ -11,7 +11,8 @@ value that is not finite leaves all error figures `None`, since no number says h
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,36 +34,13 @@ Artifacts compute in float32. Rounding moves a value by half an epsilon of its s
 output which varies by less than this the error is noise, in an artifact that is right as in one that is not.
 """
 
-ERROR_FIGURES = (
-    "signal_error",
-    "max_abs",
-    "max_rel",
-    "mean_abs",
-    "rmse",
-    "cosine",
-    "sqnr_db",
-    "top1_agreement",
-)
-
 
 @dataclass(frozen=True)
 class Figures:
     """The comparison of one output over all samples.
 
     Attributes:
-        signal_error: ‖out − ref‖ / ‖ref − mean of ref over the samples‖, Frobenius norms over all
-            samples and elements. Relative to what the inputs change, so that a large constant part
-            (biases) hides nothing, as it does with `cosine`.
-        max_abs: max |out − ref|, in the output's units.
-        max_rel: max of |out − ref| / max(|ref|, rms of ref). The floor makes it sound on zeros: an
-            element smaller than the output's usual size is judged by that size.
-        mean_abs: mean |out − ref|, in the output's units.
-        rmse: √(mean (out − ref)²), in the output's units.
-        cosine: out·ref / (‖out‖ ‖ref‖), all samples as one vector; 0 where `out` is all zeros.
-        sqnr_db: 20 log₁₀(‖ref‖ / ‖out − ref‖), at most `SQNR_CAP_DB`.
-        top1_agreement: The part of the rows along the last axis whose greatest element is the
-            reference's greatest (any of them, where several tie); `None` where the reference is
-            not floating or has no last axis of two or more.
+        errors: The figures of `FIGURES`, by name.
         nan_count: NaNs in the artifact's output.
         inf_count: Infinities in the artifact's output.
         nonfinite_mismatch: Elements where one side is not finite and the other is not the same.
@@ -75,14 +53,7 @@ class Figures:
         reference_dtype: The original model's.
     """
 
-    signal_error: float | None
-    max_abs: float | None
-    max_rel: float | None
-    mean_abs: float | None
-    rmse: float | None
-    cosine: float | None
-    sqnr_db: float | None
-    top1_agreement: float | None
+    errors: Mapping[str, float | None]
     nan_count: int
     inf_count: int
     nonfinite_mismatch: int
@@ -95,9 +66,17 @@ class Figures:
 
     def to_json(self) -> dict[str, Any]:
         """The figures by name, representable in strict JSON."""
-        return asdict(self) | {
+        return {
+            **self.errors,
+            "nan_count": self.nan_count,
+            "inf_count": self.inf_count,
+            "nonfinite_mismatch": self.nonfinite_mismatch,
+            "shape_match": self.shape_match,
+            "dtype_match": self.dtype_match,
             "shape": list(self.shape),
             "reference_shape": list(self.reference_shape),
+            "dtype": self.dtype,
+            "reference_dtype": self.reference_dtype,
         }
 
 
@@ -123,16 +102,17 @@ def compare(
     out = artifact.astype(np.float64)
     shape_match = artifact.shape == reference.shape
     mismatch = 0
-    errors: dict[str, float | None] = dict.fromkeys(ERROR_FIGURES)
+    errors: dict[str, float | None] = dict.fromkeys(FIGURES)
     if shape_match:
         agree, strays = agreement(out, ref)
         mismatch = int(np.count_nonzero(strays))
         if not mismatch:
             difference = _difference(artifact, reference, out, ref)
-            errors = _errors(out, ref, difference, agree, signal)
-            errors["top1_agreement"] = _top1_agreement(out, ref, reference.dtype)
+            pair = _Pair(out, ref, difference, agree, signal, reference.dtype)
+            if pair.finite:
+                errors = {name: figure(pair) for name, figure in FIGURES.items()}
     return Figures(
-        **errors,
+        errors=errors,
         nan_count=int(np.count_nonzero(np.isnan(out))),
         inf_count=int(np.count_nonzero(np.isinf(out))),
         nonfinite_mismatch=mismatch,
@@ -251,39 +231,120 @@ def _difference(
     return difference
 
 
-def _errors(
-    out: Values, ref: Values, difference: Values, compared: NDArray[np.bool_], least: float
-) -> dict[str, float | None]:
-    """The error figures over the compared elements; `least` is the least rms of the signal."""
-    o, r, d = out[compared], ref[compared], difference[compared]
-    # Nothing but infinities, where the same may be on both sides, leaves one to divide by.
-    root = math.sqrt(max(1, d.size))
-    signal = max(norm(varying_part(ref, np.isfinite(ref))), least * root)
-    error, reference_norm, out_norm = norm(d), max(norm(r), least * root), norm(o)
-    if not math.isfinite(max(error, out_norm)):
-        return dict.fromkeys(ERROR_FIGURES)
-    rms = reference_norm / root
-    if not error:
-        cosine, sqnr = 1.0, SQNR_CAP_DB
-    else:
-        cosine = float((o / out_norm) @ (r / reference_norm)) if out_norm else 0.0
-        # A difference of logarithms: the quotient of the norms may leave float64's range.
-        sqnr = 20 * (math.log10(reference_norm) - math.log10(error))
-    return {
-        "signal_error": _number(error / signal),
-        "max_abs": _number(np.abs(d).max(initial=0.0)),
-        "max_rel": _number((np.abs(d) / np.maximum(np.abs(r), rms)).max(initial=0.0)),
-        "mean_abs": _number((np.abs(d) / d.size).sum()),
-        "rmse": _number(error / root),
-        "cosine": _number(min(max(cosine, -1.0), 1.0)),
-        "sqnr_db": _number(min(sqnr, SQNR_CAP_DB)),
-    }
+class _Pair:
+    """Two outputs beside each other, and what several figures have in common.
+
+    Args:
+        out: The artifact's, [n, ...].
+        ref: The original's, [n, ...].
+        difference: `out - ref`.
+        compared: The elements that figures are of.
+        least: The least rms of the signal.
+        dtype: The original's type.
+    """
+
+    def __init__(
+        self,
+        out: Values,
+        ref: Values,
+        difference: Values,
+        compared: NDArray[np.bool_],
+        least: float,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.whole_out, self.whole_ref, self.dtype = out, ref, dtype
+        self.out, self.ref, self.difference = out[compared], ref[compared], difference[compared]
+        # Nothing but infinities, where the same may be on both sides, leaves one to divide by.
+        self.root = math.sqrt(max(1, self.difference.size))
+        self.signal = max(norm(varying_part(ref, np.isfinite(ref))), least * self.root)
+        self.error, self.out_norm = norm(self.difference), norm(self.out)
+        self.ref_norm = max(norm(self.ref), least * self.root)
+
+    @property
+    def finite(self) -> bool:
+        """Whether its sizes are numbers, so that there are figures."""
+        return math.isfinite(max(self.error, self.out_norm))
 
 
-def _top1_agreement(out: Values, ref: Values, dtype: np.dtype[Any]) -> float | None:
-    if dtype.kind != "f" or ref.ndim < 2 or ref.shape[-1] < 2:
+FIGURES: dict[str, Callable[[_Pair], float | None]] = {}
+"""What each bound on outputs is a bound on, by its name; see `buildsys.bounds`."""
+
+
+def _figure(function: Callable[[_Pair], float | None]) -> Callable[[_Pair], float | None]:
+    FIGURES[function.__name__] = function
+    return function
+
+
+@_figure
+def signal_error(pair: _Pair) -> float | None:
+    """‖out − ref‖ / ‖ref − mean of ref over the samples‖, Frobenius norms over all samples and elements.
+
+    Relative to what the inputs change, so that a large constant part (biases) hides nothing, as it does with
+    `cosine`.
+    """
+    return _number(pair.error / pair.signal)
+
+
+@_figure
+def max_abs(pair: _Pair) -> float | None:
+    """Max |out − ref|, in the output's units."""
+    return _number(np.abs(pair.difference).max(initial=0.0))
+
+
+@_figure
+def max_rel(pair: _Pair) -> float | None:
+    """Max of |out − ref| / max(|ref|, rms of ref).
+
+    The floor makes it sound on zeros: an element smaller than the output's usual size is judged by that size.
+    """
+    least = np.maximum(np.abs(pair.ref), pair.ref_norm / pair.root)
+    return _number((np.abs(pair.difference) / least).max(initial=0.0))
+
+
+@_figure
+def mean_abs(pair: _Pair) -> float | None:
+    """Mean |out − ref|, in the output's units."""
+    return _number((np.abs(pair.difference) / pair.difference.size).sum())
+
+
+@_figure
+def rmse(pair: _Pair) -> float | None:
+    """√(mean (out − ref)²), in the output's units."""
+    return _number(pair.error / pair.root)
+
+
+@_figure
+def cosine(pair: _Pair) -> float | None:
+    """out·ref / (‖out‖ ‖ref‖), all samples as one vector; 0 where `out` is all zeros."""
+    if not pair.error:
+        return 1.0
+    if not pair.out_norm:
+        return 0.0
+    found = float((pair.out / pair.out_norm) @ (pair.ref / pair.ref_norm))
+    return _number(min(max(found, -1.0), 1.0))
+
+
+@_figure
+def sqnr_db(pair: _Pair) -> float | None:
+    """20 log₁₀(‖ref‖ / ‖out − ref‖), at most `SQNR_CAP_DB`."""
+    if not pair.error:
+        return SQNR_CAP_DB
+    # A difference of logarithms: the quotient of the norms may leave float64's range.
+    found = 20 * (math.log10(pair.ref_norm) - math.log10(pair.error))
+    return _number(min(found, SQNR_CAP_DB))
+
+
+@_figure
+def top1_agreement(pair: _Pair) -> float | None:
+    """The part of the rows along the last axis whose greatest element is the reference's greatest.
+
+    Any of them, where several tie; `None` where the reference is not floating or has no last axis of two or
+    more.
+    """
+    ref = pair.whole_ref
+    if pair.dtype.kind != "f" or ref.ndim < 2 or ref.shape[-1] < 2:
         return None
-    chosen = np.take_along_axis(ref, out.argmax(axis=-1)[..., None], axis=-1)
+    chosen = np.take_along_axis(ref, pair.whole_out.argmax(axis=-1)[..., None], axis=-1)
     return float((chosen[..., 0] == ref.max(axis=-1)).mean())
 
 

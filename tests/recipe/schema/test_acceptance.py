@@ -13,8 +13,8 @@ def test_they_are_read(project: Project) -> None:
     bounds = "{outputs: {logits: {max_abs: 0.5}}, targets: {ios: {metric_drop: 0.1}}}"
     project.edit((CLOSE, bounds))
     close = project.load().spec.acceptance["close"]
-    assert close.outputs["logits"].max_abs == 0.5
-    assert close.targets["ios"].metric_drop == 0.1
+    assert close.outputs["logits"].limit("max_abs") == 0.5
+    assert close.targets["ios"].limit("metric_drop") == 0.1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_fragments_lie_under_the_recipe(project: Project) -> None:
         "common/b.yaml", "release: ${R:-r1}\ntargets:\n  web:\n    - {format: onnx}\n"
     )
     recipe = project.load()
-    bounds = {name: bound.signal_error for name, bound in recipe.spec.acceptance.items()}
+    bounds = {name: bound.limit("signal_error") for name, bound in recipe.spec.acceptance.items()}
     assert bounds == {"close": 1e-4, "shipped": None, "loose": 0.9}
     assert list(recipe.spec.targets) == ["ios", "android", "web"]
     assert recipe.spec.release == "r1"

@@ -334,7 +334,7 @@ def test_fast_kernels_excuse_no_other_error(
 
 def test_the_mean_of_all_answers_passes_no_default() -> None:
     constant = np.broadcast_to(REFERENCE.mean(axis=0), REFERENCE.shape)
-    error = compare(constant, REFERENCE).signal_error
+    error = compare(constant, REFERENCE).errors["signal_error"]
     assert error == pytest.approx(1.0)
     for scheme in BY_SCHEME:
         for coarse, metric in itertools.product((False, True), repeat=2):
@@ -375,7 +375,7 @@ FIRST = np.arange(20).reshape(5, 4) == 0
 def test_signal_error_of_workers_is_that_of_the_host(artifact: Any, reference: Any) -> None:
     told = signal_error(artifact, reference)
     assert isinstance(told, float)
-    assert told == compare(artifact, reference).signal_error
+    assert told == compare(artifact, reference).errors["signal_error"]
 
 
 @pytest.mark.parametrize("stray", [np.nan, np.inf, -np.inf])
@@ -383,12 +383,16 @@ def test_what_is_not_finite_has_no_error_on_either_side(stray: float) -> None:
     artifact = np.where(FIRST, stray, NEAR)
     for reference in (SIGNAL, np.where(FIRST, -stray, SIGNAL)):
         assert signal_error(artifact, reference) == "1 of 20 elements are not finite"
-    assert compare(artifact, SIGNAL).signal_error is None
+    assert compare(artifact, SIGNAL).errors["signal_error"] is None
     # A NaN that the original gives as well is no agreement.
     if np.isnan(stray):
         assert signal_error(artifact, artifact) == "1 of 20 elements are not finite"
     else:
-        assert signal_error(artifact, artifact) == compare(artifact, artifact).signal_error == 0.0
+        assert (
+            signal_error(artifact, artifact)
+            == compare(artifact, artifact).errors["signal_error"]
+            == 0.0
+        )
 
 
 def test_workers_say_why_there_is_no_error() -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buildsys.bounds import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, REGRESSION_BOUNDS
 from buildsys.engine.outcome.verdicts import describe, rejection
-from buildsys.recipe.schema.acceptance import REGRESSION_BOUNDS, Acceptance
+from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.recipe.schema.quantization import SchemeName
 from buildsys.verify.judgment.defaults import default_bounds
-from buildsys.verify.judgment.gate import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import Ratio, judge
 from buildsys.verify.outputs.metrics import compare
 

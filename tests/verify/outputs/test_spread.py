@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildsys.bounds import OUTPUT_FLOORS
 from buildsys.engine.outcome.verdicts import describe
 from buildsys.report.screens.histogram import bars
-from buildsys.verify.judgment.gate import OUTPUT_FLOORS, Gate
+from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.outputs.metrics import compare, row_errors
 from buildsys.verify.outputs.spread import MOST_BINS, spread
@@ -24,7 +25,7 @@ def test_the_samples_errors_make_up_the_error() -> None:
     artifact = REFERENCE + GENERATOR.normal(0, 0.01, REFERENCE.shape)
     errors = row_errors(artifact, REFERENCE)
     assert errors is not None
-    whole = compare(artifact, REFERENCE).signal_error
+    whole = compare(artifact, REFERENCE).errors["signal_error"]
     assert math.sqrt(float(np.square(errors).mean())) == pytest.approx(whole)
 
 

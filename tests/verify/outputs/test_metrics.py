@@ -282,7 +282,9 @@ def test_scaling_both_changes_nothing_relative(
     for name in ("signal_error", "max_rel", "cosine", "sqnr_db", "top1_agreement"):
         assert after.errors[name] == near(before.errors[name]), name
     for name in ("max_abs", "mean_abs", "rmse"):
-        assert after.errors[name] == near(before.errors[name] * scale), name
+        figure = before.errors[name]
+        assert figure is not None
+        assert after.errors[name] == near(figure * scale), name
 
 
 @unhurried

@@ -1,0 +1,94 @@
+"""docs/contributing.md: a bound and a format are added to a copy of the code as it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENT = (REPOSITORY / "docs" / "contributing.md").read_text(encoding="utf-8")
+JUDGE = """
+import json
+import numpy as np
+from buildsys.recipe.schema.acceptance import Acceptance
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.outputs.metrics import compare
+reference = np.arange(8.0).reshape(4, 2)
+figures = compare(reference + np.eye(4, 2), reference).to_json()
+bounds = Acceptance.model_validate({"p99_abs": 0.5}).bounds("server")
+measured = {"outputs": {"y": figures}, "metric": None}
+gates = judge(measured, bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
+print(json.dumps([gate.to_json() for gate in gates if gate.bound == "p99_abs"]))
+"""
+PLAN = """
+from buildsys.planner import Catalog
+from buildsys.planner.conversion.routes import cheapest
+catalog = Catalog.load()
+print([step.rule.name for step in cheapest(catalog, "source:factory", "trace", ("textproto", None))])
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "buildsys", tmp_path / "buildsys", ignore=ignored)
+    return tmp_path
+
+
+def block(name: str) -> str:
+    """The code that the document has for a file."""
+    (found,) = re.findall(rf"```python {re.escape(name)}\n(.*?)```", DOCUMENT, flags=re.DOTALL)
+    return str(found)
+
+
+def run(copy: Path, code: str) -> str:
+    """What a program prints that imports the copy."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_bound_is_added_by_an_entry_and_a_function(copy: Path) -> None:
+    table = copy / "buildsys" / "bounds.py"
+    text = table.read_text(encoding="utf-8")
+    last = '    Bound(\n        "metric_drop",'
+    assert last in text
+    table.write_text(
+        text.replace(last, f"    {block('bounds.py').strip()},\n{last}"), encoding="utf-8"
+    )
+    metrics = copy / "buildsys" / "verify" / "outputs" / "metrics.py"
+    metrics.write_text(
+        f"{metrics.read_text(encoding='utf-8')}\n\n{block('metrics.py')}", encoding="utf-8"
+    )
+    (gate,) = json.loads(run(copy, JUDGE))
+    assert (gate["limit"], gate["pass"]) == (0.5, False)
+    assert 0.9 < gate["value"] <= 1.0
+    schema = run(copy, "from buildsys.cli.main import run; run(['schema'])")
+    assert "At most: the 99th percentile of errors." in schema
+
+
+def test_a_format_is_added_by_a_folder(copy: Path) -> None:
+    folder = REPOSITORY / "tests" / "thirdparty" / "modelbuild_textproto"
+    shutil.copytree(folder, copy / "buildsys" / "backends" / "textproto")
+    assert run(copy, PLAN).strip() == "['torch.export', 'onnx.export', 'textproto.write']"
+
+
+def test_the_places_that_it_names_are_there() -> None:
+    named = {name for name in re.findall(r"`(buildsys/[\w/.]+)`", DOCUMENT) if "NAME" not in name}
+    assert len(named) > 15
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []

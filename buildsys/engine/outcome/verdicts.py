@@ -20,6 +20,7 @@ from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
 from buildsys.recipe.schema.model import Model
 from buildsys.store import CorruptObject, Store, Stored
+from buildsys.verify.judgment import fast_kernels
 from buildsys.verify.judgment.defaults import (
     ABOVE_FLOOR,
     COARSE,
@@ -32,7 +33,8 @@ from buildsys.verify.judgment.defaults import (
 )
 from buildsys.verify.judgment.floors import COSTS, HALF, HALF_WEIGHTS, Floors
 from buildsys.verify.judgment.gate import Gate
-from buildsys.verify.judgment.gates import UNFIT, Ratio, excused, judge, without_graph
+from buildsys.verify.judgment.gates import UNFIT, Ratio, judge
+from buildsys.verify.judgment.graph import without_graph
 from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.wording import chance
 
@@ -153,7 +155,7 @@ class Judge:
                 *self._notes(deployable),
                 *_without_floor(deployable, measurement),
                 *useless_floor(deployable, measurement),
-                *excused(gates),
+                *fast_kernels.notes(gates),
                 *_of_metric(deployable, measurement),
                 *_without_graph(deployable, measurement),
             ),

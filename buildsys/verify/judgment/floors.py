@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+WHOLE = "float32"
 HALF, HALF_WEIGHTS = "float16", "float16 weights"
 """The second: of artifacts whose runtimes widen rounded weights, and compute in float32."""
 HALF_CONSTANTS = "float16 constants"
 """Of runs that round nothing but what an artifact holds: weights, and the numbers of a model's code."""
 HALVES = (HALF, HALF_WEIGHTS, HALF_CONSTANTS)
 COSTS: Mapping[str, str] = {
-    "float32": "float32",
+    WHOLE: WHOLE,
     HALF: HALF,
     HALF_WEIGHTS: "rounding the weights to float16",
     HALF_CONSTANTS: "rounding the constants to float16",
 }
 """What costs a model something, in words."""
 LEAST_FLOORS: Mapping[str, float] = {
-    "float32": 2.0**-22,
+    WHOLE: 2.0**-22,
     HALF: 2.0**-11,
     HALF_WEIGHTS: 2.0**-11,
     HALF_CONSTANTS: 2.0**-11,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -104,3 +105,12 @@ def _rounded_up(value: Decimal) -> Decimal:
     """The next number of two digits: 0.0371 gives 0.038."""
     step = Decimal(1).scaleb(value.adjusted() - 1)
     return (value / step).to_integral_value(ROUND_CEILING) * step if value else value
+
+
+def bounded(bound: str, output: str | None, limit: float, value: Any, reason: str | None) -> Gate:
+    """A gate; the reason is kept where there is no usable value."""
+    if value is None or not math.isfinite(value):
+        return Gate(bound, output, limit, None, passed=False, reason=reason or "not a number")
+    number = float(value)
+    passed = number >= limit if bound in OUTPUT_FLOORS else number <= limit
+    return Gate(bound, output, limit, number, passed)

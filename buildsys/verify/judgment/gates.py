@@ -7,22 +7,19 @@ number, fails and says why.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.backends.kit.run.edge_cases import WORDS
 from buildsys.backends.kit.tasks.direction import SHARES, better
 from buildsys.bounds import OUTPUT_BOUNDS, OUTPUT_FLOORS
-from buildsys.verify.judgment.floors import COSTS, HALF_CONSTANTS, Floors
-from buildsys.verify.judgment.gate import GRAPH, Gate
-from buildsys.verify.judgment.limits import Limits
+from buildsys.verify.judgment import fast_kernels, graph
+from buildsys.verify.judgment.floors import COSTS, HALF_CONSTANTS, WHOLE, Floors
+from buildsys.verify.judgment.gate import Gate, bounded
+from buildsys.verify.judgment.limits import EDGE_ABOVE_FLOOR, EDGE_ERROR, Limits
 from buildsys.verify.wording import drop, share, untraced, untraced_weight, wrong_weight
 
-OTHER_GRAPH = "the original gives something else with the artifact's own weights: the graph differs"
-
-WHOLE = "float32"
 UNROUNDED = "a run that rounds nothing but the weights"
 DECLARED_EDGES = ("zeros", "low", "high")
 """What inputs may hold as the recipe says: at these every artifact must be finite.
@@ -30,21 +27,13 @@ DECLARED_EDGES = ("zeros", "low", "high")
 Ranges of integers and of float16 are made for what inputs really hold. The samples' own extremes, all over an
 input at once, are nothing that anyone promised; and errors there are no business of a calibration.
 """
-FAST_KERNELS = "its runtime's fast kernels cost it a signal error of"
-ALIKE = 3.0
-"""How many times what fast kernels cost some samples they may cost all, or inputs of other sizes."""
-EDGE_ERROR = 1e-3
-EDGE_ABOVE_FLOOR = 30
-"""Artifacts in float32 are held to `signal_error` at the edges, but to no less than these: a bound that fits
-the samples closely says nothing of inputs that are unlike them."""
-
 UNFIT = ("finite", "shape")
 """What leaves the other bounds on an output without a value where it does not hold."""
 
 DROP_DIGITS = 12
 """Of a metric's drop: 0.85 less 0.8 is a drop of 0.05, and not of the little more that floats make of it."""
 
-SHOWN_WEIGHTS = SHOWN_NUMBERS = 3
+SHOWN_WEIGHTS = 3
 """Altered tensors that a reason names."""
 
 
@@ -115,13 +104,13 @@ def judge(
     for bound in limits.bounds():
         if bound in OUTPUT_BOUNDS:
             found = _output_gates(bound, limits, outputs, floors)
-            gates += [_plain(gate, measurement, limits, floors) for gate in found]
+            gates += [fast_kernels.excused(gate, measurement, limits, floors) for gate in found]
         elif bound in of_artifact:
             gates += of_artifact[bound](limits.general[bound])
         else:
             raise ValueError(f"there is no bound named {bound!r}")
     if limits.graph is not None:
-        gates += _graph_gates(measurement, limits.graph, limits.graph_cap)
+        gates += graph.gates(measurement, limits.graph, limits.graph_cap)
     return tuple(_worst_over_sizes(gates, measurement, limits, floors))
 
 
@@ -137,7 +126,9 @@ def _worst_over_sizes(
             if outputs and bound in OUTPUT_BOUNDS:
                 found += _output_gates(bound, limits, outputs, floors)
         for gate in found:
-            there = replace(_plain(gate, measurement, limits, floors), at=extreme["at"])
+            there = replace(
+                fast_kernels.excused(gate, measurement, limits, floors), at=extreme["at"]
+            )
             elsewhere.setdefault((gate.bound, gate.output), []).append(there)
     edges: dict[tuple[str, str | None], list[Gate]] = {}
     for gate in _at_edges(measurement, limits, floors):
@@ -173,11 +164,13 @@ def _at_edges(
                 reason = _missing("signal_error", figures)
                 most = max(limit, EDGE_ERROR, floor)
                 error = figures["signal_error"]
-                found.append(_bounded("signal_error", name, most, error, reason))
+                found.append(bounded("signal_error", name, most, error, reason))
             for gate in found:
-                yield replace(_plain(gate, measurement, limits, floors), case=WORDS[case])
+                yield replace(
+                    fast_kernels.excused(gate, measurement, limits, floors), case=WORDS[case]
+                )
     if measurement and limits.graph is not None:
-        yield from _graph_at_edges(measurement, limits.graph, limits.graph_cap)
+        yield from graph.at_edges(measurement, limits.graph, limits.graph_cap)
 
 
 def _unrounded(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Gate]:
@@ -192,7 +185,7 @@ def _unrounded(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterato
         floor, error = floors.values.get(name), each["signal_error"]
         kind = measurement["outputs"][name]["reference_dtype"]
         if floor is not None and error is not None and kind.startswith("float"):
-            gate = _bounded("floor_ratio", name, limits.unrounded, error / floor, None)
+            gate = bounded("floor_ratio", name, limits.unrounded, error / floor, None)
             yield replace(gate, case=UNROUNDED)
 
 
@@ -208,61 +201,11 @@ def _parts(measurement: Mapping[str, Any] | None, limits: Limits) -> Iterator[Ga
             own = dict(enumerate(floors.get(axis, ())))
             for part, error in enumerate(errors):
                 if error is not None:
-                    gate = _bounded("signal_error", name, limits.parts, error, None)
+                    gate = bounded("signal_error", name, limits.parts, error, None)
                     gate = _raised(gate, limits, own.get(part))
                     gates.append(replace(gate, case=f"part {part} along axis {axis}"))
         if gates:
             yield max(gates, key=lambda gate: (gate.value or 0.0) / gate.limit)
-
-
-def without_graph(measurement: Mapping[str, Any] | None) -> str | None:
-    """Why the graph of an artifact cannot be judged apart from its rounded weights, or `None`."""
-    graph: Mapping[str, Any] = (measurement or {}).get("graph") or {}
-    if graph.get("numbers"):
-        numbers = ", ".join(f"`{number}`" for number in graph["numbers"][:SHOWN_NUMBERS])
-        return f"single numbers are rounded as well ({numbers})"
-    return graph.get("reason")
-
-
-def _graph_gates(measurement: Mapping[str, Any] | None, limit: float, cap: float) -> list[Gate]:
-    """The error of the graph alone, output by output; none where it is not known."""
-    gates = []
-    for name, ratio, floor in _graph_ratios(measurement, (measurement or {}).get("graph") or {}):
-        most = min(limit, cap / floor)
-        gate = _bounded(GRAPH, name, most, ratio, "the shapes differ, or it is not finite")
-        gates.append(
-            gate if gate.passed or gate.value is None else replace(gate, reason=OTHER_GRAPH)
-        )
-    return gates
-
-
-def _graph_at_edges(measurement: Mapping[str, Any], limit: float, cap: float) -> Iterator[Gate]:
-    """The same on zeros and on extreme values, held loosely there."""
-    steady = {edge["case"]: edge["steady"] for edge in measurement.get("edges", ())}
-    for edge in (measurement.get("graph") or {}).get("edges", ()):
-        for name, ratio, floor in _graph_ratios(measurement, edge):
-            if steady.get(edge["case"], {}).get(name):
-                most = max(min(limit, cap / floor), EDGE_ERROR / floor)
-                gate = _bounded(GRAPH, name, most, ratio, "not finite")
-                yield replace(gate, case=WORDS[edge["case"]])
-
-
-def _graph_ratios(
-    measurement: Mapping[str, Any] | None, figures: Mapping[str, Any]
-) -> Iterator[tuple[str, float | None, float]]:
-    """Of each floating output: its name, the error in multiples of the floor, the floor.
-
-    None where single numbers in float16 have a part in the error: a sixth in each activation costs 2e-3.
-    """
-    if without_graph(measurement) is not None:
-        return
-    floors = Floors.of(measurement, WHOLE)
-    for name, each in figures.get("outputs", {}).items():
-        floor = floors.values.get(name)
-        kind = (measurement or {})["outputs"][name]["reference_dtype"]
-        if floor is not None and kind.startswith("float"):
-            error = each["signal_error"]
-            yield name, None if error is None else error / floor, floor
 
 
 def _badness(gate: Gate) -> tuple[bool, bool, float]:
@@ -270,15 +213,6 @@ def _badness(gate: Gate) -> tuple[bool, bool, float]:
     if gate.value is None:
         return gate.passed, False, 0.0
     return gate.passed, True, gate.value if gate.bound in OUTPUT_FLOORS else -gate.value
-
-
-def _bounded(bound: str, output: str | None, limit: float, value: Any, reason: str | None) -> Gate:
-    """A gate; the reason is kept where there is no usable value."""
-    if value is None or not math.isfinite(value):
-        return Gate(bound, output, limit, None, passed=False, reason=reason or "not a number")
-    number = float(value)
-    passed = number >= limit if bound in OUTPUT_FLOORS else number <= limit
-    return Gate(bound, output, limit, number, passed)
 
 
 def _intact(output: str, figures: Mapping[str, Any]) -> Iterator[Gate]:
@@ -333,7 +267,7 @@ def _output_gates(
     if not outputs:
         limit = limits.general.get(bound)
         reason = "the artifact was not run"
-        return [] if limit is None else [_bounded(bound, None, limit, None, reason)]
+        return [] if limit is None else [bounded(bound, None, limit, None, reason)]
     gates = []
     for name, figures in outputs.items():
         limit = limits.of(name, bound)
@@ -344,13 +278,13 @@ def _output_gates(
                 continue  # One class that flips is no rounding error, whatever float32 costs.
             gates += _floor_gate(name, limits, limit, figures, floors)
             continue
-        gate = _bounded(bound, name, limit, figures[bound], _missing(bound, figures))
+        gate = bounded(bound, name, limit, figures[bound], _missing(bound, figures))
         if bound == "signal_error":
             gate = _raised(gate, limits, floors.values.get(name))
         gates.append(replace(gate, worst=_worst(figures)))
     if not gates and bound == "top1_agreement" and bound in limits.general:
         reason = "no output has scores of two classes or more"
-        return [_bounded(bound, None, limits.general[bound], None, reason)]
+        return [bounded(bound, None, limits.general[bound], None, reason)]
     return gates
 
 
@@ -361,45 +295,10 @@ def _floor_gate(
     floor, error = floors.values.get(name), figures["signal_error"]
     if floor is None:
         reason = floors.missing[name]
-        return [_bounded("floor_ratio", name, limit, None, reason)] if limits.floor_needed else []
+        return [bounded("floor_ratio", name, limit, None, reason)] if limits.floor_needed else []
     ratio = None if error is None else error / floor
-    gate = _bounded("floor_ratio", name, limit, ratio, _missing("floor_ratio", figures))
+    gate = bounded("floor_ratio", name, limit, ratio, _missing("floor_ratio", figures))
     return [replace(gate, worst=_worst(figures))]
-
-
-def _plain(
-    gate: Gate, measurement: Mapping[str, Any] | None, limits: Limits, floors: Floors
-) -> Gate:
-    """A default bound that does not hold, in the light of a run without the runtime's fast kernels.
-
-    Where that run is as exact as rounding allows, the file is right. What is off for the same samples with
-    the fast kernels is then their doing, and so is what is not much more for others.
-    """
-    told = ((measurement or {}).get("plain") or {}).get("outputs", {}).get(gate.output)
-    most, ratio = limits.fast_kernels, limits.of(gate.output or "", "floor_ratio")
-    floor = floors.values.get(gate.output or "")
-    if gate.passed or gate.value is None or measurement is None or not told:
-        return gate
-    if most is None or ratio is None or floor is None:
-        return gate
-    error, shipped = told["signal_error"], told["shipped"]
-    kind = measurement["outputs"][gate.output]["reference_dtype"]
-    if error is None or shipped is None or error / floor > ratio or not kind.startswith("float"):
-        return gate
-    raised = {"signal_error": most, "floor_ratio": max(gate.limit, most / floor)}.get(gate.bound)
-    own = gate.value * floor if gate.bound == "floor_ratio" else gate.value
-    if raised is None or gate.value > raised or own > ALIKE * shipped:
-        return gate
-    without = f"{shipped:.2g}, and {error:.2g} without {measurement['plain']['without']}"
-    reason = f"{FAST_KERNELS} {without}; raised from {gate.limit:g}"
-    return replace(gate, limit=raised, passed=True, reason=reason)
-
-
-def excused(gates: Iterable[Gate]) -> Iterator[str]:
-    """What is said of each output that is off by its runtime's fast kernels."""
-    told = [gate for gate in gates if gate.passed and (gate.reason or "").startswith(FAST_KERNELS)]
-    for output, reason in {gate.output: gate.reason or "" for gate in told}.items():
-        yield f"`{output}`: {reason.partition('; ')[0]}"
 
 
 def _worst(figures: Mapping[str, Any]) -> int | None:
@@ -442,7 +341,7 @@ def _missing(bound: str, figures: Mapping[str, Any]) -> str:
 def _size_gate(limit: float, bytes: int, baseline_bytes: int | None) -> Gate:
     ratio = bytes / baseline_bytes if baseline_bytes else None
     reason = "there is no unquantized artifact of this format to compare with"
-    return _bounded("size_ratio", None, limit, ratio, reason)
+    return bounded("size_ratio", None, limit, ratio, reason)
 
 
 def _latency_gate(limit: float, measurement: Mapping[str, Any] | None, ratio: Ratio | None) -> Gate:
@@ -451,8 +350,8 @@ def _latency_gate(limit: float, measurement: Mapping[str, Any] | None, ratio: Ra
         reason = "no runtime of this format runs it here beside an unquantized artifact"
         if measurement is not None and measurement.get("evaluated"):
             reason = "an evaluator ran it, which takes its own time and not a device's"
-        return _bounded("latency_ratio", None, limit, None, reason)
-    gate = _bounded("latency_ratio", None, limit, ratio.value, None)
+        return bounded("latency_ratio", None, limit, None, reason)
+    gate = bounded("latency_ratio", None, limit, ratio.value, None)
     said = f"95 %: {ratio.low:.2f} to {ratio.high:.2f} in {ratio.rounds} rounds"
     if not gate.passed and ratio.low <= limit:
         said += "; more rounds would decide, as the bound lies within"
@@ -464,14 +363,14 @@ def _metric_gate(limits: Limits, measurement: Mapping[str, Any] | None) -> list[
     limit = limits.general["metric_drop"]
     value, reason = _metric_drop(measurement)
     if value is None or measurement is None:
-        return [_bounded("metric_drop", None, limit, value, reason)]
+        return [bounded("metric_drop", None, limit, value, reason)]
     metric, part = measurement["metric"], None
     if limits.relative and metric["name"] not in SHARES:
         if not metric["reference"]:
             return []
         part = f"the bound is {100 * limit:g} % of the original's {metric['reference']:.3g}"
         limit *= abs(metric["reference"])
-    gate = _bounded("metric_drop", None, limit, value, reason)
+    gate = bounded("metric_drop", None, limit, value, reason)
     if gate.value is None:
         return [gate]
     said = [part, drop(metric, None if gate.passed else limit)]

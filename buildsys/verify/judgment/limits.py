@@ -6,6 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+EDGE_ERROR = 1e-3
+EDGE_ABOVE_FLOOR = 30
+"""Artifacts in float32 are held to `signal_error` at the edges, but to no less than these: a bound that fits
+the samples closely says nothing of inputs that are unlike them."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -16,9 +16,10 @@ from buildsys.engine.outcome.verdicts import limits_of, useless_floor
 from buildsys.planner.graph import Deployable
 from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.verify.judgment.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
+from buildsys.verify.judgment.fast_kernels import notes
 from buildsys.verify.judgment.floors import LEAST_FLOORS
 from buildsys.verify.judgment.gate import Gate
-from buildsys.verify.judgment.gates import excused, judge
+from buildsys.verify.judgment.gates import judge
 from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.outputs.metrics import compare
 from tests.verify.judgment.test_gates import REFERENCE
@@ -292,7 +293,7 @@ def test_what_fast_kernels_cost_is_no_fault_of_a_file_that_is_right_without_them
         limits = {each.bound: each.limit for each in found}
         assert limits["signal_error"] == most
         assert limits["floor_ratio"] == pytest.approx(1e4)
-        (said,) = excused(found)
+        (said,) = notes(found)
         assert said == (
             f"`a`: its runtime's fast kernels cost it a signal error of {error:.2g}, and 1e-06 without them"
         )

@@ -16,7 +16,8 @@ from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.request import Request
 from buildsys.verify.judgment.defaults import ABOVE_FLOOR, GRAPH_ABOVE_FLOOR, default_bounds
 from buildsys.verify.judgment.gate import Gate
-from buildsys.verify.judgment.gates import judge, without_graph
+from buildsys.verify.judgment.gates import judge
+from buildsys.verify.judgment.graph import without_graph
 from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.weights.comparison import compare_weights
 from buildsys.verify.weights.half_precision import held, rounded_numbers

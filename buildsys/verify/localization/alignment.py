@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from buildsys.backends.kit.inspect.probing import Step
-from buildsys.verify.localization.equal_values import Explained
+from buildsys.verify.localization.equal_values import EqualValues
 from buildsys.verify.localization.tensor_matching import compare
 
 WINDOW = 40
@@ -38,14 +38,14 @@ class Row:
     explained: bool = False
 
 
-def rows(steps: Sequence[Step], explained: Explained) -> list[Row]:
+def rows(steps: Sequence[Step], explained: EqualValues) -> list[Row]:
     """A row for each operation, in order."""
     found = [_row(step, explained) for step in steps]
     _guess_rest(found, explained)
     return found
 
 
-def _row(step: Step, explained: Explained) -> Row:
+def _row(step: Step, explained: EqualValues) -> Row:
     row = Row(step)
     outputs = [explained.ours[n] for n in step.outputs if n in explained.ours]
     row.strays = sum(t.strays for t in outputs)
@@ -62,7 +62,7 @@ def _row(step: Step, explained: Explained) -> Row:
     return row
 
 
-def _guess_rest(found: Sequence[Row], explained: Explained) -> None:
+def _guess_rest(found: Sequence[Row], explained: EqualValues) -> None:
     """Counterparts of what nothing explains: by what comes near in its place."""
     taken = {row.reference.number for row in found if row.reference is not None}
     last = -1
@@ -83,7 +83,7 @@ def _guess_rest(found: Sequence[Row], explained: Explained) -> None:
 
 
 def _nearest(
-    name: str, explained: Explained, last: int, taken: set[int]
+    name: str, explained: EqualValues, last: int, taken: set[int]
 ) -> tuple[float, Step] | None:
     tensor = explained.ours.get(name)
     if tensor is None or not tensor.floating:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from buildsys.backends.kit.inspect.probing import Recording
 from buildsys.verify.localization.alignment import Row
-from buildsys.verify.localization.equal_values import Explained
+from buildsys.verify.localization.equal_values import EqualValues
 from buildsys.verify.localization.operator_names import unmarked
 
 PRODUCTS = ("matmul", "gemm", "einsum", "fullyconnected")
@@ -25,7 +25,7 @@ UNBIASED = (":product", ":without bias")
 """Ends of the names of what an operator computes before it adds its bias."""
 
 
-class Accusation:
+class Attribution:
     """Looks for the fault.
 
     Args:
@@ -39,7 +39,7 @@ class Accusation:
         self,
         artifact: Recording,
         original: Recording,
-        explained: Explained,
+        explained: EqualValues,
         rows: Sequence[Row],
     ) -> None:
         self._artifact = artifact

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from buildsys.backends.kit.inspect.probing import Recording, Step
 from buildsys.verify.localization.alignment import LOOSE
-from buildsys.verify.localization.equal_values import Explained
+from buildsys.verify.localization.equal_values import EqualValues
 from buildsys.verify.localization.operator_names import VIEWS, plain, same_kind
 from buildsys.verify.localization.tensor_matching import compare
 
@@ -20,7 +20,7 @@ class Counterparts:
         explained: What of the one is what of the other.
     """
 
-    def __init__(self, artifact: Recording, original: Recording, explained: Explained) -> None:
+    def __init__(self, artifact: Recording, original: Recording, explained: EqualValues) -> None:
         self._artifact = artifact
         self._original = original
         self._explained = explained

@@ -1,7 +1,7 @@
 """Where the computation of an artifact parts from the original's.
 
 What of the artifact is the original's is told by `explained`, which operation is beside which by
-`rows`, and which of them is at fault by `accusation`.
+`rows`, and which of them is at fault by `attribution`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from buildsys.backends.kit.inspect.probing import Recording, Step
 from buildsys.verify.localization.alignment import Row, rows
-from buildsys.verify.localization.attribution import Accusation
+from buildsys.verify.localization.attribution import Attribution
 from buildsys.verify.localization.counterpart import Counterparts
-from buildsys.verify.localization.equal_values import Explained
+from buildsys.verify.localization.equal_values import EqualValues
 
 
 @dataclass
-class Parting:
+class Divergence:
     """What a comparison of two recordings found.
 
     Attributes:
@@ -52,19 +52,19 @@ class Comparison:
     def __init__(self, artifact: Recording, original: Recording, floor: float) -> None:
         self._artifact = artifact
         self._original = original
-        self._explained = Explained(artifact, original, floor)
+        self._explained = EqualValues(artifact, original, floor)
 
-    def part(self, wrong: Sequence[str]) -> Parting:
+    def part(self, wrong: Sequence[str]) -> Divergence:
         """Finds the place.
 
         Args:
             wrong: The recipe's outputs that are not the original's; none where it is healthy.
         """
-        parting = Parting(rows(self._artifact.steps, self._explained))
-        parting.largest_step = self._largest_step(parting.rows)
+        divergence = Divergence(rows(self._artifact.steps, self._explained))
+        divergence.largest_step = self._largest_step(divergence.rows)
         if wrong:
-            self._accuse(parting, wrong)
-        return parting
+            self._accuse(divergence, wrong)
+        return divergence
 
     def _largest_step(self, table: Sequence[Row]) -> Row | None:
         best, most = None, 0.0
@@ -76,24 +76,24 @@ class Comparison:
                 best, most = row, growth
         return best
 
-    def _accuse(self, parting: Parting, wrong: Sequence[str]) -> None:
-        accusation = Accusation(self._artifact, self._original, self._explained, parting.rows)
-        chosen = accusation.first(wrong)
+    def _accuse(self, divergence: Divergence, wrong: Sequence[str]) -> None:
+        attribution = Attribution(self._artifact, self._original, self._explained, divergence.rows)
+        chosen = attribution.first(wrong)
         if chosen is None:
-            chosen = accusation.grown(wrong)
-            parting.grew = chosen is not None
+            chosen = attribution.grown(wrong)
+            divergence.grew = chosen is not None
         if chosen is None:
             return
         counterparts = Counterparts(self._artifact, self._original, self._explained)
         reference = counterparts.of(chosen.step)
-        parting.at = chosen
-        parting.before = self._explained.level(chosen.step.inputs)
+        divergence.at = chosen
+        divergence.before = self._explained.level(chosen.step.inputs)
         # What has grown only is beside its counterpart already.
-        known = (chosen.reference, reference) if parting.grew else (reference, chosen.reference)
-        parting.reference = known[0] or known[1]
-        parting.error = chosen.error
-        if parting.error is None and parting.reference is not None:
-            parting.error = counterparts.error(chosen.step, parting.reference)
+        known = (chosen.reference, reference) if divergence.grew else (reference, chosen.reference)
+        divergence.reference = known[0] or known[1]
+        divergence.error = chosen.error
+        if divergence.error is None and divergence.reference is not None:
+            divergence.error = counterparts.error(chosen.step, divergence.reference)
 
     def largest_without_rounding(self, row: Row, other: Step | None) -> float | None:
         """The largest magnitude that an operation would have given, had nothing overflowed."""

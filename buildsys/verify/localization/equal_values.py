@@ -15,7 +15,7 @@ GROWTH = 4.0
 """How much larger than those of its inputs the error of an operation's output may be."""
 
 
-class Explained:
+class EqualValues:
     """An artifact's values against the original's.
 
     Args:

@@ -16,7 +16,7 @@ from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.localization.alignment import Row
-from buildsys.verify.localization.divergence import Comparison, Parting
+from buildsys.verify.localization.divergence import Comparison, Divergence
 from buildsys.verify.localization.operator_names import plain
 from buildsys.verify.localization.tensor_matching import Tensor, error
 
@@ -97,10 +97,10 @@ class Location:
         shipped = self._errors(self._artifact.shipped) if self._artifact.shipped else errors
         comparison = Comparison(self._artifact, self._original, self._floor)
         wrong = [name for name in self._judged() if not errors[name] <= self._limits[name]]
-        parting = comparison.part(wrong)
-        kind, words = self._kind(parting, errors, shipped, comparison, wrong)
-        at = parting.at if kind in ("op", "input", "overflow") else None
-        reference = parting.reference or _begun(at, parting.rows) if at is not None else None
+        divergence = comparison.part(wrong)
+        kind, words = self._kind(divergence, errors, shipped, comparison, wrong)
+        at = divergence.at if kind in ("op", "input", "overflow") else None
+        reference = divergence.reference or _begun(at, divergence.rows) if at is not None else None
         module, source = self._place(at, reference)
         if at is not None and at.reference is None:
             at.reference = reference
@@ -115,10 +115,10 @@ class Location:
             "module": module,
             "source": source,
             "reference_op": reference.operation if reference is not None else None,
-            "error": _number(parting.error) if at is not None else None,
-            "before": _number(parting.before) if at is not None else None,
+            "error": _number(divergence.error) if at is not None else None,
+            "before": _number(divergence.before) if at is not None else None,
             # Where the error grew most may still be an operation that nothing explains.
-            "gradual": parting.grew and at is not None and at.explained,
+            "gradual": divergence.grew and at is not None and at.explained,
             "overflow": self._overflow(at, reference, comparison) if kind == "overflow" else None,
             "cure": self._cure(kind, at, module, comparison),
             "explanation": None,
@@ -126,11 +126,13 @@ class Location:
             "outputs": {
                 n: {"error": _number(e), "shipped": _number(shipped[n])} for n, e in errors.items()
             },
-            "largest_step": _table_row(parting.largest_step) if parting.largest_step else None,
+            "largest_step": _table_row(divergence.largest_step)
+            if divergence.largest_step
+            else None,
             "runtime": self._artifact.runtime,
             "reference_runtime": self._original.runtime,
             "notes": self._notes,
-            "table": [_table_row(row) for row in parting.rows],
+            "table": [_table_row(row) for row in divergence.rows],
         }
 
     def _judged(self) -> list[str]:
@@ -151,7 +153,7 @@ class Location:
 
     def _kind(
         self,
-        parting: Parting,
+        divergence: Divergence,
         errors: Mapping[str, float],
         shipped: Mapping[str, float],
         comparison: Comparison,
@@ -168,14 +170,14 @@ class Location:
         swapped = self._swapped(wrong)
         if swapped:
             return "output-order", swapped
-        at = parting.at
+        at = divergence.at
         if at is None:
             return "output-order", (
                 f"every operation gives what the original's does, and `{wrong[0]}` differs still: "
                 "another value, or another order of axes, is taken for the output"
             )
         arose = at.strays and self._all_finite(at.step)
-        if arose and not comparison.original_strays(at, parting.reference):
+        if arose and not comparison.original_strays(at, divergence.reference):
             return "overflow", None
         fed = set(self._artifact.inputs.values())
         if at.step.inputs and set(at.step.inputs) <= fed and not at.step.weights:

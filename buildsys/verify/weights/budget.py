@@ -1,4 +1,4 @@
-"""How much work the search for explanations may take, counted in elements that are looked at.
+"""How much work the search for matches may take, counted in elements that are looked at.
 
 A count gives the same answer on any machine and under any load, as seconds would not. What is not explained
 when it is spent is reported as not traced, and the outputs alone tell whether it is right.

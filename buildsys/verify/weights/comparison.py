@@ -27,8 +27,8 @@ from buildsys.verify.weights.budget import Budget
 from buildsys.verify.weights.folding import norms
 from buildsys.verify.weights.folding.shifts import Folded
 from buildsys.verify.weights.half_precision import held, narrowed, rounded_numbers
-from buildsys.verify.weights.match import ALTERED, EXACT, FOLDED, ROUNDED, UNEXPLAINED, Explanation
-from buildsys.verify.weights.matcher import Explainer
+from buildsys.verify.weights.match import ALTERED, EXACT, FOLDED, ROUNDED, UNEXPLAINED, Match
+from buildsys.verify.weights.matcher import Matcher
 from buildsys.verify.weights.numbers.fingerprints import Fingerprints
 from buildsys.verify.weights.numbers.proportion import telling
 from buildsys.verify.wording import KINDS
@@ -70,7 +70,7 @@ def compare_weights(request: Request) -> None:
     found = _explained(artifact, model, floats, budget)
     record = _record(found, model, budget)
     if "held" in request.outputs:
-        made, reason = held([(one.stored, one.explanation) for one in found], model)
+        made, reason = held([(one.stored, one.match) for one in found], model)
         numbers = rounded_numbers(artifact)
         beside = {single_numbers.NAME: np.array([number for _, number in numbers])} if made else {}
         weights = {name: narrowed(array) for name, array in made.items()}
@@ -83,7 +83,7 @@ def compare_weights(request: Request) -> None:
 @dataclass(frozen=True, eq=False)
 class _Judged:
     stored: Stored
-    explanation: Explanation
+    match: Match
 
 
 def judged(
@@ -121,22 +121,20 @@ def _explained(
     quantized = any(stored.scale is not None for stored in artifact.tensors)
     own, made = derived.apart(model)
     prints = Fingerprints()
-    explainer = Explainer(own, corrected=quantized, floats=floats, budget=budget, prints=prints)
+    matcher = Matcher(own, corrected=quantized, floats=floats, budget=budget, prints=prints)
     found = [
-        _Judged(stored, explainer.explain(stored)) for stored in artifact.tensors if _counts(stored)
+        _Judged(stored, matcher.explain(stored)) for stored in artifact.tensors if _counts(stored)
     ]
     used = _used(found)
     found = [
         one
-        if one.explanation.kind != UNEXPLAINED
-        else _Judged(one.stored, explainer.explain_again(one.stored, _beside(one.stored, used)))
+        if one.match.kind != UNEXPLAINED
+        else _Judged(one.stored, matcher.explain_again(one.stored, _beside(one.stored, used)))
         for one in found
     ]
     if made is not None:
-        other = Explainer(made, corrected=quantized, budget=budget, prints=prints)
-        found = [
-            _Judged(one.stored, derived.better(one.stored, one.explanation, other)) for one in found
-        ]
+        other = Matcher(made, corrected=quantized, budget=budget, prints=prints)
+        found = [_Judged(one.stored, derived.better(one.stored, one.match, other)) for one in found]
     return _with_their_eps(_to_the_last_bit(found, own), own)
 
 
@@ -147,20 +145,20 @@ def _record(found: list[_Judged], model: Weights, budget: Budget) -> dict[str, A
     found = [
         one
         for one in found
-        if one.explanation.kind != UNEXPLAINED or one in standing or not _uniform(one.stored)
+        if one.match.kind != UNEXPLAINED or one in standing or not _uniform(one.stored)
     ]
-    kinds = Counter(one.explanation.kind for one in found)
+    kinds = Counter(one.match.kind for one in found)
     size = sum(one.stored.values.nbytes for one in found)
-    told = [one for one in found if one.explanation.kind != UNEXPLAINED]
+    told = [one for one in found if one.match.kind != UNEXPLAINED]
     explained = sum(one.stored.values.nbytes for one in told)
     numbers = sum(one.stored.values.size for one in found)
     traced = sum(one.stored.values.size for one in told) - sum(
-        one.explanation.count for one in told if one.explanation.kind == ALTERED
+        one.match.count for one in told if one.match.kind == ALTERED
     )
     return {
         "compared": len(found),
         **{kind: kinds.get(kind, 0) for kind in KINDS},
-        "altered": [_altered(one) for one in found if one.explanation.kind == ALTERED],
+        "altered": [_altered(one) for one in found if one.match.kind == ALTERED],
         "missing": [
             {
                 "name": one.stored.name,
@@ -181,7 +179,7 @@ def _record(found: list[_Judged], model: Weights, budget: Budget) -> dict[str, A
                 "readers": list(one.stored.readers[:2]),
             }
             for one in sorted(found, key=lambda one: -one.stored.values.nbytes)
-            if one.explanation.kind == UNEXPLAINED and one not in standing
+            if one.match.kind == UNEXPLAINED and one not in standing
         ][:MOST_LISTED],
         "bytes": size,
         "share_of_bytes": explained / size if size else 1.0,
@@ -196,7 +194,7 @@ def _used(found: Sequence[_Judged]) -> dict[str, dict[str, None]]:
     used: dict[str, dict[str, None]] = {}
     for one in found:
         for reader in one.stored.readers:
-            used.setdefault(reader, {}).update(dict.fromkeys(one.explanation.of))
+            used.setdefault(reader, {}).update(dict.fromkeys(one.match.of))
     return used
 
 
@@ -206,14 +204,14 @@ def _beside(stored: Stored, used: Mapping[str, Mapping[str, None]]) -> list[str]
 
 def _to_the_last_bit(found: Sequence[_Judged], model: Weights) -> list[_Judged]:
     """The same, with what was altered of folded constants by less than roundings are allowed."""
-    folded = [n for n, one in enumerate(found) if one.explanation.kind == FOLDED]
-    given = [Folded(found[n].stored, found[n].explanation.of) for n in folded]
+    folded = [n for n, one in enumerate(found) if one.match.kind == FOLDED]
+    given = [Folded(found[n].stored, found[n].match.of) for n in folded]
     judged = list(found)
     for place, wrong in norms.altered(given, model).items():
         one = found[folded[place]]
         count = len(wrong.places)
         why = f"{count} of its numbers are not what folding makes of the weight"
-        changed = Explanation(ALTERED, one.explanation.of, wrong.places, wrong.expected, count, why)
+        changed = Match(ALTERED, one.match.of, wrong.places, wrong.expected, count, why)
         judged[folded[place]] = _Judged(one.stored, changed)
     return judged
 
@@ -234,8 +232,8 @@ def _with_their_eps(found: Sequence[_Judged], model: Weights) -> list[_Judged]:
         equal.setdefault(keys[tensor.name], []).append(tensor.eps)
     judged = []
     for one in found:
-        of, eps = one.explanation.of, one.stored.eps
-        whole = one.explanation.kind in (EXACT, ROUNDED) and len(of) == 1 and of[0] in keys
+        of, eps = one.match.of, one.stored.eps
+        whole = one.match.kind in (EXACT, ROUNDED) and len(of) == 1 and of[0] in keys
         every = equal[keys[of[0]]] if whole and eps is not None else []
         own = [each for each in every if each is not None]
         known = bool(own) and len(own) == len(every)
@@ -244,7 +242,7 @@ def _with_their_eps(found: Sequence[_Judged], model: Weights) -> list[_Judged]:
             continue
         wanted = " or ".join(f"{each:.3g}" for each in dict.fromkeys(own))
         why = f"its operation adds an epsilon of {eps:.3g} to the variance, and the model {wanted}"
-        judged.append(_Judged(one.stored, Explanation(ALTERED, of, count=1, why=why)))
+        judged.append(_Judged(one.stored, Match(ALTERED, of, count=1, why=why)))
     return judged
 
 
@@ -258,7 +256,7 @@ def _counts(stored: Stored) -> bool:
 
 
 def _altered(one: _Judged) -> dict[str, Any]:
-    found, stored = one.explanation, one.stored
+    found, stored = one.match, one.stored
     decoded = stored.decoded.reshape(-1)
     elements = []
     for place, expected in list(zip(found.places, found.expected, strict=True))[:SHOWN_ELEMENTS]:
@@ -295,7 +293,7 @@ def _missing(found: Sequence[_Judged], model: Weights) -> list[tuple[_Judged, st
     used = {
         part.partition("[")[0]
         for one in found
-        for name in one.explanation.of
+        for name in one.match.of
         for part in name.split(" + ")
     }
     unused = {
@@ -306,7 +304,7 @@ def _missing(found: Sequence[_Judged], model: Weights) -> list[tuple[_Judged, st
     layers = _layers(found)
     missing = []
     for one in found:
-        if one.explanation.kind != UNEXPLAINED:
+        if one.match.kind != UNEXPLAINED:
             continue
         size = one.stored.values.size
         for name in [n for n, tensor in unused.items() if tensor.values.size == size]:

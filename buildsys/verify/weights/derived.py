@@ -1,6 +1,6 @@
 """Constants that the model itself computes of its weights, before any input comes in.
 
-They are tried where no weight explains a constant as it is: a weight is the simpler explanation, and its name
+They are tried where no weight explains a constant as it is: a weight is the simpler match, and its name
 the one that people know.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buildsys.backends.kit.inspect.stored_weights import DERIVED, Stored, Weights
-from buildsys.verify.weights.match import ALTERED, EXACT, FOLDED, UNEXPLAINED, Explanation
-from buildsys.verify.weights.matcher import Explainer
+from buildsys.verify.weights.match import ALTERED, EXACT, FOLDED, UNEXPLAINED, Match
+from buildsys.verify.weights.matcher import Matcher
 from buildsys.verify.weights.numbers.axis_orders import is_vector
 
 
@@ -28,8 +28,8 @@ def apart(model: Weights) -> tuple[Weights, Weights | None]:
     return replace(model, tensors=own), Weights([*made, *vectors], model.norms, linear)
 
 
-def better(stored: Stored, found: Explanation, other: Explainer) -> Explanation:
-    """An explanation by what the model computes, where that by its weights alone is none or poor.
+def better(stored: Stored, found: Match, other: Matcher) -> Match:
+    """A match by what the model computes, where that by its weights alone is none or poor.
 
     Args:
         stored: The constant.

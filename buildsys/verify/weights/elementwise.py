@@ -19,7 +19,7 @@ from buildsys.verify.weights.match import (
     FOLDED,
     NEARLY,
     QUANTIZED,
-    Explanation,
+    Match,
     outcome,
 )
 from buildsys.verify.weights.numbers.agreement import FLOATS, WIDTH, agrees, least_step
@@ -93,7 +93,7 @@ class Comparison:
         self._scalings = list(formulas.scalings(model.norms, decoded))
         self._last: tuple[Stored, list[tuple[Candidate, tuple[int, ...], int]]] | None = None
 
-    def nearly(self, stored: Stored) -> Explanation | None:
+    def nearly(self, stored: Stored) -> Match | None:
         """A weight, or what folding makes of some, with all or nearly all of the numbers."""
         best = _Best()
         for candidate, order in self._worth(stored):
@@ -193,21 +193,21 @@ class Comparison:
             best.share, best.candidate = share, candidate
             best.wrong, best.expected = wrong, expected[wrong]
 
-    def _verdict(self, stored: Stored, best: _Best) -> Explanation | None:
+    def _verdict(self, stored: Stored, best: _Best) -> Match | None:
         candidate = best.candidate
         if candidate is None:
             return None
         if best.share == 1.0:
             if candidate.folded:
-                return Explanation(FOLDED, candidate.of)
-            return Explanation(QUANTIZED if stored.storage not in FLOATS else EXACT, candidate.of)
+                return Match(FOLDED, candidate.of)
+            return Match(QUANTIZED if stored.storage not in FLOATS else EXACT, candidate.of)
         right = np.ones(stored.values.size, bool)
         right[best.wrong] = False
         expected = np.zeros(right.shape)
         expected[best.wrong] = best.expected
         return outcome(stored, candidate.of, right, expected)
 
-    def nothing(self, stored: Stored) -> Explanation | None:
+    def nothing(self, stored: Stored) -> Match | None:
         """A weight times the gain of a norm that is zero throughout, as residual branches begin with."""
         if stored.values.any() or stored.storage not in FLOATS:
             return None
@@ -217,10 +217,10 @@ class Comparison:
             for candidate in self._candidates(stored.values.size):
                 shape = candidate.values.shape
                 if len(shape) > 1 and values.size in shape[:2]:
-                    return Explanation(FOLDED, (*candidate.of, gain), sure=False)
+                    return Match(FOLDED, (*candidate.of, gain), sure=False)
         return None
 
-    def shifted(self, stored: Stored, beside: Collection[str]) -> Explanation | None:
+    def shifted(self, stored: Stored, beside: Collection[str]) -> Match | None:
         """What was added before a layer, through that layer.
 
         A norm's shift, where its gain was found in the layer when that was compared; or any vector,
@@ -258,7 +258,7 @@ class Comparison:
                 if (np.abs(moved - left) <= room).all():
                     yield added
 
-    def scaled(self, stored: Stored, *, by_norms: bool) -> Explanation | None:
+    def scaled(self, stored: Stored, *, by_norms: bool) -> Match | None:
         """A weight times one factor a channel, as a norm gives it; altered only where no other fits.
 
         Args:
@@ -304,7 +304,7 @@ class Comparison:
         order: tuple[int, ...],
         axis: int,
         by_norms: bool,
-    ) -> Explanation | None:
+    ) -> Match | None:
         weight = candidate.values
         coarse, least = COARSE.get(stored.storage, COARSEST), least_step(stored.storage)
         # Two channels tell most weights from others.
@@ -355,7 +355,7 @@ class Comparison:
         candidate: Candidate,
         factors: Array,
         compared: Callable[[Array, float], tuple[Array, Array]],
-    ) -> Explanation | None:
+    ) -> Match | None:
         """A weight times factors that no norm has: what a converter knows of them is not known here."""
         if stored.storage == "float32":
             right, expected = compared(factors, 4 * formulas.EPSILON)
@@ -366,7 +366,7 @@ class Comparison:
             right, _ = compared(factors, 2 * WIDTH[stored.storage])
             if not right.all():
                 return None
-        return None if (factors == 1).all() else Explanation(FOLDED, candidate.of, sure=False)
+        return None if (factors == 1).all() else Match(FOLDED, candidate.of, sure=False)
 
     def _fitting(self, factors: Array, coarse: float, least: Array) -> Iterator[formulas.Scaling]:
         """Norms and layer scales whose factors these are, nearly all of them, up to rounding."""
@@ -376,7 +376,7 @@ class Comparison:
                 if (off <= coarse * np.abs(scaling.factors) + least).mean() >= NEARLY:
                     yield scaling
 
-    def affine(self, stored: Stored) -> Explanation | None:
+    def affine(self, stored: Stored) -> Match | None:
         """A vector times one factor, plus one number: constants around it were folded in."""
         if stored.storage not in FLOATS or not is_vector(stored.values):
             return None
@@ -393,10 +393,10 @@ class Comparison:
             size = np.abs(factor * weight) + abs(shift) + np.abs(values)
             room = size * (4 * WIDTH[stored.storage])
             if (np.abs(values - factor * weight - shift) <= room).all():
-                return Explanation(FOLDED, candidate.of, sure=False)
+                return Match(FOLDED, candidate.of, sure=False)
         return None
 
-    def close(self, stored: Stored) -> Explanation | None:
+    def close(self, stored: Stored) -> Match | None:
         """Numbers that are all off by no more than a long chain of roundings may take them."""
         if stored.storage not in FLOATS or stored.values.size < LONG:
             return None
@@ -407,7 +407,7 @@ class Comparison:
                 candidate = group.candidates[which]
                 expected = candidate.values.transpose(order).reshape(-1).astype(np.float64)
                 if distance(values, expected) <= REPEATED[stored.storage] * WIDTH[stored.storage]:
-                    return Explanation(FOLDED, candidate.of)
+                    return Match(FOLDED, candidate.of)
         return None
 
 

@@ -25,7 +25,7 @@ from buildsys.verify.weights.match import (
     REARRANGED,
     ROUNDED,
     UNEXPLAINED,
-    Explanation,
+    Match,
 )
 from buildsys.verify.weights.numbers.axis_orders import is_vector, orders
 from buildsys.verify.weights.numbers.fingerprints import TINY_HALF, rounded
@@ -42,12 +42,12 @@ LEAST_NORMAL = 2.0**-14
 """Smaller numbers of float16 have fewer bits than its others."""
 
 
-class Untold(Exception):
+class NotKnown(Exception):
     """What a constant says of the model's weights is not known; `args[0]` is the reason."""
 
 
 def held(
-    found: Sequence[tuple[Stored, Explanation]], model: Weights
+    found: Sequence[tuple[Stored, Match]], model: Weights
 ) -> tuple[dict[str, Array], str | None]:
     """The weights that an artifact computes with, where these are not the model's own.
 
@@ -61,20 +61,20 @@ def held(
     weights = {tensor.name: tensor.decoded for tensor in model.tensors}
     kept = {
         name
-        for stored, explanation in found
-        if explanation.kind == EXACT and not _narrow(stored)
-        for name in explanation.of
+        for stored, match in found
+        if match.kind == EXACT and not _narrow(stored)
+        for name in match.of
     }
     made: dict[str, Array] = {}
     try:
         _check_unexplained(found)
-        for stored, explanation in found:
-            for name, values in _taken_back(stored, explanation, model, weights):
+        for stored, match in found:
+            for name, values in _taken_back(stored, match, model, weights):
                 _put(made, name, values, weights)
         for name, values in _of_shifts(found, made, weights):
             _put(made, name, values, weights)
         _spread_to_twins(found, made, kept, weights)
-    except Untold as reason:
+    except NotKnown as reason:
         return {}, str(reason)
     both = sorted(kept & set(made))
     if both:
@@ -83,7 +83,7 @@ def held(
 
 
 def _spread_to_twins(
-    found: Sequence[tuple[Stored, Explanation]],
+    found: Sequence[tuple[Stored, Match]],
     made: dict[str, Array],
     kept: Collection[str],
     weights: Mapping[str, Array],
@@ -93,14 +93,9 @@ def _spread_to_twins(
     Layer scales of blocks that were never trained are all 1e-5, and a constant is any of them.
 
     Raises:
-        Untold: Some of them were folded into layers, and are no constants any more: which is not known.
+        NotKnown: Some of them were folded into layers, and are no constants any more: which is not known.
     """
-    folded = {
-        name
-        for _, explanation in found
-        if explanation.kind == FOLDED
-        for name in explanation.of[1:]
-    }
+    folded = {name for _, match in found if match.kind == FOLDED for name in match.of[1:]}
     twins: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
     for name, values in weights.items():
         if is_vector(values):
@@ -111,7 +106,9 @@ def _spread_to_twins(
             continue  # It has what rounding did to something else.
         equal = twins[weights[name].shape, weights[name].tobytes()]
         if folded.intersection(equal) and not np.array_equal(values, weights[name]):
-            raise Untold(f"`{name}` and others are equal, and some of them were folded into layers")
+            raise NotKnown(
+                f"`{name}` and others are equal, and some of them were folded into layers"
+            )
         made |= dict.fromkeys((twin for twin in equal if twin not in {*kept, *made}), values)
 
 
@@ -147,36 +144,34 @@ def _simple(number: float) -> bool:
 
 
 def _of_shifts(
-    found: Sequence[tuple[Stored, Explanation]],
+    found: Sequence[tuple[Stored, Match]],
     made: Mapping[str, Array],
     weights: Mapping[str, Array],
 ) -> Iterator[tuple[str, Array]]:
     """Biases that a norm's shift went through before the matrix was rounded: what they leave for the bias."""
-    for stored, explanation in found:
-        matrix = next(
-            (name for name in explanation.of if name in made and made[name].ndim > 1), None
-        )
-        if explanation.kind != FOLDED or matrix is None or stored.values.ndim != 1:
+    for stored, match in found:
+        matrix = next((name for name in match.of if name in made and made[name].ndim > 1), None)
+        if match.kind != FOLDED or matrix is None or stored.values.ndim != 1:
             continue
-        vectors = [name for name in explanation.of if weights.get(name, made[matrix]).ndim == 1]
+        vectors = [name for name in match.of if weights.get(name, made[matrix]).ndim == 1]
         if len(vectors) != 2 or made[matrix].ndim != 2:
-            raise Untold(f"`{stored.name}` was reckoned with `{matrix}` before that was rounded")
+            raise NotKnown(f"`{stored.name}` was reckoned with `{matrix}` before that was rounded")
         bias, shift = vectors
         added = made.get(shift, weights[shift]).astype(np.float64)
         moved = made[matrix].astype(np.float64) @ added
         yield bias, stored.values.astype(np.float64) - moved
 
 
-def _check_unexplained(found: Sequence[tuple[Stored, Explanation]]) -> None:
+def _check_unexplained(found: Sequence[tuple[Stored, Match]]) -> None:
     """Refuses what no weight explains: it may have been reckoned with a weight before that was rounded.
 
     Raises:
-        Untold: There is such a constant.
+        NotKnown: There is such a constant.
     """
-    for stored, explanation in found:
+    for stored, match in found:
         # Zeros, ones and powers of two are what they are in any type.
-        if explanation.kind == UNEXPLAINED and telling(stored.values):
-            raise Untold(f"no weight of the model explains `{stored.name}`")
+        if match.kind == UNEXPLAINED and telling(stored.values):
+            raise NotKnown(f"no weight of the model explains `{stored.name}`")
 
 
 def narrowed(array: Array) -> Array:
@@ -194,17 +189,17 @@ def _narrow(stored: Stored) -> bool:
 
 
 def _taken_back(
-    stored: Stored, explanation: Explanation, model: Weights, weights: Mapping[str, Array]
+    stored: Stored, match: Match, model: Weights, weights: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
-    kind, of = explanation.kind, explanation.of
+    kind, of = match.kind, match.of
     if kind in (ALTERED, QUANTIZED):
-        raise Untold(f"`{stored.name}` is {kind}")
+        raise NotKnown(f"`{stored.name}` is {kind}")
     if kind == UNEXPLAINED or not _narrow(stored):
         return
     if kind in (EXACT, ROUNDED, REARRANGED):
         sums = [name for name in of if SUM in name]
         if sums and len(of) > 1:
-            raise Untold(f"`{stored.name}` holds sums of weights beside the weights")
+            raise NotKnown(f"`{stored.name}` holds sums of weights beside the weights")
         for name in of:
             if SUM in name:
                 yield _addend(name, weights)
@@ -220,7 +215,7 @@ def _addend(name: str, weights: Mapping[str, Array]) -> tuple[str, Array]:
     pair, rows = _place(name)
     one, other = pair.split(SUM)
     if rows is not None:
-        raise Untold(f"a part of `{one}` and `{other}` is rounded")
+        raise NotKnown(f"a part of `{one}` and `{other}` is rounded")
     total = rounded(weights[one] + weights[other], NARROW).astype(np.float32)
     return one, total - weights[other]
 
@@ -244,14 +239,14 @@ def _put(made: dict[str, Array], name: str, values: Array, weights: Mapping[str,
     """Adds a weight or a part of one.
 
     Raises:
-        Untold: Another constant says something else of it.
+        NotKnown: Another constant says something else of it.
     """
     whole, rows = _place(name)
     values = np.asarray(values, np.float32).reshape(_part(name, weights).shape)
     if rows is not None:
         made.setdefault(whole, weights[whole].astype(np.float32).copy())[rows] = values
     elif whole in made and not np.array_equal(made[whole], values, equal_nan=True):
-        raise Untold(f"the artifact holds `{whole}` twice, and not the same")
+        raise NotKnown(f"the artifact holds `{whole}` twice, and not the same")
     else:
         made[whole] = values
 
@@ -262,7 +257,7 @@ def _unfolded(
     """The one weight that takes what rounding did to a folded constant."""
     norm = next((n for n in model.norms if n.variance in of and n.variance in weights), None)
     if norm is not None and len(norm.eps) > 1:
-        raise Untold(f"the file does not say the epsilon of `{norm.module}`, which was folded")
+        raise NotKnown(f"the file does not say the epsilon of `{norm.module}`, which was folded")
     layer = _part(of[0], weights) if _place(of[0])[0] in weights else np.zeros(0)
     if layer.ndim > 1 and layer.size == stored.values.size:
         for factors in _factors(of[1:], norm, weights):
@@ -275,7 +270,7 @@ def _unfolded(
             if (np.abs(got - expected) <= NEAR * np.abs(expected).max(initial=0.0)).all():
                 own = weights[name].astype(np.float64).reshape(-1)
                 return name, own * got / expected if times else own + (got - expected)
-    raise Untold(f"what rounding did to `{stored.name}` is in no one weight")
+    raise NotKnown(f"what rounding did to `{stored.name}` is in no one weight")
 
 
 def _factors(of: Sequence[str], norm: Norm | None, weights: Mapping[str, Array]) -> Iterator[Array]:

@@ -18,7 +18,7 @@ from buildsys.verify.weights.match import (
     NEARLY,
     REARRANGED,
     ROUNDED,
-    Explanation,
+    Match,
     altered,
 )
 from buildsys.verify.weights.numbers.agreement import FLOATS, WIDTH
@@ -65,7 +65,7 @@ class Lookup:
         self._digests: dict[str, dict[tuple[int, int], list[str]]] = {}
         self._indices: dict[str, Index] = {}
 
-    def found(self, stored: Stored) -> Explanation | None:
+    def found(self, stored: Stored) -> Match | None:
         """A weight, or slices of some, in any layout; `None` where the numbers are others."""
         for storage in self._storages_of(stored):
             values = rounded(stored.values, storage)
@@ -105,9 +105,7 @@ class Lookup:
             self._digests[storage] = known
         return known
 
-    def _arranged(
-        self, stored: Stored, values: Array, name: str, storage: str
-    ) -> Explanation | None:
+    def _arranged(self, stored: Stored, values: Array, name: str, storage: str) -> Match | None:
         """The weight with the same numbers, if in an order that a layout explains."""
         weight = rounded(self._weights[name], storage)
         kind = EXACT if _holds(storage, self._storages.get(name, storage)) else ROUNDED
@@ -116,18 +114,18 @@ class Lookup:
         if fitting is not None:
             wanted = self._wanted_order(name, stored)
             if wanted is not None and wanted not in _fitting(weight, flat, stored.values.shape):
-                return Explanation(
+                return Match(
                     ALTERED,
                     (name,),
                     count=stored.values.size,
                     why="the matrix is transposed: its operation takes it the other way",
                 )
-            return Explanation(kind, (name,))
+            return Match(kind, (name,))
         if weight.ndim > 2:
             axes = tuple(range(2, weight.ndim))
             turned = np.flip(weight, axes)
             if next(_fitting(turned, flat, stored.values.shape), None) is not None:
-                return Explanation(REARRANGED, (name,))
+                return Match(REARRANGED, (name,))
         return None
 
     def _wanted_order(self, name: str, stored: Stored) -> tuple[int, ...] | None:
@@ -138,7 +136,7 @@ class Lookup:
             return None
         return (0, 1) if stored.orientation == ROWS else (1, 0)
 
-    def _sliced(self, stored: Stored, values: Array, storage: str) -> Explanation | None:
+    def _sliced(self, stored: Stored, values: Array, storage: str) -> Match | None:
         """What is put together of slices of weights: cut, joined, or in another order."""
         if not telling(values):
             return None
@@ -154,10 +152,10 @@ class Lookup:
                 if wrong is not None:
                     return wrong
                 names = [self._names[int(owner)] for owner in dict.fromkeys(owners.tolist())]
-                return Explanation(REARRANGED, tuple(names))
+                return Match(REARRANGED, tuple(names))
         return None
 
-    def _disordered(self, stored: Stored, values: Array, index: Index) -> Explanation | None:
+    def _disordered(self, stored: Stored, values: Array, index: Index) -> Match | None:
         """A recurrent weight whose gates are not in the order that its operation takes."""
         kinds = {reader.partition(" ")[0] for reader in stored.readers}
         order = formulas.ORDERS.get(kinds.pop()) if len(kinds) == 1 else None
@@ -178,10 +176,10 @@ class Lookup:
             found = tuple(gates[:, 0].tolist())
             if (gates == gates[:, :1]).all() and found != order:
                 why = f"its gates are in the order {found}, and the operation takes {order}"
-                return Explanation(ALTERED, (name,), count=stored.values.size, why=why)
+                return Match(ALTERED, (name,), count=stored.values.size, why=why)
         return None
 
-    def _misplaced(self, stored: Stored, slicing: Slicing, index: Index) -> Explanation | None:
+    def _misplaced(self, stored: Stored, slicing: Slicing, index: Index) -> Match | None:
         """A weight, or a part of one, with a few of its slices exchanged: no layout has most in place."""
         owners, places = index.find(slicing)
         owner = int(owners[0])
@@ -194,7 +192,7 @@ class Lookup:
             return None
         first, last = int(np.flatnonzero(moved)[0]), int(places[np.flatnonzero(moved)[0]])
         why = f"{int(moved.sum())} of its slices are exchanged: at {first} is that of {last}"
-        return Explanation(ALTERED, (name,), count=int(moved.sum()) * slicing.size, why=why)
+        return Match(ALTERED, (name,), count=int(moved.sum()) * slicing.size, why=why)
 
     def _index(self, storage: str) -> Index:
         index = self._indices.get(storage)
@@ -211,7 +209,7 @@ class Lookup:
         name = self._names[owner]
         return (name, storage), partial(rounded, self._weights[name], storage)
 
-    def nearly(self, stored: Stored) -> Explanation | None:
+    def nearly(self, stored: Stored) -> Match | None:
         """Slices of weights, but for a few: what stands where one of them belongs is altered."""
         if stored.storage not in FLOATS or not telling(stored.values):
             return None
@@ -234,7 +232,7 @@ class Lookup:
 
     def _altered_slices(
         self, values: Array, slicing: Slicing, owners: Array, places: Array, lost: Array
-    ) -> Explanation | None:
+    ) -> Match | None:
         """The slices that neighbours say belong where others stand, compared with what stands there."""
         cut = np.moveaxis(values.reshape(slicing.shape), slicing.axis, 0)
         where = np.arange(values.size).reshape(slicing.shape)

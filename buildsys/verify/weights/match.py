@@ -30,7 +30,7 @@ MOST_KEPT = 64
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Match:
     """What a constant is.
 
     Attributes:
@@ -53,10 +53,10 @@ class Explanation:
     sure: bool = True
 
 
-def altered(of: tuple[str, ...], wrong: Array, expected: Array) -> Explanation:
+def altered(of: tuple[str, ...], wrong: Array, expected: Array) -> Match:
     """A constant with some elements that are not the weight's: their places, and what belongs there."""
     count = len(wrong)
-    return Explanation(
+    return Match(
         ALTERED,
         of,
         [int(place) for place in wrong[:MOST_KEPT]],
@@ -66,13 +66,11 @@ def altered(of: tuple[str, ...], wrong: Array, expected: Array) -> Explanation:
     )
 
 
-def outcome(
-    stored: Stored, of: tuple[str, ...], right: Array, expected: Array
-) -> Explanation | None:
+def outcome(stored: Stored, of: tuple[str, ...], right: Array, expected: Array) -> Match | None:
     """What a constant is of which most elements are as expected; `None` where too few are."""
     wrong = np.flatnonzero(~right)
     if not len(wrong):
-        return Explanation(FOLDED, of)
+        return Match(FOLDED, of)
     one_off = len(wrong) == 1 and right.size >= FEWEST
     if not (right.mean() >= NEARLY or one_off):
         return None
@@ -83,7 +81,7 @@ def outcome(
     if _confined(wrong, stored.values.shape):
         return altered(of, wrong, expected[wrong])
     # Errors all over it: the quantizer chose its integers by another rule.
-    return Explanation(QUANTIZED, of, sure=False)
+    return Match(QUANTIZED, of, sure=False)
 
 
 def _confined(wrong: Array, shape: tuple[int, ...]) -> bool:

@@ -16,7 +16,7 @@ from buildsys.verify.weights.match import (
     QUANTIZED,
     REARRANGED,
     UNEXPLAINED,
-    Explanation,
+    Match,
 )
 from buildsys.verify.weights.numbers.agreement import FLOATS
 from buildsys.verify.weights.numbers.axis_orders import is_vector
@@ -24,7 +24,7 @@ from buildsys.verify.weights.numbers.fingerprints import Fingerprints
 from buildsys.verify.weights.scales import Scales
 
 
-class Explainer:
+class Matcher:
     """Knows a model's weights, and finds them again.
 
     What is looked up by digest is tried first, so that only what is not found so is compared, and
@@ -62,12 +62,12 @@ class Explainer:
             {name: each.decoded for name, each in self._floats.items()}, exact=True
         )
 
-    def explain(self, stored: Stored) -> Explanation:
+    def explain(self, stored: Stored) -> Match:
         """Finds what a constant is."""
         found = self._found(stored)
         return found if stored.scale is None else self._with_scales(stored, found)
 
-    def _with_scales(self, stored: Stored, found: Explanation) -> Explanation:
+    def _with_scales(self, stored: Stored, found: Match) -> Match:
         """The same, but where scales are not those of its integers."""
         if found.sure and found.kind == FOLDED:
             return found  # By a norm, which a quantizer may have folded itself.
@@ -79,13 +79,13 @@ class Explainer:
             return replace(wrong, of=self._found(made_of).of or found.of or (made_of.name,))
         return found if settled else self._scales.changed(stored) or found
 
-    def _found(self, stored: Stored) -> Explanation:
+    def _found(self, stored: Stored) -> Match:
         if stored.storage in FLOATS:
             found = self._lookup.found(stored)
             if found is not None and not self._by_chance(found, stored):
                 return found
         if self._budget.refuses():
-            return Explanation(UNEXPLAINED)
+            return Match(UNEXPLAINED)
         nearly = self._comparison.nearly(stored)
         if nearly is not None and nearly.kind != ALTERED:
             return nearly
@@ -100,10 +100,10 @@ class Explainer:
             or self._comparison.affine(stored)
             or self._close(stored)
             or self._comparison.nothing(stored)
-            or Explanation(UNEXPLAINED)
+            or Match(UNEXPLAINED)
         )
 
-    def _by_chance(self, found: Explanation, stored: Stored) -> bool:
+    def _by_chance(self, found: Match, stored: Stored) -> bool:
         """Whether a vector is a weight but for numbers that happen to be in another one.
 
         Vectors are looked up by their elements, and in float16 many a number is in several of them.
@@ -113,12 +113,12 @@ class Explainer:
         nearly = self._comparison.nearly(stored)
         return nearly is not None and nearly.kind == ALTERED
 
-    def _close(self, stored: Stored) -> Explanation | None:
+    def _close(self, stored: Stored) -> Match | None:
         return (
             None if is_vector(stored.values) and self._corrected else self._comparison.close(stored)
         )
 
-    def explain_again(self, stored: Stored, beside: Collection[str] = ()) -> Explanation:
+    def explain_again(self, stored: Stored, beside: Collection[str] = ()) -> Match:
         """Finds what a constant is by what has been found of the others meanwhile.
 
         Args:
@@ -126,5 +126,5 @@ class Explainer:
             beside: The weights that its operations use besides.
         """
         if self._budget.left <= 0:
-            return Explanation(UNEXPLAINED)
-        return self._comparison.shifted(stored, beside) or Explanation(UNEXPLAINED)
+            return Match(UNEXPLAINED)
+        return self._comparison.shifted(stored, beside) or Match(UNEXPLAINED)

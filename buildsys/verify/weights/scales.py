@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.inspect.stored_weights import Stored
-from buildsys.verify.weights.match import ALTERED, Explanation
+from buildsys.verify.weights.match import ALTERED, Match
 from buildsys.verify.weights.numbers.agreement import agrees
 from buildsys.verify.weights.numbers.axis_orders import orders, picked
 from buildsys.verify.weights.numbers.fingerprints import rounded
@@ -49,7 +49,7 @@ class Scales:
         for name, values in weights.items():
             self._sizes.setdefault(values.size, []).append((name, values))
 
-    def changed(self, stored: Stored) -> Explanation | None:
+    def changed(self, stored: Stored) -> Match | None:
         """A tensor that other scales would make a weight of, or `None`.
 
         Groups that are right as they are have to be there, unless nothing can have been folded: a
@@ -66,7 +66,7 @@ class Scales:
                 return _altered(name, stored, expected, groups, wrong, scale, zero)
         return None
 
-    def exchanged(self, stored: Stored) -> Explanation | None:
+    def exchanged(self, stored: Stored) -> Match | None:
         """A tensor with scales that stand in each other's place, too much alike for integers to tell.
 
         Most quantizers' scales are their ranges, divided by one number: what breaks that rule for some
@@ -154,7 +154,7 @@ def _altered(
     wrong: Array,
     scale: Array,
     zero: Array,
-) -> Explanation:
+) -> Match:
     """What is said of the groups `wrong`, whose integers are of these scales and zero points."""
     off = np.abs(stored.decoded.reshape(-1) - expected)
     worst = []
@@ -176,6 +176,4 @@ def _altered(
         f"fit the integers: from {index} on it is {is_} in place of {should}"
     )
     count = int(np.isin(groups.labels, wrong).sum())
-    return Explanation(
-        ALTERED, (name,), worst, [float(expected[place]) for place in worst], count, why
-    )
+    return Match(ALTERED, (name,), worst, [float(expected[place]) for place in worst], count, why)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from buildsys.verify.localization.equal_values import Explained
+from buildsys.verify.localization.equal_values import EqualValues
 from buildsys.verify.localization.tensor_matching import Tensor, error
 from tests.verify.localization.test_first_difference import located
 from tests.verify.recordings import Array, Side, samples
@@ -41,7 +41,7 @@ def chain(*errors: float) -> tuple[Side, Side]:
 def explained(*errors: float) -> list[bool]:
     reference, side = chain(*errors)
     last = f"v{len(errors) - 1}"
-    found = Explained(side.recording({"y": last}), reference.recording({"y": last}), FLOOR)
+    found = EqualValues(side.recording({"y": last}), reference.recording({"y": last}), FLOOR)
     return [f"v{number}" in found for number in range(len(errors))]
 
 

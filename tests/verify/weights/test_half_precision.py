@@ -21,8 +21,8 @@ from buildsys.verify.judgment.graph import without_graph
 from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.weights.comparison import compare_weights
 from buildsys.verify.weights.half_precision import held, rounded_numbers
-from buildsys.verify.weights.match import FOLDED, ROUNDED, UNEXPLAINED, Explanation
-from buildsys.verify.weights.matcher import Explainer
+from buildsys.verify.weights.match import FOLDED, ROUNDED, UNEXPLAINED, Match
+from buildsys.verify.weights.matcher import Matcher
 
 Array = NDArray[Any]
 NORM = Norm("n", "n.weight", "n.bias", "n.running_mean", "n.running_var")
@@ -55,10 +55,10 @@ def single(name: str, array: Array, **more: Any) -> Stored:
 
 def taken_back(*stored: Stored, norms: bool = True) -> tuple[dict[str, Array], str | None]:
     model = Weights([single(n, a) for n, a in weights().items()], (NORM,) if norms else ())
-    explainer = Explainer(model)
-    found = [(one, explainer.explain(one)) for one in stored]
+    matcher = Matcher(model)
+    found = [(one, matcher.explain(one)) for one in stored]
     again = [
-        (one, told if told.kind != UNEXPLAINED else explainer.explain_again(one))
+        (one, told if told.kind != UNEXPLAINED else matcher.explain_again(one))
         for one, told in found
     ]
     return held(again, model)
@@ -88,7 +88,7 @@ def test_what_is_rounded_is_rounded_and_what_is_kept_is_kept() -> None:
 def test_a_part_is_put_where_it_belongs_in_the_whole() -> None:
     own = weights()
     part = half("p", own["l.weight"][2:4])
-    told = [(part, Explanation(ROUNDED, ("l.weight[2:4]",)))]
+    told = [(part, Match(ROUNDED, ("l.weight[2:4]",)))]
     made, reason = held(told, Weights([single(n, a) for n, a in own.items()]))
     assert reason is None
     expected = own["l.weight"].copy()
@@ -128,7 +128,7 @@ def test_what_is_not_known_is_said() -> None:
     folded = half("k", own["c.weight"] * scale(own).reshape(-1, 1, 1, 1))
     unsure = replace(NORM, eps=(1e-5, 1e-3))
     model = Weights([single(n, a) for n, a in own.items()], (unsure,))
-    _, reason = held([(folded, Explainer(model).explain(folded))], model)
+    _, reason = held([(folded, Matcher(model).explain(folded))], model)
     assert reason == "the file does not say the epsilon of `n`, which was folded"
     numbers = {
         "six": 6.0,
@@ -154,12 +154,12 @@ def test_equal_vectors_are_rounded_alike_unless_some_were_folded() -> None:
     }
     model = Weights([single(n, a) for n, a in own.items()])
     scale = half("s", own["a.gamma"])
-    alone = [(scale, Explanation(ROUNDED, ("a.gamma",)))]
+    alone = [(scale, Match(ROUNDED, ("a.gamma",)))]
     made, reason = held(alone, model)
     assert (set(made), reason) == ({"a.gamma", "b.gamma"}, None)
     assert (made["b.gamma"] == np.float16(1e-5)).all()
     kernel = half("k", own["fc.weight"] * own["b.gamma"][:, None])
-    both = [*alone, (kernel, Explanation(FOLDED, ("fc.weight", "a.gamma")))]
+    both = [*alone, (kernel, Match(FOLDED, ("fc.weight", "a.gamma")))]
     assert held(both, model) == (
         {},
         "`a.gamma` and others are equal, and some of them were folded into layers",

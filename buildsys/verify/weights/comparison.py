@@ -123,13 +123,13 @@ def _explained(
     prints = Fingerprints()
     matcher = Matcher(own, corrected=quantized, floats=floats, budget=budget, prints=prints)
     found = [
-        _Judged(stored, matcher.explain(stored)) for stored in artifact.tensors if _counts(stored)
+        _Judged(stored, matcher.match(stored)) for stored in artifact.tensors if _counts(stored)
     ]
     used = _used(found)
     found = [
         one
         if one.match.kind != UNEXPLAINED
-        else _Judged(one.stored, matcher.explain_again(one.stored, _beside(one.stored, used)))
+        else _Judged(one.stored, matcher.match_again(one.stored, _beside(one.stored, used)))
         for one in found
     ]
     if made is not None:

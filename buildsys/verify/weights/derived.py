@@ -38,7 +38,7 @@ def better(stored: Stored, found: Match, other: Matcher) -> Match:
     """
     if found.sure and found.kind not in (ALTERED, UNEXPLAINED):
         return found
-    made = other.explain(stored)
+    made = other.match(stored)
     if made.kind == UNEXPLAINED or not any(name.startswith(DERIVED) for name in made.of):
         return found
     if made.kind == ALTERED:

@@ -62,7 +62,7 @@ class Matcher:
             {name: each.decoded for name, each in self._floats.items()}, exact=True
         )
 
-    def explain(self, stored: Stored) -> Match:
+    def match(self, stored: Stored) -> Match:
         """Finds what a constant is."""
         found = self._found(stored)
         return found if stored.scale is None else self._with_scales(stored, found)
@@ -118,7 +118,7 @@ class Matcher:
             None if is_vector(stored.values) and self._corrected else self._comparison.close(stored)
         )
 
-    def explain_again(self, stored: Stored, beside: Collection[str] = ()) -> Match:
+    def match_again(self, stored: Stored, beside: Collection[str] = ()) -> Match:
         """Finds what a constant is by what has been found of the others meanwhile.
 
         Args:

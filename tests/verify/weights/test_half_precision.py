@@ -56,9 +56,9 @@ def single(name: str, array: Array, **more: Any) -> Stored:
 def taken_back(*stored: Stored, norms: bool = True) -> tuple[dict[str, Array], str | None]:
     model = Weights([single(n, a) for n, a in weights().items()], (NORM,) if norms else ())
     matcher = Matcher(model)
-    found = [(one, matcher.explain(one)) for one in stored]
+    found = [(one, matcher.match(one)) for one in stored]
     again = [
-        (one, told if told.kind != UNEXPLAINED else matcher.explain_again(one))
+        (one, told if told.kind != UNEXPLAINED else matcher.match_again(one))
         for one, told in found
     ]
     return held(again, model)
@@ -128,7 +128,7 @@ def test_what_is_not_known_is_said() -> None:
     folded = half("k", own["c.weight"] * scale(own).reshape(-1, 1, 1, 1))
     unsure = replace(NORM, eps=(1e-5, 1e-3))
     model = Weights([single(n, a) for n, a in own.items()], (unsure,))
-    _, reason = held([(folded, Matcher(model).explain(folded))], model)
+    _, reason = held([(folded, Matcher(model).match(folded))], model)
     assert reason == "the file does not say the epsilon of `n`, which was folded"
     numbers = {
         "six": 6.0,

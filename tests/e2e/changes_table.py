@@ -338,23 +338,23 @@ def observed(changes: Changes) -> Iterator[Row]:
 HEAD = """\
 # Ten edits and damages
 
-What a build does after each of ten changes to a project that was built: which steps run, which
-artifacts come out with other bytes, and what `modelbuild plan` says beforehand. The project is small
-and real: a PyTorch network with weights, calibration data and a helper module beside the project; ONNX
-in float32 and in int8. The changes are made one on top of the other, and after the last the artifacts
-equal those of a build from an empty store. `tests/e2e/test_changes.py` makes them in CI and compares
-what it saw with this table, which `python -m tests.e2e.changes_table` writes.
+This page shows what a build does after each of ten changes to a built project: which steps run, which
+artifacts get other bytes, and what `modelbuild plan` says beforehand. The project is small and real: a
+PyTorch network with weights, calibration data and a helper module beside the project. It ships ONNX in
+float32 and in int8. Each change is made on top of those before it. After the last, the artifacts equal
+those of a build from an empty store. `tests/e2e/test_changes.py` makes the changes in CI and compares the
+results with this table, which `python -m tests.e2e.changes_table` writes.
 
-Six of them, marked *, went wrong with Olive 0.13 when we tried the same (November 2026; a small CNN):
-it ended well and served what was there before after the edits (weights that the loader opens itself,
-calibration data, a helper module, another onnxruntime), published the truncated file, and reported the
-deleted one as saved.
+We tried the same with Olive 0.13 (November 2026; a small CNN), and six changes, marked *, went wrong. After
+the edits (weights that the loader opens itself, calibration data, a helper module, another onnxruntime)
+Olive exited without an error and served the old artifact. It published the truncated file, and reported
+the deleted one as saved.
 
 """
 TAIL = """
-A toolchain that was altered is made anew before anything runs in it, so nothing runs. A stored file
-that is damaged is found when its bytes are needed (here the artifact was taken from `artifacts/` as
-well), and the step that made it runs again; what was measured on the same bytes still holds.
+The build makes an altered toolchain again before anything runs in it, so no step runs. It finds a damaged
+stored file when it needs the bytes (here the artifact was removed from `artifacts/` too). The step that
+made the file then runs again. Measurements of the same bytes stay valid.
 """
 
 

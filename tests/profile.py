@@ -8,6 +8,7 @@ from typing import TypeVar
 
 PROFILE = os.environ.get("MODELBUILD_PROPERTIES", "quick")
 QUICK = PROFILE == "quick"
+NIGHTLY = PROFILE == "nightly"
 KILLS = int(os.environ.get("MODELBUILD_KILLS", "2" if QUICK else "5"))
 """Builds that are killed at random times."""
 

@@ -81,7 +81,9 @@ class Implementations:
     def files(self, worker: Worker) -> dict[str, Path]:
         """The same files, by names that do not depend on where the package and the backend lie."""
         if worker.folder is not None:
-            self._memo.load(worker.folder)  # A statement for all of it, where it is a third party's.
+            self._memo.load(
+                worker.folder
+            )  # A statement for all of it, where it is a third party's.
         found: dict[str, Path] = {}
         for place in worker.files:
             for given in self._below(place):

@@ -58,8 +58,7 @@ def taken_back(*stored: Stored, norms: bool = True) -> tuple[dict[str, Array], s
     matcher = Matcher(model)
     found = [(one, matcher.match(one)) for one in stored]
     again = [
-        (one, told if told.kind != UNEXPLAINED else matcher.match_again(one))
-        for one, told in found
+        (one, told if told.kind != UNEXPLAINED else matcher.match_again(one)) for one, told in found
     ]
     return held(again, model)
 

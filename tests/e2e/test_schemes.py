@@ -1,4 +1,4 @@
-"""Every scheme of every format that declares it, built and judged; nightly with each value that it declares."""
+"""Every scheme of every format that declares it, built and judged; nightly with each value of its fields."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ RUNS = (
     "saved_model.run service.run tensorrt.run tfjs.run tflite.run tflite.benchmark torch.reference "
     "torch.floor torch.rounded torchscript.run torch_tensorrt.run torch_tensorrt.benchmark torchserve.run"
 )
-SHARING = "onnx.adopt onnx_web.pack tfjs.convert torch.adopt torch.capture torch.export"
+SHARING = "onnx.adopt onnx_web.pack tfjs.convert"
 """Steps that compare what they made with what they were given, or share a module with those that run it."""
 EVERYTHING = "backends/kit/protocol/request.py"
 SOURCES = {
@@ -236,6 +236,7 @@ SOURCES = {
     "backends/onnx/canonical.py": (
         "onnx.adopt onnx.export onnx.optimize onnx.quantize onnx.simplify onnx_external.export"
     ),
+    "backends/torch/capture/decompositions.py": "torch.adopt torch.capture torch.export torch.weights torch.rounded",
     "backends/coreml/evaluator/ops/attention.py": "coreml.convert coreml.evaluate coreml.quantize",
     "backends/service/template/Dockerfile": "service.make",
     "backends/onnx_web/page/page.mjs": "onnx_web.pack",

@@ -24,8 +24,8 @@ def _source(kind: str, **more: Any) -> Source:
     return Source(
         kind,
         name="torch",
-        floor="worker:floor",
-        rounded="worker:rounded",
+        floor="precision.floor:floor",
+        rounded="precision.rounded:rounded",
         weights="original.state:weights",
         trace="original.recorder:trace",
         toolchain="torch",
@@ -131,7 +131,12 @@ backend = Backend(
         ),
     ),
     sources=(
-        _source("factory", reference="worker:reference", transforms="transforms.steps", code=True),
+        _source(
+            "factory",
+            reference="original.reference:reference",
+            transforms="transforms.steps",
+            code=True,
+        ),
         _source("torchscript"),
         _source("exported"),
     ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..kit.protocol.archive import kind_of
 from ..kit.protocol.contract import Contract
 from ..kit.protocol.ports import to_artifact, to_model
-from .capture.adopt import load as load_file
+from .files import load as load_file
 from .original import model
 from .original.outputs import leaves, to_numpy
 

@@ -1,4 +1,4 @@
-"""The steps: capture, export, adopt a file; run the original as it is, in others, with other weights."""
+"""The steps that make files: capture, export, adopt a file."""
 
 from __future__ import annotations
 
@@ -9,28 +9,17 @@ import torch
 from ..kit.export.survey import Survey, capture_sizes, survey
 from ..kit.protocol import ports as ports_of
 from ..kit.protocol.request import Request
-from ..kit.run import measurement
 from .capture import canonical, decomposition, graphs, rewriting
-from .capture.adopt import adopt, load
+from .capture.adopt import adopt
+from .files import load
 from .original import model
-from .precision.floor import floor
-from .precision.rounded import rounded
 
-__all__ = ["adopt", "capture", "export", "floor", "reference", "rounded"]
+__all__ = ["adopt", "capture", "export"]
 
 PRELOAD = {
     "adopt": ("numpy.random",),
     "capture": ("numpy.random", "safetensors.torch"),
     "export": ("numpy.random", "safetensors.torch", "torch.export._trace"),
-    "floor": (
-        "encodings.cp437",
-        "numpy.ma",
-        "numpy.random",
-        "safetensors.torch",
-        "torch._dynamo.callback",  # Dispatch modes bring it, with all of sympy.
-    ),
-    "reference": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
-    "rounded": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch"),
 }
 """What each step imports late; see `toolchains/inside/forks.py`."""
 
@@ -85,15 +74,6 @@ def export(request: Request) -> None:
         write,
     )
     found.contract.write(request.outputs["io"])
-
-
-def reference(request: Request) -> None:
-    """Runs the original model on the samples; writes what `kit.run.measurement.run_artifact` writes.
-
-    Raises:
-        StepError: The model cannot be made or does not take the samples.
-    """
-    measurement.record(model.load(request), request)
 
 
 def _checked(request: Request, dynamic: bool) -> tuple[model.Eager, Survey]:

@@ -49,7 +49,7 @@ def test_the_original_is_bound_by_name(tmp_path: Path) -> None:
     got = run_worker(
         "torch",
         "torch",
-        "worker:reference",
+        "original.reference:reference",
         inputs={"samples": tmp_path / "in.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=factory(

@@ -163,7 +163,7 @@ def measured(folder: Path, factory: str, outputs: list[str]) -> Any:
     return run_worker(
         "torch",
         "torch",
-        "worker:floor",
+        "precision.floor:floor",
         inputs={"samples": written(folder)},
         outputs={"floor": "floor.json"},
         options=factory_options(PORTS, outputs, f"model:{factory}"),
@@ -251,7 +251,7 @@ def test_an_original_that_is_a_file(tmp_path: Path, kind: str, worker: str) -> N
     found = run_worker(
         "torch",
         "torch",
-        "worker:floor",
+        "precision.floor:floor",
         inputs={"samples": samples, "artifact": made.artifact, "io": made.outputs["io"]},
         outputs={"floor": "floor.json"},
         options={"ports": PORTS, "outputs": ["y"], "source": {"kind": kind}},
@@ -276,7 +276,7 @@ def test_the_original_with_the_weights_that_an_artifact_holds(tmp_path: Path, gi
         return run_worker(
             "torch",
             "torch",
-            "worker:rounded",
+            "precision.rounded:rounded",
             inputs=inputs,
             outputs={"samples": "s.npz", "edge_outputs": "e.npz", "told": "told.json"},
             options=options,
@@ -336,7 +336,7 @@ def test_it_takes_the_single_numbers_that_an_artifact_holds(tmp_path: Path, give
     done = run_worker(
         "torch",
         "torch",
-        "worker:rounded",
+        "precision.rounded:rounded",
         inputs=inputs,
         outputs={"samples": "s.npz", "edge_outputs": "e.npz", "told": "told.json"},
         options=options,

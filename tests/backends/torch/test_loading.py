@@ -146,7 +146,7 @@ def test_the_original_is_run_on_the_samples(tmp_path: Path) -> None:
     got = run_worker(
         "torch",
         "torch",
-        "worker:reference",
+        "original.reference:reference",
         inputs={"samples": tmp_path / "in.npz"},
         outputs={"samples": "out.npz", "run": "run.json"},
         options=options,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 
 from ...kit.export.survey import Survey, capture_sizes, survey
 from ...kit.protocol import ports as ports_of
-from ...kit.protocol.archive import broken, kind_of
+from ...kit.protocol.archive import kind_of
 from ...kit.protocol.cause import first_lines
 from ...kit.protocol.request import Request, StepError
+from ..files import WORDS, load
 from ..original import model
 from ..original.outputs import difference, leaves, order, to_numpy
 from . import canonical, constant_folding, decomposition, graphs, reserved
 
 Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
-WORDS = {"torchscript": "TorchScript", "exported": "ExportedProgram"}
 
 
 def adopt(request: Request) -> None:
@@ -43,27 +42,6 @@ def adopt(request: Request) -> None:
         _adopt_torchscript(path, request)
     else:
         _adopt_exported(path, request)
-
-
-def load(path: Path, kind: str) -> Any:
-    """Loads a file of either kind onto the CPU.
-
-    Raises:
-        StepError: It does not load.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if kind == "torchscript":
-                return torch.jit.load(path, map_location="cpu")
-            with path.open("rb") as stream:  # torch wants the suffix `.pt2` on paths.
-                return torch.export.load(stream)
-    except Exception as error:
-        raise StepError(
-            f"the {WORDS[kind]} file does not load: {broken(path)}: {first_lines(error, 1)}",
-            f"this is torch {torch.__version__}; a file of a newer one may need it",
-            f"source.{kind}",
-        ) from error
 
 
 def _adopt_torchscript(path: Path, request: Request) -> None:

@@ -13,10 +13,10 @@ from ...kit.export.survey import capture_sizes
 from ...kit.protocol.contract import Contract
 from ...kit.protocol.globs import fitting
 from ...kit.protocol.request import Request, StepError
+from ..files import load
 from ..original import model
 from ..precision.emulation import FLOATS
 from . import canonical, graphs
-from .adopt import load
 
 PRELOAD = {"quantize": ("numpy.random", "torch.export._trace", "torch.export.exported_program")}
 """What each step imports late; see `toolchains/inside/forks.py`."""

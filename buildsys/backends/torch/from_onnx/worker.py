@@ -16,7 +16,7 @@ from ...kit.protocol.contract import Contract, Port
 from ...kit.protocol.names import note_fixed_sizes
 from ...kit.protocol.request import Request, StepError
 from ..capture import canonical
-from ..capture.adopt import load
+from ..files import load
 from ..original.model import tensors
 from ..original.outputs import difference, to_numpy
 from .network import Network

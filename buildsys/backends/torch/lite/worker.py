@@ -8,7 +8,7 @@ from ...kit.protocol.cause import first_lines
 from ...kit.protocol.contract import Contract
 from ...kit.protocol.request import Request, StepError
 from ..capture import canonical
-from ..capture.adopt import load
+from ..files import load
 from ..original import model
 from . import runtime
 

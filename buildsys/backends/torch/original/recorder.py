@@ -21,7 +21,7 @@ from ...kit.export import modules as program_modules
 from ...kit.inspect import probing
 from ...kit.protocol.archive import kind_of
 from ...kit.protocol.request import Request
-from ..capture.adopt import load as load_file
+from ..files import load as load_file
 from . import model, pieces
 from .identity import identity
 from .outputs import leaves, order, to_numpy

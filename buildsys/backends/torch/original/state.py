@@ -13,7 +13,7 @@ from ...kit.inspect.stored_weights import DERIVED, Norm, Stored, Weights, save
 from ...kit.protocol import ports as ports_of
 from ...kit.protocol.archive import kind_of
 from ...kit.protocol.request import Request
-from ..capture.adopt import load
+from ..files import load
 from . import model
 from .derived import Tracer
 

@@ -36,6 +36,17 @@ SAMPLES = 32
 SUSPECT = {"float32": 1e-3, "float16": 3e-2}
 """Where a precision costs more, the operation at which it does is named."""
 
+PRELOAD = {
+    "floor": (
+        "encodings.cp437",
+        "numpy.ma",
+        "numpy.random",
+        "safetensors.torch",
+        "torch._dynamo.callback",  # Dispatch modes bring it, with all of sympy.
+    )
+}
+"""What the step imports late; see `toolchains/inside/forks.py`."""
+
 
 def floor(request: Request) -> None:
     """Writes `floor` (`floor.json`): by precision and output its `signal_error`, or the `reason` for none.

@@ -25,6 +25,9 @@ from .floor import original
 FACTORS = ("div", "mul")
 """Operators whose whole numbers a converter may keep as one over them."""
 
+PRELOAD = {"rounded": ("encodings.cp437", "numpy.ma", "numpy.random", "safetensors.torch")}
+"""What the step imports late; see `toolchains/inside/forks.py`."""
+
 
 def rounded(request: Request) -> None:
     """Runs the original in its own precision, with some of its weights replaced.

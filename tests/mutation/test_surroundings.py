@@ -236,7 +236,9 @@ SOURCES = {
     "backends/onnx/canonical.py": (
         "onnx.adopt onnx.export onnx.optimize onnx.quantize onnx.simplify onnx_external.export"
     ),
-    "backends/torch/capture/decompositions.py": "torch.adopt torch.capture torch.export torch.weights torch.rounded",
+    "backends/torch/capture/decompositions.py": (
+        "torch.adopt torch.capture torch.export torch.weights torch.rounded"
+    ),
     "backends/coreml/evaluator/ops/attention.py": "coreml.convert coreml.evaluate coreml.quantize",
     "backends/service/template/Dockerfile": "service.make",
     "backends/onnx_web/page/page.mjs": "onnx_web.pack",

@@ -152,9 +152,9 @@ def defective(root: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(buildsys.__file__).parent, root / "buildsys", ignore=ignored)
     folder = root / "buildsys" / "backends" / "coreml"
-    text = (folder / "compression.py").read_text()
+    text = (folder / "quantize" / "compression.py").read_text()
     start, end = text.index("def _pruned("), text.index("def _threshold(")
-    (folder / "compression.py").write_text(text[:start] + DEFECTIVE + text[end:])
+    (folder / "quantize" / "compression.py").write_text(text[:start] + DEFECTIVE + text[end:])
     text = (folder / "worker.py").read_text()
     half = 'half = request.options["scheme"] == "float16"'
     assert half in text

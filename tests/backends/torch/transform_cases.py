@@ -168,12 +168,12 @@ def cases(project: Path) -> dict[str, Any]:
 
     # As the worker host exposes them; no type checker finds them there.
     arrays, requests, resuming = (
-        importlib.import_module(f"modelbuild_backends.kit.{name}")
+        importlib.import_module(f"modelbuild_backends.kit.protocol.{name}")
         for name in ("arrays", "request", "resuming")
     )
     model, transform = (
         importlib.import_module(f"modelbuild_backends.torch.{name}")
-        for name in ("model", "transform")
+        for name in ("original.model", "transforms.steps")
     )
 
     rng = np.random.default_rng(0)

@@ -84,7 +84,7 @@ def run(files: Path, step: str, name: str, **inputs: Path) -> Result:
     return run_worker(
         "onnx",
         "onnx",
-        f"{step}:{step}",
+        f"source.{step}:{step}",
         inputs={**given, "samples": files / "samples.npz", **inputs},
         outputs=STEPS[step],
         options={"ports": [port("x", ["N", 3, 8], N=(1, 4, 2))], "outputs": ["y"]},

@@ -40,7 +40,7 @@ def convert(
     return run_worker(
         f"tflite-{route}",
         "tflite",
-        f"{route}_worker:convert",
+        "convert.direct:convert" if route == "direct" else "convert.from_onnx:convert",
         inputs=given,
         outputs=FILES,
         options=options(zoo, model) | more,

@@ -140,7 +140,7 @@ def mobile(scripted: Result) -> Result:
 def test_the_mobile_interpreter_gives_the_same_numbers(
     scripted: Result, mobile: Result, samples: Path, expected: arrays.Arrays
 ) -> None:
-    found = run(mobile, "torch.lite_runtime", samples)
+    found = run(mobile, "torch.lite.runtime", samples)
     assert {name: array.tolist() for name, array in found.arrays().items()} == {
         name: array.tolist() for name, array in expected.items()
     }

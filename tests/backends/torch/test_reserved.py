@@ -46,7 +46,7 @@ def test_every_attribute_of_what_a_program_is_run_as_is_known() -> None:
 import json, sys
 sys.path.insert(0, {str(BACKENDS.parent)!r})
 import torch
-from buildsys.backends.torch import reserved
+from buildsys.backends.torch.capture import reserved
 program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
 own = set(dir(program.module())) - set(dir(torch.nn.Module())) - {{"weight", "bias"}}
 print(json.dumps(sorted(own - reserved.names())))

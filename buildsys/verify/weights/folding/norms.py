@@ -38,6 +38,8 @@ STEPS = 8
 MOST_AXES = 5
 NEARLY = 0.75
 """The part of the channels that must be explained to the last bit before a way of reckoning is known."""
+FIRST = 64
+"""Elements of a channel that are looked at before all of them are."""
 FEWEST = 4
 """Channels, and elements of a channel, that tell a way of reckoning from chance."""
 FEW = 0.25
@@ -197,10 +199,14 @@ def _strict(
     for eps, gained in itertools.product(norm.eps, (False, True)):
         root = np.sqrt(variance + eps)
         start = (1 / root if gained else gamma / root).astype(np.float32)
-        factors, made = _tried(rows, got, start, gamma if gained else None)
+        tail = gamma if gained else None
+        # A channel that is not whole in its first elements is not whole: most other ways end here.
+        _, made = _tried(rows[:, :FIRST], got[:, :FIRST], start, tail)
+        if not _mostly_whole(made == got[:, :FIRST]):
+            continue
+        factors, made = _tried(rows, got, start, tail)
         same = made == got
-        whole = same.all(axis=1)
-        if whole.sum() < max(FEWEST, NEARLY * len(whole)):
+        if not _mostly_whole(same):
             continue
         few = (~same).mean(axis=1) <= FEW
         # A channel that is off as a whole was reckoned otherwise.
@@ -213,19 +219,29 @@ def _strict(
     return None if best is None else best[1]
 
 
+def _mostly_whole(same: Array) -> bool:
+    whole = same.all(axis=1)
+    return bool(whole.sum() >= max(FEWEST, NEARLY * len(whole)))
+
+
 def _tried(rows: Array, got: Array, start: Array, tail: Array | None) -> tuple[Array, Array]:
     """The factor of each channel that makes most of its elements, and what it makes of all of them."""
     best = np.full(len(rows), -1)
     factors, made = start.copy(), np.zeros_like(rows)
+    left = np.arange(len(rows))
     for steps in sorted(range(-STEPS, STEPS + 1), key=abs):
-        tried = (start.view(np.int32) + steps).view(np.float32)
-        product = rows * tried[:, None]
+        tried = (start[left].view(np.int32) + steps).view(np.float32)
+        product = rows[left] * tried[:, None]
         if tail is not None:
-            product = product * tail[:, None]
-        same = (product == got).sum(axis=1)
-        better = same > best
-        best[better], factors[better] = same[better], tried[better]
-        made[better] = product[better]
+            product = product * tail[left, None]
+        same = (product == got[left]).sum(axis=1)
+        better = same > best[left]
+        rows_better = left[better]
+        best[rows_better], factors[rows_better] = same[better], tried[better]
+        made[rows_better] = product[better]
+        left = left[best[left] < rows.shape[1]]  # A channel that is whole cannot be made better.
+        if not len(left):
+            break
     return factors, made
 
 

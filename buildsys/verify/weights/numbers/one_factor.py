@@ -17,6 +17,10 @@ Array = NDArray[Any]
 
 CHUNK = 2**20
 """Elements that are looked at together."""
+FIRST = 64
+"""Elements of a row that leave so little choice of its factor that most others fit it too."""
+TURNS = 4
+"""How often the factor is narrowed down by the elements that it does not make."""
 WIDER = 2.0**-48
 """What float64 itself may be off by here, relative."""
 
@@ -42,6 +46,43 @@ def off(rows: Array, got: Array) -> tuple[Array, Array]:
 
 
 def _off(rows: Array, got: Array) -> tuple[Array, Array]:
+    wrong = np.zeros(rows.shape, bool)
+    factors, left = _common(rows, got)
+    if len(left):
+        wrong[left], factors[left] = _off_in_full(rows[left], got[left])
+    return wrong, factors
+
+
+def _common(rows: Array, got: Array) -> tuple[Array, Array]:
+    """The factor that makes all elements of a row, and the rows for which none was found.
+
+    A few elements leave an interval for it. Only those that its middle does not make narrow it further, so
+    that most elements cost a product and no interval of their own.
+    """
+    few = slice(None, None, max(1, rows.shape[1] // FIRST))
+    low, high = _intervals(rows[:, few], got[:, few])
+    least, most = low.max(axis=1), high.min(axis=1)
+    factors, left = np.zeros(len(rows)), np.arange(len(rows))
+    failed = np.zeros(len(rows), bool)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for _ in range(TURNS):
+            failed[left] = ~(least[left] <= most[left])
+            left = left[~failed[left]]
+            factors[left] = least[left] / 2 + most[left] / 2
+            exact = rows[left].astype(np.float64) * factors[left, None]
+            which, place = np.nonzero(exact.astype(np.float32) != got[left])
+            off = left[which]
+            low, high = _intervals(rows[off, place], got[off, place])
+            np.maximum.at(least, off, low)
+            np.minimum.at(most, off, high)
+            left = np.unique(off)
+            if not len(left):
+                break
+    failed[left] = True
+    return factors, np.flatnonzero(failed)
+
+
+def _off_in_full(rows: Array, got: Array) -> tuple[Array, Array]:
     low, high = _intervals(rows, got)
     with np.errstate(invalid="ignore", over="ignore"):
         least, most = low.max(axis=1), high.min(axis=1)

@@ -41,9 +41,11 @@ def factors_of(rows: Array, got: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(large & (rows != 0), got / rows, np.nan)
     found = np.ones(len(rows))
-    known = ~np.isnan(ratios).all(axis=1)
-    if known.any():
-        found[known] = np.nanmedian(ratios[known], axis=1)
+    for place, row in enumerate(ratios):  # `np.nanmedian` takes four times as long for long rows.
+        known = row[~np.isnan(row)]
+        if len(known):
+            middle = [(len(known) - 1) // 2, len(known) // 2]
+            found[place] = np.partition(known, middle)[middle].mean()
     return found
 
 

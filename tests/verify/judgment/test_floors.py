@@ -333,6 +333,17 @@ def test_fast_kernels_excuse_no_other_error(
         assert (found.passed, found.limit) == (False, held.general[bound])
 
 
+def test_what_fast_kernels_cost_too_much_is_rejected_with_the_error_that_it_has_without_them() -> (
+    None
+):
+    held = limits_of(deployable(None, default_bounds(None)))
+    for bound in ("signal_error", "floor_ratio"):
+        found = gate(shipped(2e-2, 1e-6), held, bound)
+        assert found is not None
+        assert not found.passed
+        assert (found.reason or "").endswith("without them, the signal error is 1e-06")
+
+
 def test_the_mean_of_all_answers_passes_no_default() -> None:
     constant = np.broadcast_to(REFERENCE.mean(axis=0), REFERENCE.shape)
     error = compare(constant, REFERENCE).errors["signal_error"]

@@ -112,7 +112,9 @@ def test_a_source_that_is_not_in_a_key_is_missed(
     blinded: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(monkeypatch, ["backends/tflite/runtime.py"])
-    assert blinded.seen().rules == {"tflite.benchmark"}  # All else that imports it but `tflite.run`.
+    assert blinded.seen().rules == {
+        "tflite.benchmark"
+    }  # All else that imports it but `tflite.run`.
 
 
 def test_a_field_that_is_in_all_keys_is_seen_by_it_too(blinded: Bench) -> None:

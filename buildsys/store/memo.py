@@ -77,7 +77,7 @@ class Memo:
         """Whether the stat of all that was looked at can be trusted from now on."""
         return not self._racy
 
-    def digest(self, path: Path) -> str | None:
+    def digest(self, path: str | Path) -> str | None:
         """The `sha256:…` digest of a file, or `None` when there is no such file."""
         name = os.fspath(path)  # A link that leads elsewhere tomorrow has another inode then.
         identity = self.look(name)
@@ -139,11 +139,11 @@ class Memo:
         """The digest of a user's file or folder, in the store's terms."""
         return self.tree(path, links=True) if os.path.isdir(path) else self.digest(path)
 
-    def placed(self, path: Path) -> str | None:
+    def placed(self, path: str | Path) -> str | None:
         """The digest of an artifact that was put at `path`; `None` where a link is in its place."""
-        if path.is_symlink():
+        if os.path.islink(path):
             return None
-        return self.tree(path) if path.is_dir() else self.digest(path)
+        return self.tree(Path(path)) if os.path.isdir(path) else self.digest(path)
 
     def save(self) -> None:
         """Writes what was learnt; files that are still racy are looked at again first."""

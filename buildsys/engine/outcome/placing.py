@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from buildsys.engine.outcome.verdicts import Status, Verdict
@@ -58,10 +59,8 @@ class Placing:
 
     def path(self, deployable: Deployable, status: Status) -> Path | None:
         """Where an artifact with this status lies."""
-        name = Path(deployable.target, deployable.filename)
-        if status.shipped:
-            return self.folder / name
-        return self.folder / REJECTED / name if status is Status.REJECTED else None
+        name = _name(deployable, status)
+        return None if name is None else self.folder / name
 
     def place(
         self,
@@ -90,27 +89,28 @@ class Placing:
             with exclusive(locks / f"placing-{name}", on_wait):
                 self._place(verdicts, labels)
 
+    @staticmethod
     def _after(
-        self, placed: dict[str, str], verdicts: Sequence[Verdict], labels: list[str]
+        placed: dict[str, str], verdicts: Sequence[Verdict], labels: list[str]
     ) -> dict[str, str]:
         """The record as it is to be: label to path."""
         wanted = {label: placed[label] for label in labels if label in placed}
         for verdict in verdicts:
-            path = self.path(verdict.deployable, verdict.status)
-            if path is not None and verdict.artifact is not None:
-                wanted[verdict.deployable.label] = self._name(path)
+            name = _name(verdict.deployable, verdict.status)
+            if name is not None and verdict.artifact is not None:
+                wanted[verdict.deployable.label] = name
             else:
                 wanted.pop(verdict.deployable.label, None)
         return dict(sorted(wanted.items()))
 
-    def _strays(self, verdicts: Sequence[Verdict], keep: set[str]) -> list[Path]:
-        """Artifacts that must not lie there, whatever the record says."""
-        paths = [
-            self.path(verdict.deployable, status)
-            for verdict in verdicts
-            for status in (Status.VERIFIED, Status.REJECTED)
-        ]
-        return [path for path in paths if path and self._name(path) not in keep]
+    def _strays(self, verdicts: Sequence[Verdict], keep: Collection[str]) -> Iterator[str]:
+        """Artifacts that lie there and must not, whatever the record says."""
+        folder = str(self.folder)
+        for verdict in verdicts:
+            for status in (Status.VERIFIED, Status.REJECTED):
+                name = _name(verdict.deployable, status)
+                if name not in keep and os.path.lexists(f"{folder}/{name}"):
+                    yield f"{folder}/{name}"
 
     def _agrees(self, verdicts: Sequence[Verdict], labels: list[str]) -> bool:
         everything = self._read()
@@ -119,11 +119,11 @@ class Placing:
         if placed != after:
             return False
         keep = {name for record in everything.values() for name in record.values()}
-        if any(path.exists() or path.is_symlink() for path in self._strays(verdicts, keep)):
+        if any(self._strays(verdicts, keep)):
             return False
         return all(
             verdict.artifact is None
-            or self._memo.placed(self.folder / after[verdict.deployable.label])
+            or self._memo.placed(f"{self.folder}/{after[verdict.deployable.label]}")
             == verdict.artifact.digest
             for verdict in verdicts
             if verdict.deployable.label in after
@@ -142,22 +142,31 @@ class Placing:
                     "give one of the recipes another `--out`, or its deployable a `name`",
                 )
         # A killed build leaves nothing that the next one does not know of: the record comes first.
-        self._write(everything | {self._owner: placed | after})
-        old = [self.folder / name for name in placed.values() if name not in keep]
+        during = everything | {self._owner: placed | after}
+        self._write(during, known=everything)
+        old = [f"{self.folder}/{name}" for name in placed.values() if name not in keep]
         for path in [*self._strays(verdicts, keep), *old]:
-            self._remove(path)
-        targets = {
-            target: verdict.artifact.digest
+            self._remove(Path(path))
+        wanted = {
+            self.folder / after[verdict.deployable.label]: verdict.artifact.digest
             for verdict in verdicts
-            if (target := self.path(verdict.deployable, verdict.status)) is not None
-            and verdict.artifact is not None
+            if verdict.deployable.label in after and verdict.artifact is not None
         }
-        for folder in {target.parent for target in targets}:
+        for folder in {target.parent for target in wanted}:
             for left in folder.glob(".new-*"):  # By a build that was killed: the lock is ours.
                 shutil.rmtree(left, ignore_errors=True)
-        for target, digest in targets.items():
-            self._restore(digest, target)
-        self._write(everything | {self._owner: after})
+        with ExitStack() as stack:
+            fresh: dict[Path, Path] = {}
+            for target, digest in wanted.items():
+                if self._memo.placed(target) == digest:
+                    continue
+                beside = target.parent
+                if beside not in fresh:
+                    beside.mkdir(parents=True, exist_ok=True)
+                    fresh[beside] = Path(tempfile.mkdtemp(prefix=".new-", dir=beside))
+                    stack.callback(shutil.rmtree, fresh[beside], ignore_errors=True)
+                self._restore(digest, target, fresh[beside])
+        self._write(everything | {self._owner: after}, known=during)
 
     def _others(self, everything: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         """What other recipes have placed here: path to recipe. One that is gone claims nothing."""
@@ -168,26 +177,17 @@ class Placing:
             for name in placed.values()
         }
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
-
-    def _restore(self, digest: str, path: Path) -> None:
-        if self._memo.placed(path) == digest:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent)) / path.name
-        try:
-            self._store.restore(digest, fresh)
-            self._swap(fresh, path)
-            self._memo.placed(path)  # Known from now on: the next build need not hash it.
-        finally:
-            shutil.rmtree(fresh.parent, ignore_errors=True)
+    def _restore(self, digest: str, path: Path, beside: Path) -> None:
+        fresh = beside / path.name
+        self._store.restore(digest, fresh)
+        self._swap(fresh, path)
+        self._memo.placed(path)  # Known from now on: the next build need not hash it.
 
     @staticmethod
     def _swap(fresh: Path, path: Path) -> None:
         """Puts `fresh` in the place of `path`; a folder cannot be replaced in one step by rename."""
         if path.is_dir() and not path.is_symlink():
-            path.rename(fresh.with_name(".old"))
+            path.rename(fresh.with_name(f"{path.name}.old"))
         elif fresh.is_dir() and (path.exists() or path.is_symlink()):
             path.unlink()
         fresh.rename(path)
@@ -199,16 +199,16 @@ class Placing:
             rows = [(o, label, n) for o, names in record.items() for label, n in names.items()]
         except (OSError, ValueError, AttributeError):
             return {}
-        inside = self.folder.resolve()
+        inside = os.path.realpath(self.folder)
         found: dict[str, dict[str, str]] = {}
+        resolved: dict[str, str] = {}
         for owner, label, name in rows:
-            path = (inside / str(name)).resolve()
-            if path.is_relative_to(inside) and path != inside:
+            if _lies_in(inside, str(name), resolved):
                 found.setdefault(str(owner), {})[str(label)] = str(name)
         return found
 
-    def _write(self, record: dict[str, dict[str, str]]) -> None:
-        if record != self._read():
+    def _write(self, record: dict[str, dict[str, str]], known: dict[str, dict[str, str]]) -> None:
+        if record != known:
             write_text(self.folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
     def _remove(self, path: Path) -> None:
@@ -219,6 +219,31 @@ class Placing:
         for parent in (path.parent, path.parent.parent):
             if parent != self.folder and parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def _name(deployable: Deployable, status: Status) -> str | None:
+    """Where an artifact with this status lies in the folder."""
+    name = f"{deployable.target}/{deployable.filename}"
+    if status.shipped:
+        return name
+    return f"{REJECTED}/{name}" if status is Status.REJECTED else None
+
+
+def _lies_in(folder: str, name: str, resolved: dict[str, str]) -> bool:
+    """Whether a path is one of something in a folder, with all links followed.
+
+    Args:
+        folder: With all links followed.
+        name: The path, from the folder.
+        resolved: Folders that were looked at already, and where they lead; it grows.
+    """
+    parent, last = os.path.split(os.path.join(folder, name))
+    if parent not in resolved:
+        resolved[parent] = os.path.realpath(parent)
+    path = os.path.join(resolved[parent], last)
+    if last in ("", ".", "..") or os.path.islink(path):
+        path = os.path.realpath(path)
+    return path.startswith(folder.rstrip(os.sep) + os.sep) and path != folder
 
 
 def write_text(path: Path, text: str) -> None:

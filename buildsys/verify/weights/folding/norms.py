@@ -220,8 +220,7 @@ def _strict(
 
 
 def _mostly_whole(same: Array) -> bool:
-    whole = same.all(axis=1)
-    return bool(whole.sum() >= max(FEWEST, NEARLY * len(whole)))
+    return bool(np.count_nonzero(same.all(axis=1)) >= max(FEWEST, NEARLY * len(same)))
 
 
 def _tried(rows: Array, got: Array, start: Array, tail: Array | None) -> tuple[Array, Array]:
@@ -234,7 +233,7 @@ def _tried(rows: Array, got: Array, start: Array, tail: Array | None) -> tuple[A
         product = rows[left] * tried[:, None]
         if tail is not None:
             product = product * tail[left, None]
-        same = (product == got[left]).sum(axis=1)
+        same = np.equal(product, got[left]).sum(axis=1)
         better = same > best[left]
         rows_better = left[better]
         best[rows_better], factors[rows_better] = same[better], tried[better]

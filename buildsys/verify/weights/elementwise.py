@@ -22,11 +22,12 @@ from buildsys.verify.weights.match import (
     Match,
     outcome,
 )
-from buildsys.verify.weights.numbers.agreement import FLOATS, WIDTH, agrees, least_step
+from buildsys.verify.weights.numbers.agreement import FLOATS, WIDTH, agrees, least_step, room_of
 from buildsys.verify.weights.numbers.axis_orders import is_vector, orders, picked
 from buildsys.verify.weights.numbers.candidates import Candidate, Group
 from buildsys.verify.weights.numbers.fingerprints import TINY_HALF
 from buildsys.verify.weights.numbers.proportion import distance, factors_of, proportional, telling
+from buildsys.verify.weights.numbers.sampled import Room
 
 Array = NDArray[Any]
 
@@ -48,6 +49,8 @@ REPEATED = {"float64": 64.0, "float32": 64.0, "bfloat16": 4.0, "float16": 4.0}
 float32, and what is narrower is rounded at its end."""
 ROWS = 8
 """Rows of a matrix that are tried before all are."""
+LOOKED_AT = 2**16
+"""Elements that are compared before all are."""
 MANY, STEPS = 256, 4
 """From how many elements on, and of how many steps, float16's smallest numbers tell a weight."""
 TINIEST = 1e-30
@@ -104,7 +107,7 @@ class Comparison:
 
     def _worth(self, stored: Stored) -> Iterator[tuple[Candidate, tuple[int, ...]]]:
         """Candidates that a few elements do not rule out, each with an order of axes."""
-        decoded, room = stored.decoded, _room(stored)
+        decoded, room = stored.decoded, room_of(stored)
         for group in self._groups(stored.values.size):
             self._budget.spend(group.alike.cost)
             for which, order in group.alike.agreeing(decoded, room, group.slack):
@@ -123,7 +126,7 @@ class Comparison:
             self._grouped[size] = found
         return found
 
-    def _of_vectors(self, stored: Stored, room: Array) -> Iterator[formulas.Expected]:
+    def _of_vectors(self, stored: Stored, room: Room) -> Iterator[formulas.Expected]:
         """What folding makes of two vectors, such as a bias and the norm behind it."""
         size = stored.values.size
         if not is_vector(stored.values) or not telling(stored.decoded):
@@ -332,9 +335,13 @@ class Comparison:
         if not by_norms:
             return self._scaled_by_no_norm(stored, candidate, factors, compared)
         best: tuple[float, formulas.Scaling, Array, Array] | None = None
+        tried: set[bytes] = set()
         for scaling in self._fitting(
             factors, coarse, least / np.abs(rows).max(axis=1).clip(TINIEST)
         ):
+            if (same := scaling.factors.tobytes()) in tried:
+                continue  # Untrained norms all have one factor.
+            tried.add(same)
             right, expected = compared(scaling.factors, formulas.ROUNDINGS * formulas.EPSILON)
             share = float(right.mean())
             if best is None or share > best[0]:
@@ -400,27 +407,21 @@ class Comparison:
         """Numbers that are all off by no more than a long chain of roundings may take them."""
         if stored.storage not in FLOATS or stored.values.size < LONG:
             return None
-        values = stored.values.astype(np.float64).reshape(-1)
+        values = stored.values.reshape(-1)
         room = np.full(1, COARSE[stored.storage] * float(np.abs(values).max()))
+        most = REPEATED[stored.storage] * WIDTH[stored.storage]
+        few = slice(None, None, max(1, values.size // LOOKED_AT))
         for group in self._groups(values.size):
-            for which, order in group.alike.agreeing(stored.decoded, room, group.slack):
+            for which, order in group.alike.agreeing(stored.decoded, lambda at: room, group.slack):
                 candidate = group.candidates[which]
-                expected = candidate.values.transpose(order).reshape(-1).astype(np.float64)
-                if distance(values, expected) <= REPEATED[stored.storage] * WIDTH[stored.storage]:
+                expected = candidate.values.transpose(order).reshape(-1)
+                if all(
+                    distance(values[part].astype(np.float64), expected[part].astype(np.float64))
+                    <= limit
+                    for part, limit in ((few, 4 * most), (slice(None), most))
+                ):
                     return Match(FOLDED, candidate.of)
         return None
-
-
-def _room(stored: Stored) -> Array:
-    """How far from a number its storage may be at most, loosely: what is farther is another number."""
-    if stored.scale is not None:
-        wide = np.broadcast_to(np.abs(stored.scale), stored.values.shape)
-        return np.asarray(2.0 * wide.astype(np.float64).reshape(-1))
-    if stored.storage not in FLOATS:
-        return np.full(1, np.inf)
-    return 2 * WIDTH[stored.storage] * np.abs(stored.values.astype(np.float64)).reshape(
-        -1
-    ) + least_step(stored.storage)
 
 
 def _many_steps(stored: Stored) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit.inspect.stored_weights import Norm
 from buildsys.verify.weights.numbers.axis_orders import is_vector
+from buildsys.verify.weights.numbers.sampled import Room
 
 Array = NDArray[Any]
 
@@ -210,15 +211,15 @@ class Vectors:
         picked = [self._weights[n].astype(np.float64).reshape(-1)[self._places] for n in names]
         return np.stack(picked) if picked else np.zeros((0, len(self._places)))
 
-    def likely(self, stored: Array, room: Array) -> Iterator[Expected]:
+    def likely(self, stored: Array, room: Room) -> Iterator[Expected]:
         """What folding makes of the pairs that a few elements do not rule out.
 
         Args:
             stored: The numbers of a constant.
-            room: How far its type may have taken each.
+            room: How far its type may have taken those at some places.
         """
         wanted = stored[self._places].astype(np.float64)
-        near = room[self._places] if room.size > 1 else room
+        near = room(self._places)
         for terms, names, table in self._sets:
             for term in terms if names else ():
                 parts_ = (term.scale, term.shift, term.level)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit.inspect.stored_weights import Stored
 from buildsys.verify.weights.numbers.fingerprints import LARGEST_HALF, TINY_HALF, rounded
+from buildsys.verify.weights.numbers.sampled import Room
 
 Array = NDArray[Any]
 
@@ -59,6 +60,18 @@ def _near(values: Array, storage: str, expected: Array, slack: Array | float) ->
 def least_step(storage: str) -> float:
     """How far from a number its type may be however small it is: one step of float16's smallest numbers."""
     return TINY_HALF if storage == "float16" else 0.0
+
+
+def room_of(stored: Stored) -> Room:
+    """How far from a number its storage may be at most, loosely: what is farther is another number."""
+    values = stored.values.reshape(-1)
+    if stored.scale is not None:
+        scale = np.broadcast_to(np.abs(stored.scale), stored.values.shape)
+        return lambda at: 2.0 * scale[np.unravel_index(at, scale.shape)].astype(np.float64)
+    if stored.storage not in FLOATS:
+        return lambda at: np.full(1, np.inf)
+    width, least = 2 * WIDTH[stored.storage], least_step(stored.storage)
+    return lambda at: width * np.abs(values[at].astype(np.float64)) + least
 
 
 def _half_step(values: Array, storage: str) -> Array:

@@ -8,7 +8,7 @@ operation on a small matrix for each order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +30,8 @@ LIKELY = 0.25
 """The part of them that must agree for a weight to be compared as a whole, which asks for far more."""
 LARGE = 0.1
 """The least of a channel's elements, relative to its largest, that tell its factor."""
+Room = Callable[[Array], Array]
+"""How far numbers may be off, by their places in the flattened array."""
 
 
 class Alike:
@@ -51,19 +53,19 @@ class Alike:
         return math.factorial(rank) * PLACES * len(self._flat)
 
     def agreeing(
-        self, stored: Array, room: Array, slack: Array | None
+        self, stored: Array, room: Room, slack: Array | None
     ) -> Iterator[tuple[int, Order]]:
         """Which of the arrays may have most of the numbers of a tensor, and in which order of axes.
 
         Args:
             stored: The tensor's numbers.
-            room: How far the type of each may have taken it.
+            room: How far the type of those at some places may have taken them.
             slack: Of each array, how far arithmetic may have.
         """
         size = stored.size
         places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).astype(np.int64))
         mine = stored.reshape(-1)[places].astype(np.float64)
-        near = np.broadcast_to(room.reshape(-1), size)[places] if room.size > 1 else room
+        near = room(places)
         found = []
         for number, order in enumerate(orders(self.shape, stored.shape)):
             table = self._table(order, ("places", size), lambda o: _moved(self.shape, o, places))

@@ -41,7 +41,7 @@ TIMEOUT = 3600.0
     "--jobs",
     type=click.IntRange(min=1),
     show_default="cores",
-    help="How many actions run at a time.",
+    help="How many actions may run at once.",
 )
 @click.option(
     "-k",
@@ -50,57 +50,64 @@ TIMEOUT = 3600.0
     type=options.failures,
     default=1,
     metavar="[=N]",
-    help="Keep running steps that don't depend on a failed one; with a number, until that many failed.",
+    help="Keep running steps that don't depend on a failed one. With N, stop after N failures.",
 )
 @click.option(
     "--retry",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Try again when the environment failed, not the step: no network, a lost worker.",
+    help="Retry a step up to N times when its environment failed (no network, a lost worker).",
 )
 @click.option(
     "--timeout",
     type=options.seconds,
     show_default=f"{TIMEOUT:.0f}",
     metavar="SECONDS",
-    help="Kill an action after this time.",
+    help="Stop an action that runs longer than this.",
 )
 @click.option(
     "--memory",
     type=options.memory,
     metavar="SIZE",
     show_default="what is free",
-    help="How much the running steps may take together: `8GiB`. One above it is killed.",
+    help="Memory for all running steps together: `8GiB`. A step that exceeds it is stopped.",
 )
-@click.option("--offline", is_flag=True, help="Use no network: toolchains from what is kept only.")
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Don't use the network; install toolchains from local caches only.",
+)
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit 3 when a deployable is unverified, or its inputs are not fully known.",
+    help="Exit 3 if a deployable is unverified or its inputs are not fully known.",
 )
 @click.option(
-    "--search", "again", is_flag=True, help="Search again for what `deploy.lock.yaml` has chosen."
+    "--search",
+    "again",
+    is_flag=True,
+    help="Search again, even where `deploy.lock.yaml` holds a choice.",
 )
 @click.option(
-    "--locked", is_flag=True, help="Search for nothing: what is not chosen yet is an error."
+    "--locked", is_flag=True, help="Don't search: fail if `deploy.lock.yaml` lacks a choice."
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where artifacts go; default: artifacts/ beside the recipe.",
+    help="Folder for artifacts. Default: artifacts/ beside the recipe.",
 )
 @click.option(
     "--trace",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write what ran when, for Perfetto or chrome://tracing.",
+    help="Write a timeline for Perfetto or chrome://tracing.",
 )
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the lines of `--json` to a file, beside what is shown.",
+    help="Also write the `--json` events to a file.",
 )
 def command(
     selectors: tuple[str, ...],

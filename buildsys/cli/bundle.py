@@ -36,25 +36,29 @@ expect_option = click.option(
     "--expect",
     callback=_identity,
     metavar="IDENTITY",
-    help="Refuse any other bundle than this one: `sha256:…`, as `bundle create` prints it.",
+    help="Accept only the bundle with this identity: `sha256:…`, as `bundle create` printed it.",
 )
 
 
 @click.group("bundle")
 def command() -> None:
-    """Make and check what a release publishes."""
+    """Create, check and inspect release bundles."""
 
 
 @command.command("create")
 @click.argument("target")
 @recipe_option
 @output_options
-@click.option("--release", help="The bundle's version; default: the recipe's `release`.")
-@click.option("--allow-unverified", is_flag=True, help="Bundle what could not be run here, too.")
+@click.option("--release", help="Version of the bundle. Default: the recipe's `release`.")
+@click.option(
+    "--allow-unverified",
+    is_flag=True,
+    help="Include deployables that could not be run on this machine.",
+)
 @click.option(
     "--self-test",
     is_flag=True,
-    help="Carry inputs, the original's outputs and a script that judges by them elsewhere: on a Mac.",
+    help="Include test inputs, the original's outputs, and a script that checks the artifacts elsewhere.",
 )
 @click.option(
     "--to",
@@ -62,7 +66,7 @@ def command() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     metavar="DIR",
-    help="Where to write it; default: here.",
+    help="Folder to write the bundle to. Default: the current one.",
 )
 @out_option
 def create_command(
@@ -78,7 +82,7 @@ def create_command(
     folder: Path,
     out: Path | None,
 ) -> int:
-    """Bring TARGET up to date and bundle what it ships."""
+    """Build TARGET and bundle what it ships."""
     from buildsys.engine.session import Session
     from buildsys.planner.selectors import NoMatch
     from buildsys.release.bundle import BundleError, create
@@ -124,9 +128,10 @@ def create_command(
 def verify_command(
     archive: Path, expect: str | None, as_json: bool, color: str, quiet: bool, verbose: bool
 ) -> None:
-    """Check that a bundle is one that `bundle create` wrote, to the last byte.
+    """Check every byte of a bundle.
 
-    The identity stands for all of its content. With `--expect`, it has to be the one that you were told.
+    A bundle's identity covers all of its content. `--expect` accepts only the identity that you were
+    given.
     """
     from buildsys.release.bundle import read
 
@@ -150,7 +155,7 @@ def verify_command(
 @click.argument("archive", type=click.Path(path_type=Path))
 @expect_option
 def inspect_command(archive: Path, expect: str | None) -> None:
-    """Print a bundle's manifest, once the bundle has been checked."""
+    """Check a bundle and print its manifest."""
     from buildsys.release.bundle import read
 
     print_json(read(archive, expect).manifest)

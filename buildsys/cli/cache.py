@@ -22,16 +22,16 @@ Result = TypeVar("Result")
 
 @click.group("cache")
 def command() -> None:
-    """Show what the store holds, shrink it, check it.
+    """Show, shrink and check the store.
 
-    The store is the folder `MODELBUILD_CACHE`, by default in your platform's folder for caches.
+    The store is the folder `MODELBUILD_CACHE`. By default it lies in your platform's cache folder.
     """
 
 
 @command.command("status")
 @output_options
 def status_command(as_json: bool, color: str, quiet: bool, verbose: bool) -> None:
-    """Show what the cache holds, and what holds it there."""
+    """Show what the store holds, and what keeps it there."""
     from buildsys.engine.session import cache_root, toolchains_root
     from buildsys.report.screens.cache import print_usage
 
@@ -50,17 +50,17 @@ def status_command(as_json: bool, color: str, quiet: bool, verbose: bool) -> Non
     "--max-size",
     type=options.limit,
     metavar="SIZE",
-    help="What the stored files may take: `20GiB`, `500MB`, `unlimited`; default: your setting.",
+    help="How large the store may be: `20GiB`, `500MB`, `unlimited`. Default: your setting.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, without removing it.")
 @output_options
 def gc_command(
     max_size: int | None, dry_run: bool, as_json: bool, color: str, quiet: bool, verbose: bool
 ) -> None:
-    """Remove what nothing names, then what was not used for longest, until the rest fits.
+    """Remove unused files, least recently used first.
 
-    What lies in artifacts' folders or in bundles stays, and so does what running builds use. What is
-    removed and needed again is made again.
+    Files of placed artifacts, of bundles and of running builds stay. A later build makes again what it
+    needs.
     """
     from buildsys.engine.session import cache_root
     from buildsys.report.screens.cache import print_collected
@@ -76,10 +76,12 @@ def gc_command(
 
 
 @command.command("verify")
-@click.option("--repair", is_flag=True, help="Take damaged files out; a build makes them again.")
+@click.option(
+    "--repair", is_flag=True, help="Remove damaged files. The next build makes them again."
+)
 @output_options
 def verify_command(repair: bool, as_json: bool, color: str, quiet: bool, verbose: bool) -> int:
-    """Hash every stored file again; exit 1 when one is not what it was."""
+    """Hash every stored file; exit 1 if one is damaged."""
     from buildsys.engine.session import cache_root
     from buildsys.report.screens.cache import print_damage
     from buildsys.store.inventory import scan

@@ -26,7 +26,7 @@ def recipe_option(function: Command) -> Command:
         "file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help=f"The recipe; default: {RECIPE_NAME} here or in a folder above.",
+        help=f"The recipe. Default: {RECIPE_NAME} in this folder or one above.",
     )(function)
 
 
@@ -36,23 +36,23 @@ def out_option(function: Command) -> Command:
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="The artifacts' folder, as for `build`.",
+        help="The artifacts' folder, as given to `build`.",
     )(function)
 
 
 def output_options(function: Command) -> Command:
     """`--json`, `--color`, `-q`, `-v`."""
     for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Say more."),
-        click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong."),
+        click.option("-v", "--verbose", is_flag=True, help="Show more detail."),
+        click.option("-q", "--quiet", is_flag=True, help="Show problems only."),
         click.option(
             "--color",
             type=click.Choice(["auto", "always", "never"]),
             default="auto",
             show_default=True,
-            help="NO_COLOR is honoured too.",
+            help="When to use colors. NO_COLOR is respected too.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     ):
         function = option(function)
     return function

@@ -24,11 +24,11 @@ from buildsys.recipe import Recipe, RecipeError, find
 @recipe_option
 @output_options
 def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool) -> int:
-    """Say what this machine can make and run, and what would mend the rest; change nothing.
+    """Check what this machine can make and run, and how to fix the rest. Changes nothing.
 
-    Looks at the machine, the store, each toolchain with all of its files, and each format. The exit
-    status is 5 where something that the recipe asks for cannot be made here, or where a toolchain is
-    not what was installed. The network is not used.
+    Checks the machine, the store, every file of each toolchain, and each format, without the network.
+    The exit status is 5 if this machine cannot make something that the recipe asks for, or if a
+    toolchain was altered.
     """
     from buildsys.engine import checkup
     from buildsys.engine.session import cache_root, toolchains_root

@@ -19,15 +19,15 @@ from buildsys.terminal import escaped
 
 COMMANDS = {
     "build": "Build, verify and place the selected deployables.",
-    "bundle": "Make and check what a release publishes.",
-    "cache": "Show what the store holds, shrink it, check it.",
-    "doctor": "Say what this machine can make and run, and how to mend the rest.",
-    "plan": "Say what is stale, and why; run nothing.",
-    "report": "Show what the last build came to; compare it with an earlier one.",
-    "schema": "Print the recipe's JSON Schema, for editors.",
-    "toolchain": "Show, install and pin the converters' environments.",
-    "verify": "Judge artifacts again; say where one goes wrong, and what would mend it.",
-    "why": "Say why a deployable would be rebuilt, down to what changed.",
+    "bundle": "Create, check and inspect release bundles.",
+    "cache": "Show, shrink and check the store.",
+    "doctor": "Check what this machine can make and run, and how to fix the rest.",
+    "plan": "Show what is stale and why, without running anything.",
+    "report": "Show the results of the last build, or compare them with an earlier one.",
+    "schema": "Print the recipe's JSON Schema for editors.",
+    "toolchain": "List, install, lock and check the converters' environments.",
+    "verify": "Check artifacts again, and find where and why one goes wrong.",
+    "why": "Explain why a deployable would be rebuilt.",
 }
 
 
@@ -55,7 +55,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(buildsys.__version__, prog_name="modelbuild")
 def group() -> None:
-    """Turns trained models into verified, reproducible artifacts for ios, android, server, web and edge.
+    """Turn trained models into verified, reproducible artifacts for ios, android, server, web and edge.
 
     Exit status: 0 done, 1 a step failed, 2 usage or a wrong recipe, 3 a gate failed, 4 nothing
     matches the selector, 5 environment, 6 `plan --check` and there is work, 70 a bug, 130 interrupted.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @recipe_option
 @output_options
 @click.option(
-    "--check", is_flag=True, help=f"Exit {ExitStatus.STALE:d} when a build would run anything."
+    "--check", is_flag=True, help=f"Exit {ExitStatus.STALE:d} if a build would run anything."
 )
 @click.option("--graph", type=click.Choice(["dot", "mermaid"]), help="Print the action graph.")
 def command(
@@ -40,10 +40,10 @@ def command(
     check: bool,
     graph: str | None,
 ) -> int:
-    """Say what is stale, and why; run nothing.
+    """Show what is stale and why, without running anything.
 
-    Signs: `+` new, `~` stale, `=` up to date, `?` maybe (an input is made anew; if its bytes come
-    out the same, nothing follows), `!` blocked.
+    Signs: `+` new, `~` stale, `=` up to date, `?` maybe stale (an input will be rebuilt; if its bytes
+    stay the same, nothing else runs), `!` blocked.
     """
     from buildsys.cli import answer
     from buildsys.engine.run import Run

@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     "--against",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="Compare with an earlier `report.json` or bundle, and judge the recipe's bounds on it.",
+    help="Compare with an earlier `report.json` or bundle, and check the recipe's bounds on changes.",
 )
 @click.option(
-    "--allow-breaking", is_flag=True, help="With `--against`: changes that break apps are meant."
+    "--allow-breaking", is_flag=True, help="With `--against`: accept changes that break apps."
 )
 @click.option(
     "--ranges",
     metavar="LABEL",
-    help="Show the ranges of activations that one artifact was calibrated with.",
+    help="Show the activation ranges that calibration found for one artifact.",
 )
 @click.option(
     "--sensitivity",
     metavar="LABEL",
-    help="Quantize each layer of a deployable alone, and show what that costs; builds what it needs.",
+    help="Quantize each layer of a deployable alone and show its error. Builds what it needs.",
 )
 @out_option
 def command(
@@ -61,10 +61,10 @@ def command(
     sensitivity: str | None,
     out: Path | None,
 ) -> int:
-    """Show what the last build came to; build nothing, but with `--sensitivity`.
+    """Show the results of the last build. Only `--sensitivity` builds anything.
 
-    With `--against`, exit 3 when a bound against the earlier build does not hold, or when an app that
-    was written for it breaks.
+    With `--against`, the exit status is 3 if a bound on changes does not hold, or if an app written for
+    the earlier build would break.
     """
     from buildsys.planner.selectors import select
     from buildsys.report.record import NAME, read_report

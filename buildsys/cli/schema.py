@@ -7,7 +7,7 @@ import click
 
 @click.command("schema")
 def command() -> None:
-    """Print the recipe's JSON Schema (draft-07), for editors.
+    """Print the recipe's JSON Schema (draft-07) for editors.
 
     Save it and name it in the recipe's first line:
     `# yaml-language-server: $schema=deploy.schema.json`

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group("toolchain")
 def command() -> None:
-    """Show, install and pin the converters' environments."""
+    """List, install, lock and check the converters' environments."""
 
 
 def provisioner(file: Path | None) -> Provisioner:
@@ -42,7 +42,7 @@ def provisioner(file: Path | None) -> Provisioner:
 @recipe_option
 @output_options
 def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool) -> None:
-    """Show every toolchain: what it is for, whether it is installed, and where."""
+    """List toolchains: purpose, state and place."""
     from rich.table import Table
 
     source = provisioner(file)
@@ -87,7 +87,7 @@ def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verb
 
 @command.command("install")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--force", is_flag=True, help="Make them anew, also those that are there.")
+@click.option("--force", is_flag=True, help="Reinstall toolchains that are already installed.")
 @recipe_option
 @output_options
 def install_command(
@@ -99,9 +99,10 @@ def install_command(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Make toolchains now, all of them where none is named; a build makes them when needed.
+    """Install toolchains ahead of a build.
 
-    One that cannot be made does not stop the others. The exit status is 5 where there is such a one.
+    Without a NAME, installs all of them. One that fails does not stop the others; the exit status is 5
+    then.
     """
     from buildsys.cli import errors
     from buildsys.toolchains import ToolchainError
@@ -143,10 +144,10 @@ def install_command(
 def verify_command(
     names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
 ) -> int:
-    """Read every file of the toolchains, and compare it with what was installed; change nothing.
+    """Check every file of installed toolchains.
 
-    Without a NAME, all toolchains that are installed. The exit status is 5 where one is not what was
-    installed, or does not start.
+    Without a NAME, checks all of them. Changes nothing. The exit status is 5 if a toolchain was altered
+    or does not start.
     """
     from buildsys.engine import checkup
     from buildsys.report.screens.checkup import print_damage
@@ -171,7 +172,7 @@ def verify_command(
 def lock_command(
     names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
 ) -> None:
-    """Resolve a toolchain's requirements anew and write its lock, with hashes."""
+    """Resolve requirements again and write the lock."""
     from buildsys.toolchains import lock
 
     source = provisioner(file)

@@ -24,12 +24,12 @@ from buildsys.cli.verifying.answer import Answer
 @click.option(
     "--locate",
     metavar="LABEL",
-    help="Find the first operation that differs from the original, and what would cure it; exits 3 "
-    "where there is one, 0 where nothing differs.",
+    help="Find the first operation that differs from the original, and a fix. Exits 3 "
+    "if one differs, 0 if none does.",
 )
-@click.option("--fix", is_flag=True, help="With `--locate`: write the cure into the recipe.")
+@click.option("--fix", is_flag=True, help="With `--locate`: write the fix into the recipe.")
 @click.option("--suggest", is_flag=True, help="Measure on more samples and propose bounds.")
-@click.option("--rebuild", is_flag=True, help="Make each step anew and compare the bytes.")
+@click.option("--rebuild", is_flag=True, help="Run every step again and compare the bytes.")
 @out_option
 def command(
     selectors: tuple[str, ...],
@@ -44,7 +44,7 @@ def command(
     rebuild: bool,
     out: Path | None,
 ) -> int:
-    """Judge the selected deployables again and show every bound; or look deeper into them.
+    """Check the selected deployables again and show every bound, or look deeper into them.
 
     SELECTOR is a target, a label or a glob over labels, as for `build`.
     """

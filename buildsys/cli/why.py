@@ -27,10 +27,10 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Say why a deployable would be rebuilt, down to what changed; run nothing.
+    """Explain why a deployable would be rebuilt, without running anything.
 
-    LABEL is a label (`ios/classifier.onnx`), a target (`ios`) or a glob over labels. For one that is
-    up to date it says what its steps last ran for. `--json` prints one object a line.
+    LABEL is a label (`ios/classifier.onnx`), a target (`ios`) or a glob over labels. For a deployable
+    that is up to date, shows why its steps last ran. `--json` prints one object per line.
     """
     from buildsys.engine.session import Session
     from buildsys.engine.staleness.explain import explanations

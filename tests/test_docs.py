@@ -1,4 +1,4 @@
-"""What docs/cache.md shows is what happens, and docs/formats.md tells what the backends declare."""
+"""What docs/cache.md and docs/graph.md show is what happens, and docs/formats.md is what backends declare."""
 
 from __future__ import annotations
 
@@ -71,6 +71,28 @@ def test_the_folders_of_the_table_are_those_that_a_build_makes(modelbuild: Insid
         p.name for p in modelbuild.space.store.iterdir() if not p.name.endswith(("-wal", "-shm"))
     }
     assert made <= told | {"answers"}
+
+
+def test_the_example_of_the_graph_runs(
+    modelbuild: Inside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS / "graph.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    graph = found["graph"]
+    assert capsys.readouterr().out.count("\n") == 2
+    assert found["stale"] == [n for n in graph if graph.nodes[n]["state"] != "maybe"]
+    assert found["reference"] == "m#torch.reference"
+    assert {graph.nodes[name]["rule"] for name in found["needed"]} == {"data.sample"}
+    assert {"ios/m.onnx#verify.measure"} <= found["affected"]
+    assert found["longest"][-1] in found["affected"]
+    (_, node) = next(iter(graph.nodes(data=True)))
+    told = re.findall(r"^\| `(\w+)` \|", text, flags=re.M)
+    assert told == list(node)
+    for command in re.findall(r"^\$ modelbuild ([^|#\n]+)", text, flags=re.M):
+        arguments = [each for each in command.split() if each != "ios/classifier.onnx"]
+        assert modelbuild(*arguments).code == 0
 
 
 def writer(name: str) -> Any:

@@ -89,7 +89,7 @@ class Run:
         for model in self._models:
             folder = self._folder / model / route
             path = project.write(folder, [model], [dict(CASES[case]) for case in CASES], capture)
-            graph = buildsys.plan(buildsys.load(path)).graph
+            graph = buildsys.plan(buildsys.load(path)).action_graph
             for action in graph.actions.values():
                 if action.rule not in RULES:
                     continue

@@ -16,7 +16,6 @@ from buildsys.cli.common import (
     selector_argument,
 )
 from buildsys.exit_status import ExitStatus
-from buildsys.terminal import escaped
 
 if TYPE_CHECKING:
     from buildsys.engine.session import Plan
@@ -29,7 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--check", is_flag=True, help=f"Exit {ExitStatus.STALE:d} if a build would run anything."
 )
-@click.option("--graph", type=click.Choice(["dot", "mermaid"]), help="Print the action graph.")
+@click.option(
+    "--graph",
+    type=click.Choice(["dot", "mermaid", "graphml", "json"]),
+    help="Print the action graph: for Graphviz, Mermaid or GraphML, or as node-link JSON.",
+)
 def command(
     selectors: tuple[str, ...],
     file: Path | None,
@@ -45,6 +48,8 @@ def command(
     Signs: `+` new, `~` stale, `=` up to date, `?` maybe stale (an input will be rebuilt; if its bytes
     stay the same, nothing else runs), `!` blocked.
     """
+    if graph is not None and as_json:
+        raise click.UsageError("`--graph` and `--json` exclude each other: take `--graph json`")
     from buildsys.cli import answer
     from buildsys.engine.run import Run
     from buildsys.engine.session import Session
@@ -53,7 +58,9 @@ def command(
     with Session(open_file(file)) as session:
         plan = session.plan(selectors)
     if graph is not None:
-        click.echo(escaped(rendering.graph_text(plan, graph)))
+        from buildsys.report.graph_export import graph_text  # It imports networkx.
+
+        click.echo(graph_text(plan.graph, graph))
     elif as_json:
         print_json(record(plan))
     elif not quiet:
@@ -62,7 +69,7 @@ def command(
             rendering.print_plan(shown, plan, verbose=verbose)
         click.echo(captured.get(), nl=False, color=True)
         if not plan.has_work:
-            answer.keep(session, plan.graph, Run(plan.standings), None, captured.get())
+            answer.keep(session, plan.action_graph, Run(plan.standings), None, captured.get())
     return ExitStatus.STALE if check and plan.has_work else ExitStatus.OK
 
 
@@ -102,6 +109,6 @@ def record(plan: Plan) -> dict[str, Any]:
                     if reason.change is not None
                 ],
             }
-            for name, action in plan.graph.actions.items()
+            for name, action in plan.action_graph.actions.items()
         ],
     }

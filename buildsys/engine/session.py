@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -29,6 +31,9 @@ from buildsys.store import DamagedIndex, StoreError
 from buildsys.store.collection import Collector
 from buildsys.store.inventory import BUNDLE
 from buildsys.toolchains import Provisioner
+
+if TYPE_CHECKING:
+    from buildsys.planner.digraph import ActionDiGraph
 
 CACHE_VARIABLE = "MODELBUILD_CACHE"
 TOOLCHAINS_VARIABLE = "MODELBUILD_TOOLCHAINS"
@@ -76,7 +81,7 @@ class Plan:
     """What a build would do.
 
     Attributes:
-        graph: The actions.
+        action_graph: The actions, as the engine has them.
         standings: State by action id.
         reasons: Causes by action id.
         deployables: One entry a selected deployable.
@@ -84,12 +89,32 @@ class Plan:
         elapsed: How long that takes on this machine's cores.
     """
 
-    graph: ActionGraph
+    action_graph: ActionGraph
     standings: dict[str, Standing]
     reasons: dict[str, list[Reason]]
     deployables: list[PlannedDeployable]
     seconds: float | None
     elapsed: float | None = None
+
+    @cached_property
+    def graph(self) -> ActionDiGraph:
+        """The actions as a networkx `DiGraph`.
+
+        Nodes are ids of actions, in a topological order. Edges run from an action to those that take its
+        outputs. A node has these attributes:
+
+        - `rule`: the kind of step, such as `onnx.export`.
+        - `toolchain`: the environment that it runs in, or `None` for a built-in step.
+        - `state`: what a build would do: `run`, `maybe` (as soon as an input turns out to be new),
+          `hit` (nothing: the result is known) or `blocked`.
+        - `deployables`: the labels that need it, as a list.
+
+        An edge has `inputs`: the names of the inputs that it goes into, as a list.
+        """
+        from buildsys.planner.digraph import digraph  # It imports networkx.
+
+        states = {name: standing.state.value for name, standing in self.standings.items()}
+        return digraph(self.action_graph, states)
 
     def count(self, state: State) -> int:
         """How many actions are in a state."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import networkx as nx
 import pytest
 import yaml
 
@@ -102,7 +103,48 @@ def test_the_recipe_is_found_upwards(raw: Project) -> None:
 def test_the_graph(raw: Project, form: str, first: str) -> None:
     lines = raw.run("plan", "--graph", form, "ios/classifier.onnx").stdout.splitlines()
     assert lines[0] == first
-    assert sum(" -> " in line or " --> " in line for line in lines) == 16
+    assert sum(" -> " in line or " -->|" in line for line in lines) == 16
+
+
+def test_the_graph_for_programs(raw: Project) -> None:
+    record = json.loads(raw.run("plan", "--json", "ios/classifier.onnx").stdout)
+    graph = nx.node_link_graph(
+        json.loads(raw.run("plan", "--graph", "json", "ios/classifier.onnx").stdout), edges="edges"
+    )
+    assert [(name, *node.values()) for name, node in graph.nodes(data=True)] == [
+        (each["id"], each["rule"], each["toolchain"], each["state"], ["ios/classifier.onnx"])
+        for each in record["actions"]
+    ]
+    text = raw.run("plan", "--graph", "graphml", "ios/classifier.onnx").stdout
+    assert set(nx.parse_graphml(text).edges) == set(graph.edges)
+
+
+def test_the_graph_is_json_in_one_form_only(raw: Project) -> None:
+    result = raw.run("plan", "--graph", "dot", "--json")
+    assert (result.code, result.stdout) == (2, "")
+    assert "`--graph` and `--json` exclude each other" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [(["--help"], False), (["plan", "--help"], False), (["plan", "--graph", "dot"], True)],
+)
+def test_networkx_is_imported_for_graphs_only(
+    raw: Project, arguments: list[str], imported: bool
+) -> None:
+    code = (
+        "import sys\nfrom buildsys.cli.main import run\n"
+        f"code = run({[*arguments]})\nprint(code, 'networkx' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=raw.folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == f"0 {imported}\n"
 
 
 def test_the_schema_fits_the_recipes(raw: Project) -> None:

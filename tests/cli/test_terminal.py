@@ -58,7 +58,7 @@ def hostile(modelbuild: Inside) -> Inside:
 COMMANDS = (
     ("plan",),
     ("plan", "--json"),
-    ("plan", "--graph", "dot"),
+    *(("plan", "--graph", form) for form in ("dot", "mermaid", "graphml", "json")),
     ("build",),
     ("build", "--json"),
     ("why", "android/m.tflite"),

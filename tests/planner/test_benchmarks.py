@@ -85,7 +85,7 @@ def test_a_batch_that_the_model_does_not_take(space: Space) -> None:
 
 def test_a_bound_alone_asks_with_the_default_settings(space: Space) -> None:
     space.edit("deploy.yaml", "{signal_error: 1.0e-3}", "{signal_error: 1.0e-3, latency_ratio: 50}")
-    actions = space.plan(HALF).graph.actions.values()
+    actions = space.plan(HALF).action_graph.actions.values()
     (timed,) = [action for action in actions if action.rule == "tflite.benchmark"]
     assert timed.options["benchmark"] == Benchmark().model_dump()
     assert "float_artifact" in timed.inputs

@@ -74,7 +74,9 @@ def test_fixed_sizes_are_said_by_the_plan(space: Space) -> None:
     assert notices["android/m.tflite"] == ["sizes are fixed: N = 1 (`roomy: true` keeps them open)"]
     assert notices["ios/m.onnx"] == []
     # Nothing runs them at sizes that they do not take.
-    runs = {n: a for n, a in plan.graph.actions.items() if a.rule in ("onnx.run", "tflite.run")}
+    runs = {
+        n: a for n, a in plan.action_graph.actions.items() if a.rule in ("onnx.run", "tflite.run")
+    }
     assert {a.rule: "sizes" in a.inputs for a in runs.values()} == {
         "onnx.run": True,
         "tflite.run": False,
@@ -107,14 +109,14 @@ def test_nothing_is_said_where_sizes_stay_open_or_do_not_vary(space: Space) -> N
     )
     plan = space.plan("android/m.tflite")
     assert plan.deployables[0].deployable.notices == ()
-    (run,) = (a for a in plan.graph.actions.values() if a.rule == "tflite.run")
+    (run,) = (a for a in plan.action_graph.actions.values() if a.rule == "tflite.run")
     assert run.options["dynamic"] is True
     assert "sizes" in run.inputs
     space.edit("deploy.yaml", ", options: {roomy: true}", "")
     space.edit("deploy.yaml", "max: 8", "max: 1")
     plan = space.plan("android/m.tflite")
     assert plan.deployables[0].deployable.notices == ()
-    assert not any("sizes" in a.inputs for a in plan.graph.actions.values())
+    assert not any("sizes" in a.inputs for a in plan.action_graph.actions.values())
     assert "note:" not in text(plan)
 
 

@@ -474,23 +474,3 @@ def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
         return ["up to date"] if verbose else []
     texts = [reason.text for reason in planned.reasons] or ["an input will be made anew"]
     return texts if verbose or len(texts) <= 2 else [texts[0], f"and {len(texts) - 1} more (-v)"]
-
-
-def graph_text(plan: Plan, form: str) -> str:
-    """The action graph for Graphviz (`dot`) or Mermaid."""
-    names = {name: f"a{number}" for number, name in enumerate(plan.graph.actions)}
-    edges = [
-        (names[above], names[action.id])
-        for action in plan.graph.actions.values()
-        for above in dict.fromkeys(action.upstream())
-    ]
-    if form == "dot":
-        lines = ["digraph modelbuild {", '  rankdir=LR; node [shape=box, fontname="sans-serif"];']
-        lines += [
-            f'  {names[name]} [label="{name}\\n{plan.standings[name].state.value}"];'
-            for name in names
-        ]
-        return "\n".join([*lines, *(f"  {a} -> {b};" for a, b in edges), "}"])
-    lines = ["flowchart LR"]
-    lines += [f'  {names[name]}["{name}<br/>{plan.standings[name].state.value}"]' for name in names]
-    return "\n".join([*lines, *(f"  {a} --> {b}" for a, b in edges)])

@@ -131,7 +131,7 @@ def test_the_key_covers_gpu_and_driver(
         tell(line + "\nNVIDIA A100, 8.0, 580.65.06")
         plan = project.plan(label)
         assert planned(plan)[1] is None
-        (step,) = (a for a in plan.graph.actions.values() if a.rule == rule)
+        (step,) = (a for a in plan.action_graph.actions.values() if a.rule == rule)
         assert step.resources == {"gpu": 1}
         seen.append(tuple(step.options["machine"].values()))
     assert seen[0] == ("NVIDIA L4", "8.9", "580.65.06")

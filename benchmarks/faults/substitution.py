@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.faults import adoption
 from buildsys.backends.base import Output
-from buildsys.planner.builder import host_worker
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, Input, OutputRef
+from buildsys.planner.workers import host_worker
 
 PROBE = ".probe"
 ONE_RUN = {"warmup": 0, "runs": 1}

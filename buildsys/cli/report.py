@@ -117,7 +117,7 @@ def command(
 
 def _labels(recipe: Recipe, record: Mapping[str, Any]) -> list[str]:
     """The recipe's labels, and those that the last build had and the recipe has no more."""
-    from buildsys.planner.planning import entries
+    from buildsys.planner.entries import entries
 
     asked = [entry.label for entry in entries(recipe)]
     return list(dict.fromkeys((*asked, *(e["label"] for e in record["deployables"]))))
@@ -214,7 +214,7 @@ def _compared(
 ) -> dict[str, Any]:
     from buildsys.diagnosis.comparing import compare
     from buildsys.diagnosis.earlier import read
-    from buildsys.planner.planning import regression_bounds
+    from buildsys.planner.entries import regression_bounds
     from buildsys.planner.selectors import select
 
     earlier = read(against)

@@ -13,7 +13,7 @@ from buildsys.engine.events import Listener, ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
-from buildsys.planner.planning import Entry, entries
+from buildsys.planner.entries import Entry, entries
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.text.editing import CannotEditError, Edit, append
 

@@ -1,32 +1,13 @@
-"""Adds actions to a graph, merging those that are the same step."""
+"""Adds drafted actions to a graph, merging those that are the same step."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Iterable
+from operator import attrgetter
 
-from buildsys.backends.base import Backend, Output, Rule, Runtime
-from buildsys.planner.catalog import Catalog
-from buildsys.planner.graph import Action, ActionGraph, Input, Worker
+from buildsys.planner.drafts import Draft, DraftOutput
+from buildsys.planner.graph import Action, ActionGraph, Input, OutputRef
 from buildsys.planner.structure import Structures
-from buildsys.toolchains.inside import program
-
-PROTOCOL = ("kit.protocol.request", "kit.protocol.resuming")
-"""What every step is called by."""
-PROGRAM = Path(program.__file__)
-READING = tuple(
-    PROGRAM.parent / f"{name}.py"
-    for name in ("reads", "hook", "watch", "syscalls", "inherited/sitecustomize")
-)
-"""What decides which files count as read: a record of an earlier one's may lack some."""
-
-
-class NotInGraph(Exception):
-    """A finished graph lacks a step that is looked for."""
 
 
 class GraphBuilder:
@@ -34,140 +15,99 @@ class GraphBuilder:
 
     Attributes:
         graph: What there is of it.
-        catalog: All backends.
-        finished: Whether steps are only looked up from now on.
-        begun: The last actions of the beginnings of routes that have been followed.
     """
 
-    def __init__(self, project: str, catalog: Catalog) -> None:
+    def __init__(self, project: str) -> None:
         self.graph = ActionGraph()
-        self.catalog = catalog
-        self.finished = False
         self._project = project
         self._structures = Structures()
         self._by_structure: dict[bytes, str] = {}
-        self.begun: dict[tuple[object, ...], str] = {}
-        self._defaults: dict[str, Mapping[str, Any]] = {}
-        self._unavailable: dict[int, str | None] = {}
         self._last: dict[str, int] = {}
 
-    def defaults(self, format_name: str) -> Mapping[str, Any]:
-        """What a format's options are where the recipe gives none."""
-        found = self._defaults.get(format_name)
-        if found is None:
-            found = self.catalog.formats[format_name].options().model_dump(mode="json")
-            self._defaults[format_name] = found
-        return found
+    def add(self, outputs: Iterable[DraftOutput | None]) -> None:
+        """Adds the actions that outputs need, in the order in which they were drafted.
 
-    def unavailable(self, rule: Rule) -> str | None:
-        """Why this machine cannot do a rule; asked once a rule and graph."""
-        if id(rule) not in self._unavailable:
-            self._unavailable[id(rule)] = rule.available()
-        return self._unavailable[id(rule)]
-
-    def cannot_run(self, runtime: Runtime) -> str | None:
-        """Why this machine has no use of a runtime; asked once a runtime and graph."""
-        if id(runtime) not in self._unavailable:
-            self._unavailable[id(runtime)] = runtime.available()
-        return self._unavailable[id(runtime)]
-
-    def add(
-        self,
-        rule: str,
-        worker: Worker,
-        *,
-        environment: str | None,
-        inputs: Mapping[str, Input],
-        options: Mapping[str, Any],
-        outputs: tuple[Output, ...],
-        slot: str,
-        user_code: bool = False,
-        origin: tuple[str | int, ...] = (),
-        asked: tuple[str | int, ...] = (),
-        unavailable: str | None = None,
-        resources: Mapping[str, int] = MappingProxyType({}),
-        instead: tuple[str, ...] = (),
-        resumes: bool = False,
-        way: str | None = None,
-    ) -> str:
-        """Adds an action, or finds the one that is the same step; gives its id.
-
-        Raises:
-            NotInGraph: The graph is finished and has no such step.
+        An action is drafted after those that it depends on, so that is a topological order.
         """
-        digest = self._structures.digest(rule, worker, environment, inputs, options, outputs)
-        place = f"{slot}#{rule}"
-        known = self._by_structure.get(digest)
-        if known is not None:
-            slots = self.graph.actions[known].slots
-            if not self.finished and self._slot(place) not in slots:
-                slots.append(self._slot(place))
-            return known
-        if self.finished:
-            raise NotInGraph(place)
+        for draft in _missing(outputs):
+            inputs = _inputs(draft)
+            digest = self._structures.digest(draft, inputs)
+            place = f"{draft.slot}#{draft.rule}"
+            name = self._by_structure.get(digest)
+            if name is None:
+                name = self._by_structure[digest] = self._free(place)
+                slot = f"{self._project}:{name}"
+                number = len(self.graph.actions)
+                self.graph.actions[name] = _action(draft, name, inputs, slot, number)
+            elif (slot := f"{self._project}:{place}") not in self.graph.actions[name].slots:
+                self.graph.actions[name].slots.append(slot)
+            draft.id = name
+
+    def find(self, output: DraftOutput) -> OutputRef | None:
+        """An output in the graph as it is; `None` where it lacks the action."""
+        for draft in _missing([output]):
+            if any(above.id is None for above in _above(draft)):
+                return None
+            draft.id = self._by_structure.get(self._structures.digest(draft, _inputs(draft)))
+        return placed(output) if output.draft.id is not None else None
+
+    def _free(self, place: str) -> str:
+        """An id that no action has."""
         name, number = place, self._last.get(place, 1)
         while name in self.graph.actions:
             number += 1
             name = f"{place}~{number}"
         self._last[place] = number
-        self.graph.actions[name] = Action(
-            id=name,
-            rule=rule,
-            worker=worker,
-            environment=environment,
-            inputs=dict(inputs),
-            options=dict(options),
-            outputs=outputs,
-            user_code=user_code,
-            origin=origin,
-            asked=asked,
-            slots=[self._slot(name)],
-            unavailable=unavailable,
-            resources=resources,
-            number=len(self.graph.actions),
-            instead=instead,
-            resumes=resumes,
-            way=way,
-        )
-        self._by_structure[digest] = name
         return name
 
-    def _slot(self, place: str) -> str:
-        return f"{self._project}:{place}"
+
+def placed(output: DraftOutput) -> OutputRef:
+    """An output of an action that was added."""
+    if output.draft.id is None:
+        raise ValueError(f"{output.draft.slot}#{output.draft.rule} is in no graph")
+    return OutputRef(output.draft.id, output.output)
 
 
-def rule_worker(backend: Backend, rule: Rule | None = None, function: str | None = None) -> Worker:
-    """The worker of a rule, or of a named function in a backend's folder."""
-    name = rule.worker if rule is not None else function
-    if name is None:
-        raise ValueError("a worker needs a rule or a function")
-    started = f"{backend.name}.{name.partition(':')[0]}"
-    ships = rule.ships if rule is not None else ()
-    return _worker(name, backend.name, backend.folder, (started,), ships)
+def _inputs(draft: Draft) -> dict[str, Input]:
+    return {
+        name: placed(given) if isinstance(given, DraftOutput) else given
+        for name, given in draft.inputs.items()
+    }
 
 
-def kit_worker(backend: Backend, function: str, *modules: str) -> Worker:
-    """A function of the kit that uses modules of a backend, such as `onnx.runtime`."""
-    name = f"kit.{function}"
-    return _worker(name, backend.name, backend.folder, (name.partition(":")[0], *modules))
+def _missing(outputs: Iterable[DraftOutput | None]) -> list[Draft]:
+    """What outputs need and no graph has, in the order in which it was drafted."""
+    found: set[Draft] = set()
+    waiting = [each.draft for each in outputs if each is not None]
+    while waiting:
+        draft = waiting.pop()
+        if draft.id is None and draft not in found:
+            found.add(draft)
+            waiting += _above(draft)
+    return sorted(found, key=attrgetter("number"))
 
 
-@cache
-def _worker(
-    function: str,
-    backend: str,
-    folder: Path,
-    started: tuple[str, ...],
-    ships: tuple[str, ...] = (),
-) -> Worker:
-    modules = tuple(f"{program.PACKAGE}.{name}" for name in (*PROTOCOL, *started))
-    shipped = tuple(Path(os.path.normpath(folder / name)) for name in ships)
-    return Worker(function, backend, folder, modules, (PROGRAM, *READING, *shipped))
+def _above(draft: Draft) -> list[Draft]:
+    return [given.draft for given in draft.inputs.values() if isinstance(given, DraftOutput)]
 
 
-@cache
-def host_worker(function: str) -> Worker:
-    """A built-in step: a function of our own, which needs no toolchain."""
-    package = f"{program.HOST_PACKAGE}.backends"
-    modules = (*(f"{package}.{name}" for name in PROTOCOL), function.partition(":")[0])
-    return Worker(function, None, None, modules)
+def _action(draft: Draft, name: str, inputs: dict[str, Input], slot: str, number: int) -> Action:
+    return Action(
+        id=name,
+        rule=draft.rule,
+        worker=draft.worker,
+        environment=draft.environment,
+        inputs=inputs,
+        options=draft.options,
+        outputs=draft.outputs,
+        user_code=draft.user_code,
+        origin=draft.origin,
+        asked=draft.asked,
+        slots=[slot],
+        unavailable=draft.unavailable,
+        resources=draft.resources,
+        number=number,
+        instead=draft.instead,
+        resumes=draft.resumes,
+        way=draft.way,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +94,18 @@ class Catalog:
     @cached_property
     def routes(self) -> dict[tuple[object, ...], Any]:
         """The routes that `routes.cheapest` has found; they depend on nothing but the catalog."""
+        return {}
+
+    def default_options(self, format_name: str) -> Mapping[str, Any]:
+        """What a format's options are where the recipe gives none."""
+        found = self._default_options.get(format_name)
+        if found is None:
+            found = self.formats[format_name].options().model_dump(mode="json")
+            self._default_options[format_name] = found
+        return found
+
+    @cached_property
+    def _default_options(self) -> dict[str, Mapping[str, Any]]:
         return {}
 
     @cached_property

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from buildsys.backends.base import Format, Ports, varying
+from buildsys.recipe import Detour
 
 
 def notices(declared: Format, options: Mapping[str, Any], ports: Ports) -> Iterator[str]:
@@ -23,6 +24,13 @@ def notices(declared: Format, options: Mapping[str, Any], ports: Ports) -> Itera
         sizes = ", ".join(f"{symbol} = {dim['example']}" for symbol, dim in dims.items())
         way_out = f" (`{declared.opens}: true` keeps them open)" if declared.opens else ""
         yield f"sizes are fixed: {sizes}{way_out}"
+
+
+def detoured(detour: Detour | None) -> Iterator[str]:
+    """Which route is taken in place of those that gave nothing, and why."""
+    if detour is not None:
+        whys = "; ".join(f"`route: {word}`: {why}" for word, why in detour.failed.items())
+        yield f"`route: {detour.taken}` was taken, since another gave nothing: {whys}"
 
 
 def unjudged(bounds: Collection[str]) -> str:

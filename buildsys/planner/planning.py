@@ -3,105 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from buildsys.backends.base import Format
-from buildsys.planner.bounds import LATENCY_BOUNDS, SIZE_BOUNDS, Bounds, judges_errors
-from buildsys.planner.builder import GraphBuilder, NotInGraph
+from buildsys.planner.builder import GraphBuilder, placed
 from buildsys.planner.catalog import Catalog
-from buildsys.planner.conversion.describing import Described, describe
-from buildsys.planner.conversion.profiles import coarse
-from buildsys.planner.conversion.routes import NoRoute, Step, cheapest, refined, refiners
-from buildsys.planner.conversion.steps import Artifact, Goal, follow
-from buildsys.planner.conversion.transforming import source_of
+from buildsys.planner.conversion.converting import Unread, convert, unquantized
+from buildsys.planner.conversion.routes import NoRoute
+from buildsys.planner.conversion.transforming import planned_model
+from buildsys.planner.deployables import add_deployable
+from buildsys.planner.drafts import DraftOutput
+from buildsys.planner.entries import Entry, entries
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
-from buildsys.planner.notices import notices, unjudged
+from buildsys.planner.machine import Machine
+from buildsys.planner.model import PlannedModel
 from buildsys.planner.selectors import select
-from buildsys.planner.source import ModelSource
-from buildsys.planner.verification.benchmarking import benchmark
 from buildsys.planner.verification.locating import locate
-from buildsys.planner.verification.measuring import check, check_original, measure, runner, widens
 from buildsys.planner.verification.sensitivity import sensitivity
+from buildsys.planner.verification.verifying import verify
 from buildsys.recipe import Diagnostic, Recipe, RecipeError
-from buildsys.recipe.schema.spec import TargetEntry
-from buildsys.verify.judgment.defaults import default_bounds
-
-UNQUANTIZED = "weights and arithmetic in the model's own precision"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line under `targets:`, for one model.
-
-    Attributes:
-        profile: The quantization profile that it is made with: the one that the line names, or what
-            that one's search chose; `None` without one.
-        accept: The tolerances that it is held to: the line's, or those of its profile's search.
-        open: Whether its profile is a search that has not chosen yet.
-        route: The route that it takes: the first that the line names, or the one after those that gave
-            nothing; `None` where the line names none.
-    """
-
-    label: str
-    target: str
-    model: str
-    index: int
-    item: Any
-    profile: str | None = None
-    accept: str | None = None
-    open: bool = False
-    route: str | None = None
-
-    @property
-    def place(self) -> tuple[str | int, ...]:
-        """Where the entry stands in the recipe."""
-        return ("targets", self.target, self.index)
-
-    def filename(self, catalog: Catalog) -> str:
-        """The artifact's name below `artifacts/<target>/`."""
-        parts = (self.model, self.item.quantization, self.item.name)
-        return "-".join(p for p in parts if p) + catalog.formats[self.item.format].suffix
-
-
-def entries(recipe: Recipe) -> list[Entry]:
-    """Every deployable that the recipe asks for, in its order; their labels differ."""
-    return [
-        _entry(recipe, target, model, index, item)
-        for target, items in recipe.spec.targets.items()
-        for index, item in enumerate(items)
-        for model in item.models or recipe.spec.models
-    ]
-
-
-def _entry(recipe: Recipe, target: str, model: str, index: int, item: TargetEntry) -> Entry:
-    label, profile = item.label(target, model), item.quantization
-    searched = profile is not None and recipe.spec.quantization[profile].search is not None
-    choice = recipe.choices.get(label) if searched else None
-    detour = recipe.detours.get(label)
-    return Entry(
-        label,
-        target,
-        model,
-        index,
-        item,
-        profile=choice.profile if choice is not None else profile,
-        accept=recipe.held_to(item),
-        open=searched and choice is None,
-        route=detour.taken if detour is not None else next(iter(item.routes), None),
-    )
-
-
-def regression_bounds(recipe: Recipe) -> dict[str, dict[str, float]]:
-    """By label, the bounds against an earlier build."""
-    return {entry.label: _regression_bounds(recipe, entry) for entry in entries(recipe)}
-
-
-def _regression_bounds(recipe: Recipe, entry: Entry) -> dict[str, float]:
-    if entry.accept is None:
-        return {}
-    return recipe.spec.acceptance[entry.accept].regression_bounds(entry.target)
 
 
 def make_graph(recipe: Recipe, catalog: Catalog, selectors: Iterable[str] = ()) -> ActionGraph:
@@ -179,10 +99,10 @@ def _planned(
     recipe: Recipe, catalog: Catalog, selectors: Iterable[str]
 ) -> tuple[Planning, list[str]]:
     """A pass over the selected entries, and every label of the recipe."""
+    planning = Planning(recipe, catalog)
     everything = entries(recipe)
     labels = [entry.label for entry in everything]
     chosen = set(select(selectors, labels))
-    planning = Planning(recipe, catalog)
     failures = []
     for entry in everything:
         if entry.label not in chosen:
@@ -201,31 +121,14 @@ def _planned(
     return planning, labels
 
 
-def _detoured(recipe: Recipe, entry: Entry) -> list[str]:
-    """Which route is taken in place of those that gave nothing, and why."""
-    detour = recipe.detours.get(entry.label)
-    if detour is None:
-        return []
-    whys = "; ".join(f"`route: {word}`: {why}" for word, why in detour.failed.items())
-    return [f"`route: {detour.taken}` was taken, since another gave nothing: {whys}"]
-
-
-class Unread(Exception):
-    """The recipe asks for something that no step on the way reads."""
-
-    def __init__(self, message: str, hint: str, keys: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.message, self.hint, self.keys = message, hint, keys
-
-
 class Planning:
     """One pass over the selected entries."""
 
     def __init__(self, recipe: Recipe, catalog: Catalog) -> None:
         self._recipe = recipe
-        self._catalog = catalog
-        self._builder = GraphBuilder(recipe.spec.project, catalog)
-        self._sources: dict[str, ModelSource] = {}
+        self._machine = Machine(catalog)
+        self._builder = GraphBuilder(recipe.spec.project)
+        self._models: dict[str, PlannedModel] = {}
         self._options: dict[tuple[str | int, ...], dict[str, Any]] = {}
         self._entries: list[Entry] = []
 
@@ -239,6 +142,7 @@ class Planning:
 
         Raises:
             NoRoute: Nothing leads to its format.
+            Unread: It asks for what nothing reads.
         """
         if entry.open:
             raise Unread(
@@ -247,119 +151,24 @@ class Planning:
                 f"`{self._recipe.lock.name}`",
                 ("quantization",),
             )
-        source = self._source(entry.model)
-        item, profile = entry.item, entry.profile
-        declared = self._catalog.formats[item.format]
-        scheme = self._recipe.spec.quantization[profile].scheme if profile else None
-        steps = cheapest(
-            self._catalog, source.state, source.method, (item.format, scheme), entry.route
-        )
-        self._check_read(entry, steps)
         options = self._given_options(entry)
-        steps = refined(self._catalog, steps, item.format, options)
-        goal = Goal(item.format, options, entry.label, entry.place, profile)
-        converted = follow(self._builder, self._recipe, source, steps, goal)
-        described = self._described(source, goal, converted)
-        # Run with what it was converted to: words for apps are no reason to run it again.
-        made = replace(converted, artifact=described.artifact)
-        checked = check(self._builder, source, item.format, made, entry.label)
-        if checked is not None and made.taken is not None:
-            # Its figures are those of what is in it.
-            judged, judged_format = made.taken, steps[-1].taken
-            judged_options = self._builder.defaults(judged_format)
-        else:
-            judged, judged_format, judged_options = made, item.format, options
-        held = self._bounds(entry, scheme, judged_format)
-        bounds = held.general
-        unrun = declared.unrun(options)
-        figures = None
-        if unrun is None:
-            figures = measure(
-                self._builder,
-                self._recipe,
-                source,
-                judged_format,
-                judged,
-                entry.label,
-                judged_options,
-                scheme,
-            )
-        original = None
-        if figures is None and declared.numeric:
-            original = check_original(self._builder, self._recipe, source)
-        beside = self._beside(entry, goal, scheme, bounds)
-        timed = None
-        if unrun is None and (source.model.benchmark or LATENCY_BOUNDS & set(bounds)):
-            timed = benchmark(
-                self._builder,
-                self._recipe,
-                source,
-                item.format,
-                made,
-                beside,
-                entry.label,
-                options,
-            )
-        wanted = (
-            made.artifact,
-            described.io,
-            figures,
-            checked,
-            original,
-            beside.artifact if beside is not None and SIZE_BOUNDS & set(bounds) else None,
-            timed,
-        )
-        detour = self._recipe.detours.get(entry.label)
-        later = unjudged(_regression_bounds(self._recipe, entry))
-        needed = self.graph.below_all(wanted)
-        for name in needed:
-            self.graph.actions[name].labels.append(entry.label)
+        model = self._model(entry.model)
+        conversion = convert(model, entry, options)
+        verification = verify(model, entry, conversion)
+        add_deployable(self._builder, model, entry, conversion, verification)
         self._entries.append(entry)
-        self.graph.deployables.append(
-            Deployable(
-                label=entry.label,
-                target=entry.target,
-                model=entry.model,
-                format=declared.name,
-                filename=entry.filename(self._catalog),
-                profile=item.quantization,
-                chosen=profile if entry.label in self._recipe.choices else None,
-                scheme=scheme,
-                precision=next(
-                    (s.exact_types for s in declared.schemes if s.name == scheme), UNQUANTIZED
-                ),
-                widens=figures is not None and widens(declared, scheme),
-                options=options,
-                route=(
-                    *(step.rule.name for step in steps),
-                    *([described.rule] if described.rule else []),
-                ),
-                reproducible=all(step.rule.reproducible for step in steps),
-                artifact=described.artifact,
-                io=described.io,
-                measurement=figures,
-                check=checked,
-                evaluated=self._evaluated(judged_format) if figures is not None else None,
-                unverified=None if figures else unrun or self._unverified(declared),
-                baseline=beside.artifact if beside is not None else None,
-                benchmark=timed,
-                acceptance=held.name,
-                bounds=bounds,
-                output_bounds=held.outputs,
-                default=held.default,
-                actions=tuple(needed),
-                place=entry.place,
-                notices=(
-                    *notices(declared, options, source.ports),
-                    *_detoured(self._recipe, entry),
-                    *([later] if later else []),
-                ),
-                unjudged=later,
-                legacy=declared.legacy,
-                probed=declared.probe is not None,
-                left=tuple(detour.failed) if detour is not None else (),
-            )
-        )
+
+    def name_baselines(self) -> None:
+        """Names the unquantized artifacts that the finished graph builds anyway, for the report."""
+        for number, (entry, deployable) in enumerate(
+            zip(self._entries, self.graph.deployables, strict=True)
+        ):
+            if deployable.baseline is None and deployable.scheme is not None:
+                made = unquantized(self._model(entry.model), entry, deployable.options)
+                # Compared with what would ship, where the graph has it.
+                outputs = (made.described.artifact, made.converted.artifact)
+                found = next(filter(None, map(self._builder.find, outputs)), None)
+                self.graph.deployables[number] = replace(deployable, baseline=found)
 
     def locate(self) -> OutputRef:
         """Adds what locates a fault of the one deployable that was added.
@@ -368,13 +177,7 @@ class Planning:
             NoProbe: Its format has no probe.
         """
         (deployable,) = self.graph.deployables
-        source = self._source(deployable.model)
-        found = locate(self._builder, self._recipe, source, deployable)
-        for name in self.graph.below(found):
-            labels = self.graph.actions[name].labels
-            if deployable.label not in labels:
-                labels.append(deployable.label)
-        return found
+        return self._label(locate(self._model(deployable.model), self.graph, deployable))
 
     def sensitivity(self) -> OutputRef:
         """Adds what quantizes each layer of the one deployable that was added alone.
@@ -383,128 +186,30 @@ class Planning:
             NoSensitivity: Its layers cannot be quantized one by one.
         """
         (deployable,) = self.graph.deployables
-        source = self._source(deployable.model)
-        found = sensitivity(self._builder, self._recipe, source, deployable, deployable.options)
-        labels = self.graph.actions[found.action].labels
-        if deployable.label not in labels:
-            labels.append(deployable.label)
+        return self._label(sensitivity(self._model(deployable.model), self.graph, deployable))
+
+    def _label(self, output: DraftOutput) -> OutputRef:
+        """Adds what an output needs, for the one deployable that was added."""
+        (deployable,) = self.graph.deployables
+        self._builder.add([output])
+        found = placed(output)
+        for name in self.graph.below(found):
+            labels = self.graph.actions[name].labels
+            if deployable.label not in labels:
+                labels.append(deployable.label)
         return found
 
-    def _unverified(self, declared: Format) -> str:
-        for runtime in (declared.runtime, declared.evaluator):
-            cannot = self._builder.cannot_run(runtime) if runtime else None
-            if cannot is not None:
-                return cannot
-        return declared.unverified
-
-    def _evaluated(self, format_name: str) -> str | None:
-        """What is left unproven where an evaluator stands in for a format's runtime."""
-        declared = self._catalog.formats[format_name]
-        by = runner(self._builder, declared)
-        return declared.evaluated if by is not None and by.evaluates else None
-
-    def _check_read(self, entry: Entry, steps: tuple[Step, ...]) -> None:
-        """What is asked for and would be passed over silently is an error."""
-        item = entry.item
-        makers = [step.rule for step in steps if step.rule.gives == item.format]
-        read = {name for rule in makers for name in rule.options}
-        # What refines an artifact reads its options even where they say that it is not asked for.
-        read |= {n for _, rule in refiners(self._catalog, item.format) for n in rule.options}
-        if entry.route is not None and entry.route not in {rule.route for rule in makers}:
-            raise Unread(
-                f"`{entry.model}` comes to {item.format} by {makers[0].name}, the only way: "
-                "`route` would mean nothing",
-                "delete it, or leave the model out with `models`",
-                ("route",),
-            )
-        for name in item.options:
-            if name not in read:
-                raise Unread(
-                    f"`{entry.model}` comes to {item.format} by {makers[-1].name}, which has no "
-                    f"option `{name}`",
-                    "delete it, or leave the model out with `models`",
-                    ("options", name),
-                )
-
-    def _source(self, model: str) -> ModelSource:
-        found = self._sources.get(model)
+    def _model(self, name: str) -> PlannedModel:
+        found = self._models.get(name)
         if found is None:
-            found = source_of(self._builder, self._recipe, model)
-            self._sources[model] = found
+            found = self._models[name] = planned_model(self._recipe, self._machine, name)
         return found
 
-    def _given_options(self, entry: Entry) -> dict[str, Any]:
+    def _given_options(self, entry: Entry) -> Mapping[str, Any]:
         """All options of an entry's format; one line of the recipe is for many models."""
         found = self._options.get(entry.place)
         if found is None:
-            declared = self._catalog.formats[entry.item.format]
+            declared = self._machine.catalog.formats[entry.item.format]
             found = declared.options.model_validate(entry.item.options).model_dump(mode="json")
             self._options[entry.place] = found
         return found
-
-    def name_baselines(self) -> None:
-        """Names the unquantized artifacts that the finished graph builds anyway, for the report."""
-        self._builder.finished = True
-        for number, (entry, deployable) in enumerate(
-            zip(self._entries, self.graph.deployables, strict=True)
-        ):
-            if deployable.baseline is None and deployable.scheme is not None:
-                with suppress(NotInGraph):
-                    found = self._unquantized(entry, deployable.options).artifact
-                    self.graph.deployables[number] = replace(deployable, baseline=found)
-
-    def _unquantized(self, entry: Entry, options: Mapping[str, Any]) -> Artifact:
-        source, item = self._source(entry.model), entry.item
-        goal = Goal(item.format, options, entry.label, entry.place)
-        steps = cheapest(
-            self._catalog, source.state, source.method, (item.format, None), entry.route
-        )
-        steps = refined(self._catalog, steps, item.format, options)
-        made = follow(self._builder, self._recipe, source, steps, goal)
-        # Compared with what would ship, where the graph has it.
-        with suppress(NotInGraph):
-            return replace(made, artifact=self._described(source, goal, made).artifact)
-        return made
-
-    def _described(self, source: ModelSource, goal: Goal, made: Artifact) -> Described:
-        return describe(self._builder, source, goal.format, made.artifact, made.io, goal.slot)
-
-    def _bounds(self, entry: Entry, scheme: str | None, judged_format: str) -> Bounds:
-        name, usual = entry.accept, self._default_bounds(entry, scheme, judged_format)
-        if name is None:
-            return Bounds("default", usual, {}, default=True)
-        acceptance = self._recipe.spec.acceptance[name]
-        own = self._recipe.spec.models[entry.model].outputs
-        specific = {
-            output: each
-            for output, each in acceptance.output_bounds(entry.target).items()
-            if output in own
-        }
-        bounds = acceptance.bounds(entry.target)
-        if not judges_errors(bounds, specific):
-            # Nor do bounds against an earlier build say how right this one is.
-            return Bounds(name, {**usual, **bounds}, {}, default=True)
-        return Bounds(name, bounds, specific, default=False)
-
-    def _default_bounds(
-        self, entry: Entry, scheme: str | None, judged_format: str
-    ) -> Mapping[str, float]:
-        profile, source = entry.profile, self._source(entry.model)
-        by = runner(self._builder, self._catalog.formats[judged_format])
-        return default_bounds(
-            scheme,
-            evaluated=by is not None and by.evaluates,
-            approximates=by is not None and bool(by.runtime.approximates),
-            coarse=profile is not None and coarse(self._recipe, profile),
-            metric=source.model.evaluate is not None,
-            transformed=source.original is not None,
-        )
-
-    def _beside(
-        self, entry: Entry, goal: Goal, scheme: str | None, bounds: Mapping[str, float]
-    ) -> Artifact | None:
-        """The unquantized artifact that this one is compared with; built for it."""
-        asked = self._source(entry.model).model.benchmark is not None
-        if scheme is None or not (asked or (SIZE_BOUNDS | LATENCY_BOUNDS) & set(bounds)):
-            return None
-        return self._unquantized(entry, goal.options)

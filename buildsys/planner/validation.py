@@ -14,8 +14,8 @@ from buildsys.planner.catalog import Catalog
 from buildsys.planner.choices.candidates import candidates
 from buildsys.planner.conversion import profiles
 from buildsys.planner.conversion.routes import ways
-from buildsys.planner.planning import Entry, entries
-from buildsys.planner.source import ports_of
+from buildsys.planner.entries import Entry, entries
+from buildsys.planner.model import ports_of
 from buildsys.recipe import Diagnostic, Recipe
 
 Place = tuple[str | int, ...]

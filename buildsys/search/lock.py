@@ -10,7 +10,7 @@ import yaml
 from buildsys.engine.outcome.placing import write_text
 from buildsys.planner.choices.choosing import VERSION
 from buildsys.planner.conversion import detours
-from buildsys.planner.planning import entries
+from buildsys.planner.entries import entries
 from buildsys.recipe import Recipe
 from buildsys.search.searching import Found
 from buildsys.store.content import writing

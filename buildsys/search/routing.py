@@ -13,7 +13,7 @@ from dataclasses import replace
 from buildsys.engine.events import Diagnostic, Listener
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import Build, Session
-from buildsys.planner.planning import Entry, entries
+from buildsys.planner.entries import Entry, entries
 from buildsys.planner.selectors import select
 from buildsys.recipe import Detour
 from buildsys.search import lock

@@ -19,7 +19,7 @@ from buildsys.engine.session import Session
 from buildsys.planner import ActionGraph, OutputRef, make_graph
 from buildsys.planner.choices.candidates import Candidate
 from buildsys.planner.choices.choosing import choose
-from buildsys.planner.planning import entries
+from buildsys.planner.entries import entries
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.schema.benchmark import Benchmark
 from buildsys.search.front import FAILED, PASSED, REJECTED, Figures, worst_error

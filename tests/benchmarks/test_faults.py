@@ -18,9 +18,9 @@ from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.substitution import Substitute, relocated, substituted
 from buildsys.backends.base import Output
 from buildsys.engine.session import CACHE_VARIABLE, TOOLCHAINS_VARIABLE, cache_root, toolchains_root
-from buildsys.planner.builder import host_worker
 from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, OutputRef
+from buildsys.planner.workers import host_worker
 
 RECORD: dict[str, Any] = json.loads(document.RESULTS.read_text())
 
@@ -324,7 +324,7 @@ def test_the_projects_are_valid_recipes(tmp_path: Path) -> None:
         recipe = buildsys.load(projects.write(tmp_path / name, name, projects.ENTRIES))
         assert list(recipe.spec.models) == [name]
         labels = {f"server/{name}.{column}" for column in projects.ENTRIES}
-        from buildsys.planner.planning import entries
+        from buildsys.planner.entries import entries
 
         assert {entry.label for entry in entries(recipe)} <= labels
 

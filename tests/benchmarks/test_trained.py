@@ -14,7 +14,7 @@ import pytest
 import buildsys
 from benchmarks.faults import projects
 from benchmarks.faults.trained import networks, signals, table, wheels
-from buildsys.planner.planning import entries
+from buildsys.planner.entries import entries
 
 
 @pytest.fixture

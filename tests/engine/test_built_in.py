@@ -23,9 +23,9 @@ from buildsys.engine.executors.processes.hosts import FORKS
 from buildsys.engine.executors.processes.memory import memory
 from buildsys.engine.executors.processes.tree import descendants, kill_tree, table
 from buildsys.engine.run import Settings
-from buildsys.planner.builder import host_worker
 from buildsys.planner.graph import Action
 from buildsys.planner.verification.data import DRAW
+from buildsys.planner.workers import host_worker
 from buildsys.store import Store
 from buildsys.verify.outputs.array_sizes import array_bytes
 from tests.space import Space

@@ -11,9 +11,9 @@ import pytest
 from buildsys.engine.staleness import keys
 from buildsys.engine.staleness.keys import Manifest
 from buildsys.engine.staleness.walk import Walk
-from buildsys.planner import planning
 from buildsys.planner.bounds import Bounds
 from buildsys.planner.graph import Action
+from buildsys.planner.verification import verifying
 from buildsys.recipe.schema import spec
 from tests.mutation import fields
 from tests.mutation.bench import Bench, tidy
@@ -128,7 +128,7 @@ def test_a_verdict_that_looks_at_no_bounds_is_caught(
     name = "acceptance.{name}.max_abs"
     assert complaint(bench, case(name)) is None
     held = Bounds("everything", bounds, {}, default=False)
-    monkeypatch.setattr(planning.Planning, "_bounds", lambda *_: held)
+    monkeypatch.setattr(verifying, "bounds_of", lambda *_: held)
     bench.report = bench.shown(bench.build())  # As that engine gives it where nothing is changed.
     try:
         assert complaint(bench, case(name)) == f"{name} is not seen"

@@ -26,7 +26,7 @@ from buildsys.planner.choices.candidates import (
     with_profiles,
 )
 from buildsys.planner.conversion import detours
-from buildsys.planner.planning import Entry, entries
+from buildsys.planner.entries import Entry, entries
 from buildsys.planner.selectors import select
 from buildsys.recipe import Choice, Diagnostic, Position, Recipe, RecipeError
 from buildsys.recipe.hints import did_you_mean

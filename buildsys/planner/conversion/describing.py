@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from buildsys.backends import base
-from buildsys.planner.builder import GraphBuilder, host_worker, rule_worker
-from buildsys.planner.graph import FileInput, Input, OutputRef
-from buildsys.planner.source import ModelSource
+from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
+from buildsys.planner.graph import FileInput
+from buildsys.planner.model import PlannedModel
+from buildsys.planner.workers import host_worker, rule_worker
 
 PARTS = ("preprocess", "labels")
 DESCRIBE = "buildsys.backends.kit.protocol.description:describe"
@@ -25,60 +26,56 @@ class Described:
         rule: The step's name, or `None` where the recipe says nothing and there is no step.
     """
 
-    artifact: OutputRef
-    io: OutputRef
+    artifact: DraftOutput
+    io: DraftOutput
     rule: str | None
 
 
 def describe(
-    builder: GraphBuilder,
-    source: ModelSource,
-    format_name: str,
-    artifact: OutputRef,
-    io: OutputRef,
-    slot: str,
+    model: PlannedModel, format_name: str, artifact: DraftOutput, io: DraftOutput, slot: str
 ) -> Described:
-    """Adds the step, where the recipe gives `preprocess` or `labels`.
+    """Drafts the step, where the recipe gives `preprocess` or `labels`.
 
     Where the format writes metadata, the artifact is written again with the contract inside; else it
     stays the very one that it is, and only its `io.json` changes.
     """
-    if not (source.preprocess or source.labels):
+    if not (model.preprocess or model.labels):
         return Described(artifact, io, None)
-    declared = builder.catalog.formats[format_name]
+    declared = model.machine.catalog.formats[format_name]
     writer = declared.metadata_writer
     options: dict[str, Any] = {}
-    inputs: dict[str, Input] = {"io": io, **told(source, PARTS, options)}
+    inputs: dict[str, DraftInput] = {"io": io, **told(model, PARTS, options)}
     outputs = [base.Output("io", "io.json")]
     worker, environment = host_worker(DESCRIBE), None
     if writer is not None:
-        backend = builder.catalog.backend_of(format_name)
+        backend = model.machine.catalog.backend_of(format_name)
         worker, environment = rule_worker(backend, function=writer.worker), writer.toolchain
         inputs["artifact"] = artifact
         outputs.append(base.Output("artifact", "model" + declared.suffix, declared.kind))
-    rule = f"{format_name}.describe"
-    action = builder.add(
-        rule,
+    draft = Draft(
+        f"{format_name}.describe",
         worker,
-        environment=environment,
+        slot,
+        environment,
+        tuple(outputs),
         inputs=inputs,
         options=options,
-        outputs=tuple(outputs),
-        origin=("models", source.name),
-        slot=slot,
+        origin=("models", model.name),
     )
-    carried = artifact if writer is None else OutputRef(action, "artifact")
-    return Described(carried, OutputRef(action, "io"), rule)
+    carried = artifact if writer is None else draft["artifact"]
+    return Described(carried, draft["io"], draft.rule)
 
 
-def told(source: ModelSource, parts: Sequence[str], options: dict[str, Any]) -> dict[str, Input]:
+def told(
+    model: PlannedModel, parts: Sequence[str], options: dict[str, Any]
+) -> dict[str, DraftInput]:
     """Puts parts of the contract into a step's options; gives the files of labels among its inputs."""
-    inputs: dict[str, Input] = {}
-    if "preprocess" in parts and source.preprocess:
-        options["preprocess"] = source.preprocess
-    if "labels" in parts and source.labels:
+    inputs: dict[str, DraftInput] = {}
+    if "preprocess" in parts and model.preprocess:
+        options["preprocess"] = model.preprocess
+    if "labels" in parts and model.labels:
         options["labels"] = {}
-        for number, (output, labels) in enumerate(source.labels.items()):
+        for number, (output, labels) in enumerate(model.labels.items()):
             if isinstance(labels, FileInput):
                 # Not after the output: its name may hold what a file's cannot.
                 inputs[f"labels{number}"] = labels

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from buildsys.planner.planning import Entry
+from buildsys.planner.entries import Entry
 from buildsys.recipe import Detour, Diagnostic, Recipe
 from buildsys.recipe.text.document import Node, follow
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from buildsys.backends.base import Normaliser, Output
-from buildsys.planner.builder import GraphBuilder, rule_worker
+from buildsys.planner.builder import GraphBuilder, placed
 from buildsys.planner.catalog import Catalog
+from buildsys.planner.drafts import Draft
 from buildsys.planner.graph import Action, ActionGraph, FileInput, OutputRef
+from buildsys.planner.workers import rule_worker
 
 DESCRIBE = ".describe"
 
@@ -43,21 +45,22 @@ def make_normalising(
     Returns:
         The graph, and where it gives each: one `normal` a name.
     """
-    builder = GraphBuilder("normalising", catalog)
     found = {}
     for name, (format_name, path) in files.items():
         normaliser = catalog.formats[format_name].normaliser
         if normaliser is None:
             raise ValueError(f"nothing normalises {format_name}")
-        action = builder.add(
+        draft = Draft(
             f"{format_name}.normalise",
             rule_worker(catalog.backend_of(format_name), function=normaliser.worker),
+            slot=name,
             environment=normaliser.toolchain,
             inputs={"artifact": FileInput(path)},
-            options={},
             outputs=(Output("normal", "normal"),),
-            slot=name,
         )
-        found[name] = OutputRef(action, "normal")
-    builder.graph.wanted = tuple(found.values())
-    return builder.graph, found
+        found[name] = draft["normal"]
+    builder = GraphBuilder("normalising")
+    builder.add(found.values())
+    given = {name: placed(output) for name, output in found.items()}
+    builder.graph.wanted = tuple(given.values())
+    return builder.graph, given

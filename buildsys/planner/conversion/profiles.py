@@ -48,6 +48,15 @@ def calibration(recipe: Recipe, name: str) -> tuple[str, Calibration] | None:
     return None
 
 
+def read_while_converting(
+    recipe: Recipe, declared: Format, scheme: str, name: str
+) -> dict[str, Any]:
+    """What of a profile a step reads that makes a scheme of floats while it converts."""
+    (read,) = (each.reads for each in declared.schemes if each.name == scheme)
+    given = recipe.spec.quantization[name].model_dump(mode="json", exclude_defaults=True)
+    return {field: given[field] for field in read if field in given}
+
+
 def coarse(recipe: Recipe, name: str) -> bool:
     """Whether weights get fewer than 8 bits or a palette, or some become zero; of `mixed`, any layer's."""
     profile = recipe.spec.quantization[name]

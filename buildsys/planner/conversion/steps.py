@@ -8,14 +8,13 @@ from functools import cache
 from typing import Any
 
 from buildsys.backends import base
-from buildsys.planner.builder import GraphBuilder, rule_worker
 from buildsys.planner.conversion import profiles
 from buildsys.planner.conversion.describing import told
 from buildsys.planner.conversion.routes import Step, without
-from buildsys.planner.graph import Input, OutputRef
-from buildsys.planner.source import ModelSource
+from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
+from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification import data
-from buildsys.recipe import Recipe
+from buildsys.planner.workers import rule_worker
 from buildsys.recipe.schema.quantization import FLOAT_SCHEMES
 
 ARTIFACT, IO = "artifact", "io"
@@ -34,10 +33,15 @@ class Artifact:
         quantized: What it was quantized from: the artifact of its own format that the last step was given.
     """
 
-    artifact: OutputRef
-    io: OutputRef
+    artifact: DraftOutput
+    io: DraftOutput
     taken: Artifact | None = None
     quantized: Artifact | None = None
+
+    @property
+    def inputs(self) -> dict[str, DraftInput]:
+        """Both, as inputs of a step."""
+        return {ARTIFACT: self.artifact, IO: self.io}
 
 
 @dataclass(frozen=True)
@@ -59,82 +63,95 @@ class Goal:
     profile: str | None = None
 
 
-def follow(
-    builder: GraphBuilder, recipe: Recipe, source: ModelSource, steps: tuple[Step, ...], goal: Goal
-) -> Artifact:
-    """Adds the actions of a route, or finds those that are there already."""
-    inputs: dict[str, Input] = dict(source.files)
-    imposed = [step.rule.needs for step in steps[1:]] + [{}]
-    action = ""
-    taken: Artifact | None = None
+def follow(model: PlannedModel, steps: tuple[Step, ...], goal: Goal) -> Artifact:
+    """Drafts the actions of a route."""
+    made: Artifact | None = None
+    route = [(id(step.rule), step.scheme) for step in steps]
+    quantizing = next((n for n, step in enumerate(steps) if step.rule.quantizes), len(steps))
     for number, step in enumerate(steps):
-        rule = step.rule
-        declared = builder.catalog.formats[rule.gives]
-        last = rule.gives == goal.format
-        # What all routes of a model begin with is looked up by the rules alone; the next one counts
-        # for what it imposes.
-        begun: tuple[object, ...] = (
-            source.name,
-            *((id(o.rule), o.scheme) for o in steps[: number + 2]),
-        )
-        if any(each.rule.quantizes for each in steps[: number + 2]):
-            begun = (*begun, goal.profile)
-        if not last and begun in builder.begun:
-            action = builder.begun[begun]
-            inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
-            continue
-        # An intermediate is made with its format's defaults, as a deployable without options is:
-        # then the two are one step.
-        given = goal.options if last else builder.defaults(rule.gives)
-        if number:
-            taken = Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO))
-        options: dict[str, Any] = {
-            "ports": source.ports,
-            "outputs": source.outputs,
-            "format": {name: given[name] for name in rule.options},
-            **imposed[number],
-        }
-        if number == 0:
-            options["source"] = source.declaration
-            options["layouts"] = source.layouts
-            if rule.methods:
-                options["method"] = source.method
+        begun: tuple[object, ...] | None = None
+        if step.rule.gives != goal.format:
+            # What all routes of a model begin with is made once. The next step counts for what it imposes.
+            profile = goal.profile if quantizing < number + 2 else None
+            begun = (*route[: number + 2], profile)
+            if begun in model.begun:
+                made = model.begun[begun]
+                continue
+        draft = _draft(model, steps, number, made, goal)
+        if begun is not None:
+            made = model.begun[begun] = Artifact(draft[ARTIFACT], draft[IO])
         else:
-            options["scheme"] = step.scheme
-        if rule.metadata:
-            options["metadata"] = {
-                "project": recipe.spec.project,
-                "model": source.name,
-                "version": recipe.spec.release or "",
-            }
-        if rule.machine is not None:
-            options["machine"] = dict(rule.machine())
-        inputs |= _profile(builder, recipe, source, step, goal.profile, options)
-        parts = rule.told(given) if last else ()
-        if parts:
-            inputs |= told(source, parts, options)
-        action = builder.add(
-            rule.name,
-            rule_worker(step.backend, rule),
-            environment=source.environment if rule.toolchain == "model" else rule.toolchain,
-            inputs=inputs,
-            options=options,
-            outputs=_outputs(declared.suffix, declared.kind, "calibration" in inputs),
-            user_code=rule.user_code,
-            origin=source.place if number == 0 else goal.place,
-            slot=goal.slot if last or rule.quantizes else source.name,
-            unavailable=builder.unavailable(rule),
-            resources=rule.resources,
-            instead=without(builder.catalog, source.state, source.method, rule)
-            if number and not rule.quantizes
-            else (),
-            way=rule.route,
-        )
-        if not last:
-            builder.begun[begun] = action
-        inputs = {ARTIFACT: OutputRef(action, ARTIFACT), IO: OutputRef(action, IO)}
-    quantized = taken if steps[-1].rule.quantizes else None
-    return Artifact(OutputRef(action, ARTIFACT), OutputRef(action, IO), taken, quantized)
+            made = Artifact(draft[ARTIFACT], draft[IO], made, made if step.rule.quantizes else None)
+    if made is None:
+        raise ValueError("a route without a step")
+    return made
+
+
+def _draft(
+    model: PlannedModel, steps: tuple[Step, ...], number: int, taken: Artifact | None, goal: Goal
+) -> Draft:
+    """Drafts one step of a route."""
+    step = steps[number]
+    rule, catalog = step.rule, model.machine.catalog
+    declared = catalog.formats[rule.gives]
+    last = rule.gives == goal.format
+    # An intermediate is made with its format's defaults, as a deployable without options is: then the
+    # two are one step.
+    given = goal.options if last else catalog.default_options(rule.gives)
+    imposed = steps[number + 1].rule.needs if number + 1 < len(steps) else {}
+    options = _options(model, step, given, imposed, first=taken is None)
+    inputs: dict[str, DraftInput] = dict(model.files) if taken is None else taken.inputs
+    inputs |= _profile(model, step, goal.profile, options)
+    parts = rule.told(given) if last else ()
+    if parts:
+        inputs |= told(model, parts, options)
+    return Draft(
+        rule.name,
+        rule_worker(step.backend, rule),
+        slot=goal.slot if last or rule.quantizes else model.name,
+        environment=model.environment if rule.toolchain == "model" else rule.toolchain,
+        inputs=inputs,
+        options=options,
+        outputs=_outputs(declared.suffix, declared.kind, "calibration" in inputs),
+        user_code=rule.user_code,
+        origin=model.place if taken is None else goal.place,
+        unavailable=model.machine.lacks(rule),
+        resources=rule.resources,
+        instead=without(catalog, model.state, model.method, rule)
+        if taken is not None and not rule.quantizes
+        else (),
+        way=rule.route,
+    )
+
+
+def _options(
+    model: PlannedModel,
+    step: Step,
+    given: Mapping[str, Any],
+    imposed: Mapping[str, Any],
+    *,
+    first: bool,
+) -> dict[str, Any]:
+    """What a step of a route is told, but for its profile."""
+    rule = step.rule
+    format_options = {name: given[name] for name in rule.options}
+    options: dict[str, Any] = {**model.contract, "format": format_options, **imposed}
+    if first:
+        options["source"] = model.declaration
+        options["layouts"] = model.layouts
+        if rule.methods:
+            options["method"] = model.method
+    else:
+        options["scheme"] = step.scheme
+    if rule.metadata:
+        options["metadata"] = {
+            "project": model.recipe.spec.project,
+            "model": model.name,
+            "version": model.recipe.spec.release or "",
+        }
+    if rule.machine is not None:
+        options["machine"] = dict(rule.machine())
+    return options
 
 
 @cache
@@ -144,55 +161,28 @@ def _outputs(suffix: str, kind: base.Kind, calibrated: bool) -> tuple[base.Outpu
 
 
 def _profile(
-    builder: GraphBuilder,
-    recipe: Recipe,
-    source: ModelSource,
-    step: Step,
-    name: str | None,
-    options: dict[str, Any],
-) -> dict[str, Input]:
+    model: PlannedModel, step: Step, name: str | None, options: dict[str, Any]
+) -> dict[str, DraftInput]:
     """Tells a step of the profile that it makes, if it makes one; gives its calibration data."""
     if name is None or (step.scheme is None and not step.rule.quantizes):
         return {}
     if step.scheme in FLOAT_SCHEMES and not step.rule.quantizes:
-        declared = builder.catalog.formats[step.rule.gives]
-        settings = _read_while_converting(recipe, declared, step.scheme, name)
-        if settings:
-            options["quantization"] = settings
+        declared = model.machine.catalog.formats[step.rule.gives]
+        read = profiles.read_while_converting(model.recipe, declared, step.scheme, name)
+        if read:
+            options["quantization"] = read
         return {}
-    return _quantization(builder, recipe, source, name, options)
-
-
-def _read_while_converting(
-    recipe: Recipe, declared: base.Format, scheme: str, name: str
-) -> dict[str, Any]:
-    """What of a profile a step reads that makes a scheme of floats while it converts."""
-    (read,) = (each.reads for each in declared.schemes if each.name == scheme)
-    given = recipe.spec.quantization[name].model_dump(mode="json", exclude_defaults=True)
-    return {field: given[field] for field in read if field in given}
-
-
-def _quantization(
-    builder: GraphBuilder,
-    recipe: Recipe,
-    source: ModelSource,
-    name: str,
-    options: dict[str, Any],
-) -> dict[str, Input]:
-    """Puts a profile's settings into a step's options; gives its calibration data, if it has any."""
-    options["quantization"] = profiles.settings(recipe, name)
-    found = profiles.calibration(recipe, name)
+    options["quantization"] = profiles.settings(model.recipe, name)
+    found = profiles.calibration(model.recipe, name)
     if found is None:
         return {}
-    owner, declared = found
-    calibration = data.draw(
-        builder,
-        recipe,
-        source,
-        declared.dataset,
-        role="calibration",
-        count=declared.count,
-        seed=declared.seed,
-        origin=("quantization", owner, "calibration"),
+    owner, declared_data = found
+    drawn = data.draw(
+        model,
+        declared_data.dataset,
+        "calibration",
+        ("quantization", owner, "calibration"),
+        count=declared_data.count,
+        seed=declared_data.seed,
     )
-    return {"calibration": calibration}
+    return {"calibration": drawn}

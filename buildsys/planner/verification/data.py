@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.backends.base import Output
-from buildsys.planner.builder import GraphBuilder, host_worker, rule_worker
-from buildsys.planner.graph import FileInput, Input, OutputRef
-from buildsys.planner.source import ModelSource
-from buildsys.recipe import Recipe
+from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
+from buildsys.planner.graph import FileInput
+from buildsys.planner.model import PlannedModel, Samples
+from buildsys.planner.workers import host_worker, rule_worker
 
 DRAW = "buildsys.verify.outputs.samples:draw"
 LABELLED = ("evaluation", "training")
@@ -19,65 +19,60 @@ IMAGES = "images"
 SAMPLES = (Output("samples", "samples.npz"),)
 
 
-def samples(
-    builder: GraphBuilder, recipe: Recipe, source: ModelSource
-) -> tuple[OutputRef, OutputRef | None]:
-    """The model's samples, and the data of its evaluation."""
-    declared = source.model.samples
-    origin = ("models", source.name, "samples")
+def samples(model: PlannedModel) -> Samples:
+    """The model's samples, and the data of its evaluation; the same before and after transforms."""
+    if model.name not in model.samples:
+        model.samples[model.name] = _samples(model)
+    return model.samples[model.name]
+
+
+def _samples(model: PlannedModel) -> Samples:
+    declared, evaluate = model.declared.samples, model.declared.evaluate
+    origin = ("models", model.name, "samples")
     if declared.dataset is None:
-        drawn = OutputRef(
-            builder.add(
-                "data.sample",
-                host_worker(DRAW),
-                environment=None,
-                inputs={},
-                options={
-                    "ports": source.ports,
-                    "random": declared.random,
-                    "count": declared.count,
-                    "seed": declared.seed,
-                },
-                outputs=SAMPLES,
-                origin=origin,
-                slot=f"{source.name}:samples",
-            ),
-            "samples",
-        )
+        drawn = Draft(
+            "data.sample",
+            host_worker(DRAW),
+            slot=f"{model.name}:samples",
+            environment=None,
+            options={
+                "ports": model.ports,
+                "random": declared.random,
+                "count": declared.count,
+                "seed": declared.seed,
+            },
+            outputs=SAMPLES,
+            origin=origin,
+        )["samples"]
     else:
-        drawn = draw(
-            builder, recipe, source, declared.dataset, "samples", declared.count, None, origin
-        )
-    if source.model.evaluate is None:
+        drawn = draw(model, declared.dataset, "samples", origin, count=declared.count)
+    if evaluate is None:
         return drawn, None
-    origin = ("models", source.name, "evaluate")
-    name = source.model.evaluate.dataset
-    return drawn, draw(builder, recipe, source, name, "evaluation", None, None, origin)
+    return drawn, draw(model, evaluate.dataset, "evaluation", ("models", model.name, "evaluate"))
 
 
 def draw(
-    builder: GraphBuilder,
-    recipe: Recipe,
-    source: ModelSource,
+    model: PlannedModel,
     dataset_name: str,
     role: str,
-    count: int | None,
-    seed: int | None,
     origin: tuple[str | int, ...],
-) -> OutputRef:
+    *,
+    count: int | None = None,
+    seed: int | None = None,
+) -> DraftOutput:
     """Draws `count` rows of a dataset for a model: the first ones, or by `seed` at random."""
-    dataset = recipe.spec.datasets[dataset_name]
+    dataset = model.recipe.spec.datasets[dataset_name]
     arrays = dict(dataset.inputs)
-    if dataset.preprocess is not None and len(source.ports) == 1:
-        arrays.setdefault(source.ports[0]["name"], IMAGES)
-    inputs: dict[str, Input] = {"source": _rows(builder, recipe, source, dataset_name)}
-    action = builder.add(
+    if dataset.preprocess is not None and len(model.ports) == 1:
+        arrays.setdefault(model.ports[0]["name"], IMAGES)
+    return Draft(
         "data.sample",
         host_worker(DRAW),
+        slot=f"{model.name}:{role}",
         environment=None,
-        inputs=inputs,
+        inputs={"source": _rows(model, dataset_name)},
         options={
-            "ports": source.ports,
+            "ports": model.ports,
             "role": role,
             "arrays": arrays,
             "labels": _labels(dataset.labels) if role in LABELLED else None,
@@ -88,9 +83,7 @@ def draw(
         outputs=SAMPLES,
         origin=("datasets", dataset_name, "source"),
         asked=origin,
-        slot=f"{source.name}:{role}",
-    )
-    return OutputRef(action, "samples")
+    )["samples"]
 
 
 def _labels(declared: str | tuple[str, ...] | None) -> str | list[str] | None:
@@ -98,19 +91,17 @@ def _labels(declared: str | tuple[str, ...] | None) -> str | list[str] | None:
     return list(declared) if isinstance(declared, tuple) else declared
 
 
-def _rows(
-    builder: GraphBuilder, recipe: Recipe, source: ModelSource, name: str
-) -> FileInput | OutputRef:
+def _rows(model: PlannedModel, name: str) -> DraftInput:
     """The arrays of a dataset: a file of the user's, or what loading it gives."""
-    dataset = recipe.spec.datasets[name]
+    dataset = model.recipe.spec.datasets[name]
     declared: Any = dataset.source
     place = ("datasets", name, "source")
     if not isinstance(declared, str):
-        action = builder.add(
+        return Draft(
             "data.load",
-            rule_worker(builder.catalog.backend("data"), function="worker:load"),
-            environment=source.environment,
-            inputs={},
+            rule_worker(model.machine.catalog.backend("data"), function="worker:load"),
+            slot=f"dataset:{name}",
+            environment=model.environment,
             options={
                 "python": declared.python,
                 "limit": dataset.limit,
@@ -119,16 +110,15 @@ def _rows(
             outputs=SAMPLES,
             user_code=True,
             origin=place,
-            slot=f"dataset:{name}",
-        )
-        return OutputRef(action, "samples")
-    path = recipe.folder / declared
+        )["samples"]
+    path = model.recipe.folder / declared
     if not Path(path).is_dir():
         return FileInput(path, place)
     preprocess = dataset.preprocess
-    action = builder.add(
+    return Draft(
         "data.images",
-        rule_worker(builder.catalog.backend("data"), function="worker:images"),
+        rule_worker(model.machine.catalog.backend("data"), function="worker:images"),
+        slot=f"dataset:{name}",
         environment="data",
         inputs={"folder": FileInput(path, place)},
         options={
@@ -139,31 +129,26 @@ def _rows(
         },
         outputs=SAMPLES,
         origin=place,
-        slot=f"dataset:{name}",
-    )
-    return OutputRef(action, "samples")
+    )["samples"]
 
 
-def metric(
-    builder: GraphBuilder, source: ModelSource, inputs: dict[str, Input], label: str
-) -> OutputRef:
+def metric(model: PlannedModel, inputs: dict[str, DraftInput], label: str) -> DraftOutput:
     """The user's own metric over the evaluation's outputs of the artifact and of the original."""
     names = ["got_evaluation", "reference_evaluation", "evaluation"]
     if "transformed_evaluation" in inputs:
         names.append("transformed_evaluation")
-    action = builder.add(
+    return Draft(
         "data.metric",
-        rule_worker(builder.catalog.backend("data"), function="worker:metric"),
-        environment=source.environment,
+        rule_worker(model.machine.catalog.backend("data"), function="worker:metric"),
+        slot=label,
+        environment=model.environment,
         inputs={name: inputs[name] for name in names},
         options={
-            "python": source.metric_function,
-            "resamples": source.resamples,
-            **{name: v for name, v in source.declaration.items() if name == "files"},
+            "python": model.metric_function,
+            "resamples": model.resamples,
+            **{name: v for name, v in model.declaration.items() if name == "files"},
         },
         outputs=(Output("metric", "metric.json"),),
         user_code=True,
-        origin=("models", source.name, "evaluate"),
-        slot=label,
-    )
-    return OutputRef(action, "metric")
+        origin=("models", model.name, "evaluate"),
+    )["metric"]

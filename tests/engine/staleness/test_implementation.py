@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from buildsys.engine.staleness.implementation import Implementations
-from buildsys.planner.builder import host_worker
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import Worker
+from buildsys.planner.workers import host_worker
 from buildsys.store import Index, Memo
 from buildsys.toolchains.inside.program import PACKAGE
 

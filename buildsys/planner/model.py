@@ -1,19 +1,29 @@
-"""A model of the recipe, as workers are told of it."""
+"""A model of the recipe while its steps are planned."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
-from buildsys.planner.graph import FileInput, Input
+from buildsys.backends.base import Backend, Source
+from buildsys.planner.drafts import DraftInput, DraftOutput
+from buildsys.planner.graph import FileInput
+from buildsys.planner.machine import Machine
 from buildsys.recipe import Recipe
+from buildsys.recipe.schema.model import Model
+
+Made = TypeVar("Made")
+Samples = tuple[DraftOutput, DraftOutput | None]
 
 
 @dataclass(frozen=True)
-class ModelSource:
-    """Where a model's graph and weights come from.
+class PlannedModel:
+    """A model being planned: what the recipe says of it, and what this machine can do with it.
 
     Attributes:
+        recipe: The recipe that has it.
+        machine: This machine, with all backends.
         name: The model's name in the recipe.
         state: The start of its routes, for example `source:factory`.
         method: Its `capture:`.
@@ -28,16 +38,21 @@ class ModelSource:
         metric: The evaluation's metric, or `None`.
         metric_function: `module:function` of a metric in Python, or `None`.
         resamples: On how many draws of the rows that is computed anew.
+        declared: Its entry of `models:`.
         place: Its `source:` in the recipe.
         original: What it was before its transforms, once it had weights: without a checkpoint that is
             after the first one. `None` where nothing was done to it then.
+        samples: Its samples and the data of its evaluation, once drafted; transforms share them.
+        begun: What the beginnings of its routes give that were followed, by their rules.
     """
 
+    recipe: Recipe
+    machine: Machine
     name: str
     state: str
     method: str
     declaration: dict[str, Any]
-    files: dict[str, Input]
+    files: dict[str, DraftInput]
     ports: list[dict[str, Any]]
     outputs: list[str]
     layouts: dict[str, str]
@@ -47,35 +62,55 @@ class ModelSource:
     metric: str | None
     metric_function: str | None
     resamples: int
-    model: Any
+    declared: Model
     place: tuple[str | int, ...]
-    original: ModelSource | None = None
+    original: PlannedModel | None = None
+    samples: dict[str, Samples] = field(default_factory=dict, repr=False, compare=False)
+    begun: dict[tuple[object, ...], Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _made: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[[PlannedModel], Made]) -> Made:
+        """What `make` gives for this model; it is called the first time only."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast(Made, self._made[make])
 
     @property
     def kind(self) -> str:
         """The recipe's word for its source."""
         return self.state.removeprefix("source:")
 
+    @property
+    def framework(self) -> Source:
+        """What its kind of source declares."""
+        return self.machine.catalog.source(self.kind)[1]
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that declares its kind of source."""
+        return self.machine.catalog.source(self.kind)[0]
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """Its inputs and outputs, as options of a step."""
+        return {"ports": self.ports, "outputs": self.outputs}
+
+    @property
+    def contract_and_source(self) -> dict[str, Any]:
+        """Its inputs, outputs and source, as options of a step that runs the original."""
+        return {**self.contract, "source": self.declaration}
+
     @classmethod
-    def of(cls, recipe: Recipe, name: str, model: Any) -> ModelSource:
+    def of(cls, recipe: Recipe, machine: Machine, name: str) -> PlannedModel:
         """Reads one entry of `models:`."""
-        source = model.source
-        place = ("models", name, "source")
-        files: dict[str, Input] = {}
-        if source.factory is not None:
-            declaration = {"kind": "factory", "factory": source.factory, "args": dict(source.args)}
-            if source.files is not None:
-                declaration["files"] = list(source.files)
-            if source.checkpoint is not None:
-                files["checkpoint"] = FileInput(
-                    recipe.folder / source.checkpoint, (*place, "checkpoint")
-                )
-        else:
-            kind = next(k for k in ("torchscript", "exported", "onnx") if getattr(source, k))
-            declaration = {"kind": kind}
-            files["source"] = FileInput(recipe.folder / getattr(source, kind), (*place, kind))
+        model = recipe.spec.models[name]
+        declaration, files = _source(recipe, name, model)
         evaluate = model.evaluate
         return cls(
+            recipe=recipe,
+            machine=machine,
             name=name,
             state="source:" + declaration["kind"],
             method=model.capture,
@@ -98,12 +133,31 @@ class ModelSource:
             metric=evaluate.metric if evaluate else None,
             metric_function=evaluate.python if evaluate else None,
             resamples=evaluate.resamples if evaluate else 0,
-            model=model,
-            place=place,
+            declared=model,
+            place=("models", name, "source"),
         )
 
 
-def ports_of(model: Any) -> list[dict[str, Any]]:
+def _source(
+    recipe: Recipe, name: str, model: Model
+) -> tuple[dict[str, Any], dict[str, DraftInput]]:
+    """What workers are told of a model's source, and its files."""
+    source, place = model.source, ("models", name, "source")
+    if source.factory is None:
+        kind = next(k for k in ("torchscript", "exported", "onnx") if getattr(source, k))
+        return {"kind": kind}, {
+            "source": FileInput(recipe.folder / getattr(source, kind), (*place, kind))
+        }
+    declaration = {"kind": "factory", "factory": source.factory, "args": dict(source.args)}
+    if source.files is not None:
+        declaration["files"] = list(source.files)
+    if source.checkpoint is None:
+        return declaration, {}
+    checkpoint = FileInput(recipe.folder / source.checkpoint, (*place, "checkpoint"))
+    return declaration, {"checkpoint": checkpoint}
+
+
+def ports_of(model: Model) -> list[dict[str, Any]]:
     """The inputs of an entry of `models:`, as plain JSON."""
     return [_port(name, port) for name, port in model.inputs.items()]
 

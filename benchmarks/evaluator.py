@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evaluated = [v for v in made if v.measurement is not None]
         packages: dict[str, dict[str, Path]] = {}
         for verdict in evaluated:
-            precision = verdict.deployable.scheme or "float32"
+            precision = verdict.deployable.quantized.scheme or "float32"
             packages.setdefault(verdict.deployable.model, {})[precision] = _placed(folder, verdict)
         whole = {n: each for n, each in packages.items() if {"float32", "float16"} <= each.keys()}
         rows = timed(whole, folder)

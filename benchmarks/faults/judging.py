@@ -243,9 +243,9 @@ def _usual(made: Made, run: Run, actions: Any, deployable: Deployable) -> list[s
 
 def _digests(run: Run, actions: Any, deployable: Deployable) -> list[str]:
     """Of what an artifact gives, for the samples and at the edges."""
-    if deployable.measurement is None:
+    if deployable.evidence.measurement is None:
         raise ValueError(f"nothing ran {deployable.label}")
-    inputs = actions[deployable.measurement.action].inputs
+    inputs = actions[deployable.evidence.measurement.action].inputs
     digests = []
     for ref in (inputs["got"], inputs["got_edges"]):
         trace = run.trace(ref.action)
@@ -259,9 +259,9 @@ def _outputs(
     made: Made, run: Run, actions: Any, deployable: Deployable
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Outputs of the artifact and of the original, from the store."""
-    if deployable.measurement is None:
+    if deployable.evidence.measurement is None:
         raise ValueError(f"nothing ran {deployable.label}")
-    inputs = actions[deployable.measurement.action].inputs
+    inputs = actions[deployable.evidence.measurement.action].inputs
     read = []
     for key in ("got", "reference"):
         trace = run.trace(inputs[key].action)

@@ -15,7 +15,15 @@ from typing import Any
 
 from benchmarks.faults import adoption
 from buildsys.backends.base import Output
-from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, Input, OutputRef
+from buildsys.planner.graph import (
+    Action,
+    ActionGraph,
+    Deployable,
+    Evidence,
+    FileInput,
+    Input,
+    OutputRef,
+)
 from buildsys.planner.workers import host_worker
 
 PROBE = ".probe"
@@ -79,18 +87,26 @@ def relocated(graph: ActionGraph, substitutes: Iterable[Substitute]) -> ActionGr
 
 def _substituted(graph: ActionGraph, wanted: Deployable, by: Substitute) -> Deployable:
     moved = _moved(graph, wanted.actions, wanted.artifact, by)
-    changes: dict[str, Any] = {}
-    for field in fields(Deployable):
-        value = getattr(wanted, field.name)
-        if isinstance(value, OutputRef):
-            changes[field.name] = moved.get(value, value)
+    changes = _outputs(wanted, moved)
+    evidence = _outputs(wanted.evidence, moved)
     return replace(
         wanted,
         label=by.new_label,
         filename=f"{by.name}-{wanted.filename}",
-        actions=tuple(graph.below_all(changes.values())),
+        actions=tuple(graph.below_all([*changes.values(), *evidence.values()])),
+        evidence=replace(wanted.evidence, **evidence),
         **changes,
     )
+
+
+def _outputs(part: Deployable | Evidence, moved: Mapping[OutputRef, OutputRef]) -> dict[str, Any]:
+    """The outputs among the fields of a deployable or of a part of it, each as it was moved."""
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {
+        name: moved.get(value, value)
+        for name, value in values.items()
+        if isinstance(value, OutputRef)
+    }
 
 
 def _moved(

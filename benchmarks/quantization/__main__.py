@@ -128,7 +128,7 @@ def main() -> int:
         path = written(folder / "digits", names)
         built = buildsys.build(buildsys.load(path))
         paths = {
-            v.deployable.profile or f"{v.deployable.format}-float": placed(path.parent, v)
+            v.deployable.quantized.profile or f"{v.deployable.format}-float": placed(path.parent, v)
             for v in built.verdicts
         }
         if absent := [str(path) for path in paths.values() if not path.exists()]:

@@ -69,7 +69,9 @@ def _of_precision(verdict: Verdict) -> Cell:
     """What the scheme's own precision costs the model, beside the bound that did not hold."""
     measured = verdict.measurement or {}
     failed = [g for g in verdict.gates if g.bound == "signal_error" and not g.passed]
-    floors = (measured.get("floor") or {}).get(verdict.deployable.scheme or "float32") or {}
+    floors = (measured.get("floor") or {}).get(
+        verdict.deployable.quantized.scheme or "float32"
+    ) or {}
     for gate in failed:
         floor = floors.get(gate.output, {}).get("signal_error")
         if floor is not None:

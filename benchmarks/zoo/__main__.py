@@ -41,7 +41,7 @@ def other_routes(verdicts: Sequence[Verdict], catalog: Catalog) -> list[project.
     """What failed, by the words of `route:` that its format has beside the one that was taken."""
     failed: dict[str, list[str]] = {}
     for verdict in verdicts:
-        if verdict.status is Status.FAILED and verdict.deployable.scheme is None:
+        if verdict.status is Status.FAILED and verdict.deployable.quantized.scheme is None:
             failed.setdefault(verdict.deployable.format, []).append(verdict.deployable.model)
     entries = []
     for name, models in failed.items():

@@ -60,7 +60,9 @@ def cell(verdict: Verdict) -> Cell:
 def column_of(verdict: Verdict) -> str:
     """Where a verdict stands in the table: its format, and its scheme where it has one."""
     wanted = verdict.deployable
-    return f"{wanted.format} {wanted.scheme}" if wanted.scheme else wanted.format
+    return (
+        f"{wanted.format} {wanted.quantized.scheme}" if wanted.quantized.scheme else wanted.format
+    )
 
 
 def first_line(text: str, limit: int = 300) -> str:

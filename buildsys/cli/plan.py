@@ -85,7 +85,7 @@ def record(plan: Plan) -> dict[str, Any]:
             {
                 "label": planned.deployable.label,
                 "sign": planned.sign,
-                "route": list(planned.deployable.route),
+                "route": list(planned.deployable.route.rules),
                 "reasons": [reason.text for reason in planned.reasons],
                 "blocked": planned.blocked,
                 "rejected": planned.rejected,

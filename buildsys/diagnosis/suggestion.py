@@ -194,18 +194,18 @@ def with_more_samples(recipe: Recipe) -> Recipe:
 
 def _name(deployable: Deployable, taken: Container[str]) -> str:
     """The tolerance's name; where the recipe names none, one that it does not use."""
-    if deployable.acceptance != "default":
-        return deployable.acceptance
-    name = NAMES.get(deployable.scheme, "quantized")
+    if deployable.limits.acceptance != "default":
+        return deployable.limits.acceptance
+    name = NAMES.get(deployable.quantized.scheme, "quantized")
     return f"{name}-{deployable.target}" if name in taken else name
 
 
 def _suggested(
     now: Deployable, measured: Deployable, files: Mapping[OutputRef, bytes]
 ) -> Suggested:
-    if measured.measurement is None:
-        return Suggested(now, 0, reason=measured.unverified)
-    read = files.get(measured.measurement)
+    if measured.evidence.measurement is None:
+        return Suggested(now, 0, reason=measured.evidence.unverified)
+    read = files.get(measured.evidence.measurement)
     if read is None:
         return Suggested(now, 0, reason="a step on its way failed")
     record = json.loads(read)
@@ -216,8 +216,8 @@ def _proposals(deployable: Deployable, record: Mapping[str, Any]) -> Iterator[Pr
     precision = precision_of(deployable)
     floors = Floors.of(record, precision).values
     for output, figures in record["outputs"].items():
-        specific = deployable.output_bounds.get(output, {})
-        own = {**deployable.bounds, **specific}
+        specific = deployable.limits.output_bounds.get(output, {})
+        own = {**deployable.limits.bounds, **specific}
         for bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
             if bound != "signal_error" and bound not in own:
                 continue
@@ -273,7 +273,7 @@ def acceptance(suggested: list[Suggested]) -> dict[str, Any]:
         if not each.proposals:
             continue
         block = found.setdefault(each.accept, {})
-        whole = {b: v for b, v in each.deployable.bounds.items() if b in ARTIFACT_CEILINGS}
+        whole = {b: v for b, v in each.deployable.limits.bounds.items() if b in ARTIFACT_CEILINGS}
         block |= whole
         several = len({p.output for p in each.proposals}) > 1
         for proposal in each.proposals:

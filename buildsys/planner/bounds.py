@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from buildsys.backends.base import Format
 from buildsys.planner.conversion.profiles import coarse
 from buildsys.planner.entries import Entry
+from buildsys.planner.graph import Limits
 from buildsys.planner.model import PlannedModel
 from buildsys.verify.judgment.defaults import default_bounds
 
 SIZE_BOUNDS, LATENCY_BOUNDS = {"size_ratio"}, {"latency_ratio"}
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The bounds that a deployable is held to.
-
-    Attributes:
-        name: The tolerance's name; `default` where the recipe names none.
-        general: Limit by bound, on each output and on the artifact.
-        outputs: Those on outputs by name, which go before.
-        default: Whether errors are held to what holds where a recipe says nothing of them.
-    """
-
-    name: str
-    general: Mapping[str, float]
-    outputs: Mapping[str, Mapping[str, float]]
-    default: bool
 
 
 def judges_errors(general: Mapping[str, float], outputs: Mapping[str, Mapping[str, float]]) -> bool:
@@ -36,8 +19,8 @@ def judges_errors(general: Mapping[str, float], outputs: Mapping[str, Mapping[st
     return bool(set(general) - SIZE_BOUNDS - LATENCY_BOUNDS - {"weights"} or outputs)
 
 
-def bounds_of(model: PlannedModel, entry: Entry, scheme: str | None, judged: Format) -> Bounds:
-    """The bounds that an entry's artifact is held to.
+def limits_of(model: PlannedModel, entry: Entry, scheme: str | None, judged: Format) -> Limits:
+    """What an entry's artifact is held to.
 
     Args:
         model: Its model.
@@ -47,7 +30,7 @@ def bounds_of(model: PlannedModel, entry: Entry, scheme: str | None, judged: For
     """
     name, usual = entry.accept, _default_bounds(model, entry, scheme, judged)
     if name is None:
-        return Bounds("default", usual, {}, default=True)
+        return Limits("default", usual, {}, default=True)
     acceptance = model.recipe.spec.acceptance[name]
     specific = {
         output: each
@@ -57,8 +40,8 @@ def bounds_of(model: PlannedModel, entry: Entry, scheme: str | None, judged: For
     bounds = acceptance.bounds(entry.target)
     if not judges_errors(bounds, specific):
         # Nor do bounds against an earlier build say how right this one is.
-        return Bounds(name, {**usual, **bounds}, {}, default=True)
-    return Bounds(name, bounds, specific, default=False)
+        return Limits(name, {**usual, **bounds}, {}, default=True)
+    return Limits(name, bounds, specific, default=False)
 
 
 def _default_bounds(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from buildsys.planner.builder import GraphBuilder, placed
 from buildsys.planner.conversion.converting import Conversion
 from buildsys.planner.drafts import DraftOutput
 from buildsys.planner.entries import Entry, regression_bounds_of
-from buildsys.planner.graph import Deployable, OutputRef
+from buildsys.planner.graph import Deployable, Evidence, OutputRef, Quantized, Route
 from buildsys.planner.model import PlannedModel
 from buildsys.planner.notices import detoured, notices, unjudged
 from buildsys.planner.verification.measuring import widens
@@ -30,7 +32,7 @@ def add_deployable(
         verification: What proves it.
     """
     needed = _add_actions(builder, entry.label, conversion, verification)
-    declared, options, bounds = conversion.format, conversion.options, verification.bounds
+    declared, options = conversion.format, conversion.options
     filename = entry.filename(model.machine.catalog)
     regression = regression_bounds_of(model.recipe, entry)
     later = unjudged(regression)
@@ -41,37 +43,32 @@ def add_deployable(
         model=entry.model,
         format=declared.name,
         filename=filename,
-        profile=entry.item.quantization,
-        chosen=entry.profile if entry.label in model.recipe.choices else None,
-        scheme=conversion.scheme,
-        precision=conversion.precision,
-        widens=verification.figures is not None and widens(declared, conversion.scheme),
+        place=entry.place,
         options=options,
-        route=conversion.rules,
-        reproducible=all(step.rule.reproducible for step in conversion.steps),
         artifact=placed(conversion.described.artifact),
         io=placed(conversion.described.io),
-        measurement=_placed(verification.figures),
-        check=_placed(verification.check),
-        evaluated=verification.evaluated,
-        unverified=verification.unverified,
-        baseline=_placed(verification.baseline),
-        benchmark=_placed(verification.benchmark),
-        acceptance=bounds.name,
-        bounds=bounds.general,
-        output_bounds=bounds.outputs,
-        default=bounds.default,
         actions=needed,
-        place=entry.place,
+        quantized=Quantized(
+            profile=entry.item.quantization,
+            chosen=entry.profile if entry.label in model.recipe.choices else None,
+            scheme=conversion.scheme,
+            precision=conversion.precision,
+            widens=verification.figures is not None and widens(declared, conversion.scheme),
+        ),
+        route=Route(
+            rules=conversion.rules,
+            reproducible=all(step.rule.reproducible for step in conversion.steps),
+            left=tuple(detour.failed) if detour is not None else (),
+        ),
+        evidence=_evidence(verification),
+        limits=replace(verification.limits, unjudged=later),
         notices=(
             *notices(declared, options, model.ports),
             *detoured(detour),
             *([later] if later else []),
         ),
-        unjudged=later,
         legacy=declared.legacy,
         probed=declared.probe is not None,
-        left=tuple(detour.failed) if detour is not None else (),
     )
     builder.graph.deployables.append(found)
     return found
@@ -88,6 +85,17 @@ def _add_actions(
     for name in needed:
         builder.graph.actions[name].labels.append(label)
     return needed
+
+
+def _evidence(verification: Verification) -> Evidence:
+    return Evidence(
+        measurement=_placed(verification.figures),
+        unverified=verification.unverified,
+        check=_placed(verification.check),
+        evaluated=verification.evaluated,
+        baseline=_placed(verification.baseline),
+        benchmark=_placed(verification.benchmark),
+    )
 
 
 def _placed(output: DraftOutput | None) -> OutputRef | None:

@@ -111,39 +111,99 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Quantized:
+    """What a deployable is quantized by.
+
+    Attributes:
+        profile: The quantization profile's name, or `None`.
+        chosen: The profile that it is made with, where `profile` is a search.
+        scheme: The profile's scheme, or `None`.
+        precision: What the scheme makes of weights and activations, in words.
+        widens: Whether what runs it here widens its rounded weights, and computes in float32.
+    """
+
+    profile: str | None
+    chosen: str | None
+    scheme: str | None
+    precision: str
+    widens: bool
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way to a deployable.
+
+    Attributes:
+        rules: Names of the rules on it.
+        reproducible: Whether every step on it gives equal bytes for equal inputs.
+        left: The words of `route:` that the recipe names before the one taken, and that gave nothing.
+    """
+
+    rules: tuple[str, ...]
+    reproducible: bool
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is found out of a deployable.
+
+    Attributes:
+        measurement: Its figures, or `None` where nothing runs the format here.
+        unverified: Why there is no measurement.
+        check: What the check of a package says, where nothing here runs the package itself.
+        evaluated: What its figures leave unproven, where they are those of the project's own evaluator
+            of the format; `None` where a runtime gave them, or where there are none.
+        baseline: The unquantized artifact of the same format, where the graph has it.
+        benchmark: How fast it is, beside that artifact; where the recipe or a bound asks for it.
+    """
+
+    measurement: OutputRef | None
+    unverified: str | None
+    check: OutputRef | None = None
+    evaluated: str | None = None
+    baseline: OutputRef | None = None
+    benchmark: OutputRef | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a deployable is held to.
+
+    Attributes:
+        acceptance: Name of the tolerance; `default` when the recipe names none.
+        bounds: Its bounds, on each output and on the artifact.
+        output_bounds: Those on outputs by name, which go before.
+        default: Whether errors are held to what holds where a recipe says nothing of them.
+        unjudged: Which of its bounds a build does not judge, and what does; or empty.
+    """
+
+    acceptance: str
+    bounds: Mapping[str, float]
+    output_bounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    default: bool = False
+    unjudged: str = ""
+
+
+@dataclass(frozen=True)
 class Deployable:
     """An artifact that a target asked for, and what its verdict is made of.
 
     Attributes:
         label: For example `ios/classifier.coreml-fp16`.
         filename: Its name below `artifacts/<target>/`.
-        profile: The quantization profile's name, or `None`.
-        scheme: The profile's scheme, or `None`.
-        precision: What the scheme makes of weights and activations, in words.
-        widens: Whether what runs it here widens its rounded weights, and computes in float32.
-        route: Names of the rules on its way.
-        reproducible: Whether every step on it gives equal bytes for equal inputs.
+        place: Its entry in the recipe.
+        options: Its format's options, all of them.
         artifact: The output that holds it.
         io: Its io contract.
-        measurement: Its figures, or `None` where nothing runs the format here.
-        check: What the check of a package says, where nothing here runs the package itself.
-        unverified: Why there is no measurement.
-        evaluated: What its figures leave unproven, where they are those of the project's own evaluator
-            of the format; `None` where a runtime gave them, or where there are none.
-        baseline: The unquantized artifact of the same format, where the graph has it.
-        benchmark: How fast it is, beside that artifact; where the recipe or a bound asks for it.
-        acceptance: Name of the tolerance; `default` when the recipe names none.
-        bounds: Its bounds, on each output and on the artifact.
-        output_bounds: Those on outputs by name, which go before.
-        default: Whether they are those that hold where the recipe names no tolerance.
         actions: Ids of all actions below it.
-        place: Its entry in the recipe.
+        quantized: What it is quantized by.
+        route: The way to it.
+        evidence: What is found out of it.
+        limits: What it is held to.
         notices: What is known of it beforehand and users must be told.
         legacy: Why its format is legacy, and what to take instead; or empty.
-        unjudged: Which of its bounds a build does not judge, and what does; or empty.
-        chosen: The profile that it is made with, where `profile` is a search.
         probed: Whether its operations can be looked into, to find where it goes wrong.
-        left: The words of `route:` that the recipe names before the one taken, and that gave nothing.
     """
 
     label: str
@@ -151,33 +211,18 @@ class Deployable:
     model: str
     format: str
     filename: str
-    profile: str | None
-    scheme: str | None
-    precision: str
+    place: tuple[str | int, ...]
     options: Mapping[str, Any]
-    route: tuple[str, ...]
-    reproducible: bool
     artifact: OutputRef
     io: OutputRef
-    measurement: OutputRef | None
-    unverified: str | None
-    baseline: OutputRef | None
-    benchmark: OutputRef | None
-    acceptance: str
-    bounds: Mapping[str, float]
     actions: tuple[str, ...]
-    place: tuple[str | int, ...]
+    quantized: Quantized
+    route: Route
+    evidence: Evidence
+    limits: Limits
     notices: tuple[str, ...] = ()
-    check: OutputRef | None = None
-    evaluated: str | None = None
-    output_bounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    default: bool = False
-    widens: bool = False
     legacy: str = ""
-    unjudged: str = ""
-    chosen: str | None = None
     probed: bool = False
-    left: tuple[str, ...] = ()
 
 
 @dataclass

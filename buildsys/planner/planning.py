@@ -68,7 +68,8 @@ def make_measurements(
     """
     planning, labels = _planned(recipe, catalog, selectors)
     deployables = planning.graph.deployables
-    wanted = tuple(dict.fromkeys(d.measurement for d in deployables if d.measurement is not None))
+    measured = dict.fromkeys(deployable.evidence.measurement for deployable in deployables)
+    wanted = tuple(each for each in measured if each is not None)
     graph = ActionGraph(labels=tuple(labels), wanted=wanted)
     graph.actions = {n: planning.graph.actions[n] for n in planning.graph.below_all(wanted)}
     return graph, deployables
@@ -92,7 +93,7 @@ def make_sensitivity(
     graph = ActionGraph(labels=tuple(labels), wanted=(found,))
     graph.actions = {name: planning.graph.actions[name] for name in planning.graph.below(found)}
     (deployable,) = planning.graph.deployables
-    return graph, found, deployable.chosen or deployable.profile or ""
+    return graph, found, deployable.quantized.chosen or deployable.quantized.profile or ""
 
 
 def _planned(
@@ -163,12 +164,14 @@ class Planning:
         for number, (entry, deployable) in enumerate(
             zip(self._entries, self.graph.deployables, strict=True)
         ):
-            if deployable.baseline is None and deployable.scheme is not None:
+            if deployable.evidence.baseline is None and deployable.quantized.scheme is not None:
                 made = unquantized(self._model(entry.model), entry, deployable.options)
                 # Compared with what would ship, where the graph has it.
                 outputs = (made.described.artifact, made.converted.artifact)
                 found = next(filter(None, map(self._builder.find, outputs)), None)
-                self.graph.deployables[number] = replace(deployable, baseline=found)
+                self.graph.deployables[number] = replace(
+                    deployable, evidence=replace(deployable.evidence, baseline=found)
+                )
 
     def locate(self) -> OutputRef:
         """Adds what locates a fault of the one deployable that was added.

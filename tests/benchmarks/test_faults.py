@@ -19,7 +19,7 @@ from benchmarks.faults.substitution import Substitute, relocated, substituted
 from buildsys.backends.base import Output
 from buildsys.engine.session import CACHE_VARIABLE, TOOLCHAINS_VARIABLE, cache_root, toolchains_root
 from buildsys.planner.catalog import Catalog, load_built_in
-from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput, OutputRef
+from buildsys.planner.graph import Action, ActionGraph, Deployable, Evidence, FileInput, OutputRef
 from buildsys.planner.workers import host_worker
 
 RECORD: dict[str, Any] = json.loads(document.RESULTS.read_text())
@@ -211,7 +211,7 @@ def test_only_what_looks_at_the_artifact_is_done_again() -> None:
         "filename": "m.onnx",
         "artifact": OutputRef("a#convert", "artifact"),
         "io": OutputRef("a#convert", "figures"),
-        "measurement": OutputRef("a#measure", "figures"),
+        "evidence": Evidence(OutputRef("a#measure", "figures"), None),
         "actions": tuple(healthy.actions),
     }
     for name, value in wanted.items():
@@ -223,7 +223,7 @@ def test_only_what_looks_at_the_artifact_is_done_again() -> None:
     assert new == [f"{place}#faults.adopt", f"{place}#onnx.probe", f"{place}#measure"]
     (deployable,) = made.deployables
     assert deployable.artifact == OutputRef(f"{place}#faults.adopt", "artifact")
-    assert deployable.measurement == OutputRef(f"{place}#measure", "figures")
+    assert deployable.evidence.measurement == OutputRef(f"{place}#measure", "figures")
     assert deployable.io == OutputRef("a#convert", "figures")  # Its contract is the sound one's.
     measure = made.actions[f"{place}#measure"]
     assert measure.inputs["run"] == OutputRef(f"{place}#onnx.probe", "figures")

@@ -55,9 +55,9 @@ def test_each_format_has_a_module() -> None:
 def test_formats_take_the_profiles(tmp_path: Path) -> None:
     path = program.written(tmp_path / "digits", list(FORMATS))
     deployables = buildsys.plan(buildsys.load(path)).action_graph.deployables
-    profiles = [each.profile for each in deployables if each.profile]
+    profiles = [each.quantized.profile for each in deployables if each.quantized.profile]
     assert profiles == [f"{name}-{case}" for name in FORMATS for case in FORMATS[name].profiles]
-    floats = {each.format for each in deployables if not each.profile}
+    floats = {each.format for each in deployables if not each.quantized.profile}
     assert floats == {each.source for each in FORMATS.values()}
 
 

@@ -84,7 +84,8 @@ def test_the_tool_builds_and_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def verdict(model: str, format_name: str, status: Status, **more: Any) -> Verdict:
-    wanted: Any = SimpleNamespace(model=model, format=format_name, scheme=None)
+    quantized = SimpleNamespace(scheme=None)
+    wanted: Any = SimpleNamespace(model=model, format=format_name, quantized=quantized)
     return Verdict(wanted, status, **more)
 
 

@@ -81,7 +81,7 @@ class Look:
 
     def essence(self) -> str:
         """All that decides what a build gives, and how it comes there."""
-        routes = [(d.label, d.route) for d in self.graph.deployables]
+        routes = [(d.label, d.route.rules) for d in self.graph.deployables]
         return repr([sorted(self.records()), routes])
 
 

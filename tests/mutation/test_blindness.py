@@ -11,8 +11,7 @@ import pytest
 from buildsys.engine.staleness import keys
 from buildsys.engine.staleness.keys import Manifest
 from buildsys.engine.staleness.walk import Walk
-from buildsys.planner.bounds import Bounds
-from buildsys.planner.graph import Action
+from buildsys.planner.graph import Action, Limits
 from buildsys.planner.verification import verifying
 from buildsys.recipe.schema import spec
 from tests.mutation import fields
@@ -127,8 +126,8 @@ def test_a_verdict_that_looks_at_no_bounds_is_caught(
     bounds = {"signal_error": 0.02, "size_ratio": 1.4}
     name = "acceptance.{name}.max_abs"
     assert complaint(bench, case(name)) is None
-    held = Bounds("everything", bounds, {}, default=False)
-    monkeypatch.setattr(verifying, "bounds_of", lambda *_: held)
+    held = Limits("everything", bounds, {}, default=False)
+    monkeypatch.setattr(verifying, "limits_of", lambda *_: held)
     bench.report = bench.shown(bench.build())  # As that engine gives it where nothing is changed.
     try:
         assert complaint(bench, case(name)) == f"{name} is not seen"

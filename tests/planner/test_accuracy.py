@@ -21,7 +21,7 @@ def verdict(space: Space, label: str = LABEL) -> Verdict:
 def test_the_default_holds_to_the_metric_and_editing_it_only_judges(space: Space) -> None:
     space.edit("deploy.yaml", *DEFAULT)
     first = verdict(space)
-    assert first.deployable.bounds["metric_drop"] == 0.05
+    assert first.deployable.limits.bounds["metric_drop"] == 0.05
     (gate,) = [g for g in first.gates if g.bound == "metric_drop"]
     assert (gate.value, gate.passed) == (0.0, True)
     assert gate.reason is not None
@@ -37,7 +37,7 @@ def test_the_default_holds_to_the_metric_and_editing_it_only_judges(space: Space
 def test_without_an_evaluation_outputs_alone_count(space: Space) -> None:
     space.edit("deploy.yaml", *DEFAULT)
     space.edit("deploy.yaml", "    evaluate: {dataset: val, metric: top1}\n", "")
-    assert "metric_drop" not in verdict(space).deployable.bounds
+    assert "metric_drop" not in verdict(space).deployable.limits.bounds
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_few_bits_have_wider_bounds_on_outputs(space: Space, profile: str, limit
     catalog = Catalog.load()
     recipe = load(space.project / "deploy.yaml", environ={}, checks=[check(catalog)])
     (deployable,) = make_graph(recipe, catalog).deployables
-    assert deployable.bounds["signal_error"] == limit
+    assert deployable.limits.bounds["signal_error"] == limit

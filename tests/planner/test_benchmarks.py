@@ -98,4 +98,4 @@ def test_bounds_on_size_alone_leave_the_default_bounds_on_errors(space: Space, b
     held = {gate.bound: gate.limit for gate in found.gates}
     assert held["signal_error"] == 2e-2
     assert held.get("size_ratio") == (9.0 if "max" not in bounds else None)
-    assert found.deployable.default
+    assert found.deployable.limits.default

@@ -111,7 +111,7 @@ def test_a_runtime_that_it_has_is_used(space: Space) -> None:
 def test_what_a_check_said_is_made_again_where_it_was_lost(space: Space) -> None:
     space.catalog = catalog()
     build = space.build(PACKAGE)
-    check = build.verdicts[0].deployable.check
+    check = build.verdicts[0].deployable.evidence.check
     assert check is not None
     trace = build.run.trace(check.action)
     assert trace is not None

@@ -40,8 +40,8 @@ def test_what_computes_nothing_is_not_compared(space: Space, runtime: Runtime | 
     space.catalog = catalog(runtime)
     found = graph(space, "ios/m.coreml")
     assert rules(found) == {"torch.capture", "coreml.convert"}
-    assert found.deployables[0].measurement is None
-    assert found.deployables[0].unverified == "nothing runs a fake package"
+    assert found.deployables[0].evidence.measurement is None
+    assert found.deployables[0].evidence.unverified == "nothing runs a fake package"
 
 
 def test_others_beside_it_are_compared(space: Space) -> None:
@@ -73,8 +73,8 @@ def test_options_may_make_what_the_runtime_does_not_run(space: Space) -> None:
     found = graph(space, "ios/m.onnx")
     (deployable,) = found.deployables
     assert told == [deployable.options]
-    assert deployable.unverified == "no phone is here"
-    assert deployable.measurement is None
+    assert deployable.evidence.unverified == "no phone is here"
+    assert deployable.evidence.measurement is None
     assert "onnx.run" not in rules(found)
     # The original is run all the same: what a broken model is converted to is no deployable.
     assert {"torch.reference", "verify.original"} <= rules(found)

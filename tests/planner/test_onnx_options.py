@@ -66,7 +66,7 @@ def test_what_is_asked_of_one_deployable_is_done_to_no_other(
         "format: tflite, route: onnx",
     )
     fused, plain, ort, tflite = found.deployables
-    assert fused.route == ("torch.export", "onnx.export", "onnx.simplify", "onnx.optimize")
+    assert fused.route.rules == ("torch.export", "onnx.export", "onnx.simplify", "onnx.optimize")
     made = found.actions[fused.artifact.action]
     assert made.options["format"] == {"optimize": "bert", "num_heads": 0, "hidden_size": 0}
     assert source(found, made).rule == "onnx.simplify"
@@ -86,7 +86,7 @@ def test_each_exporter_is_a_step_of_its_own(catalog: Catalog, tmp_path: Path) ->
     )
     default, traced, program = (d.artifact.action for d in found.deployables)
     assert default == program != traced
-    assert found.deployables[1].route == ("torch.capture", "onnx.export")
+    assert found.deployables[1].route.rules == ("torch.capture", "onnx.export")
 
 
 def test_a_route_that_would_mean_nothing_is_refused(catalog: Catalog, tmp_path: Path) -> None:
@@ -133,6 +133,6 @@ def test_options_that_cannot_be(
 
 def test_options_of_a_file_of_yours_are_its_refinements(catalog: Catalog, tmp_path: Path) -> None:
     found = graph(catalog, tmp_path, "format: onnx, models: [given], options: {simplify: true}")
-    assert found.deployables[0].route == ("onnx.adopt", "onnx.simplify")
+    assert found.deployables[0].route.rules == ("onnx.adopt", "onnx.simplify")
     (message, _) = refusal(catalog, tmp_path, "format: onnx, models: [given], options: {opset: 17}")
     assert message == "`given` comes to onnx by onnx.adopt, which has no option `opset`"

@@ -38,9 +38,9 @@ def rules(graph: ActionGraph) -> list[str]:
 def measures(graph: ActionGraph) -> dict[str, set[str]]:
     """By label, what its measurement is made of."""
     return {
-        each.label: set(graph.actions[each.measurement.action].inputs)
+        each.label: set(graph.actions[each.evidence.measurement.action].inputs)
         for each in graph.deployables
-        if each.measurement is not None
+        if each.evidence.measurement is not None
     }
 
 
@@ -63,9 +63,9 @@ def test_formats_that_compute_in_float32_or_can(tmp_path: Path) -> None:
     assert all(inputs >= GRAPH for inputs in measures(graph).values())
     by_label = {each.label: each for each in graph.deployables}
     for label, name in (("server/m.tflite-half", "samples"), ("server/m.coreml-half", "unrounded")):
-        measured = by_label[label].measurement
+        measured = by_label[label].evidence.measurement
         assert measured is not None
-        assert by_label[label].widens is (name == "samples")
+        assert by_label[label].quantized.widens is (name == "samples")
         options = graph.actions[measured.action].options
         assert options.get("unrounded", False) is (name == "unrounded")
         got = graph.actions[measured.action].inputs["graph_got"]
@@ -92,9 +92,9 @@ def test_what_is_in_float32_runs_without_fast_kernels_as_well(tmp_path: Path) ->
     with_plain = {
         each.label
         for each in graph.deployables
-        if each.measurement is not None
-        and "plain" in graph.actions[each.measurement.action].inputs
-        and "fast_kernels" in graph.actions[each.measurement.action].options
+        if each.evidence.measurement is not None
+        and "plain" in graph.actions[each.evidence.measurement.action].inputs
+        and "fast_kernels" in graph.actions[each.evidence.measurement.action].options
     }
     assert with_plain == {"server/m.tflite", "server/m.openvino"}
 

@@ -93,9 +93,9 @@ def test_transforms_are_a_chain_that_everything_below_stands_on(
 def test_the_metric_is_told_of_the_model_before_and_after(catalog: Catalog, tmp_path: Path) -> None:
     graph = planned(catalog, tmp_path)
     small, big = (
-        graph.actions[d.measurement.action]
+        graph.actions[d.evidence.measurement.action]
         for d in sorted(graph.deployables, key=lambda d: d.model, reverse=True)
-        if d.measurement is not None
+        if d.evidence.measurement is not None
     )
     before = small.inputs["reference_evaluation"]
     after = small.inputs["transformed_evaluation"]
@@ -114,8 +114,8 @@ def test_without_weights_there_is_nothing_before_the_first_training(
     edits = ((", checkpoint: w.safetensors", ""), ("[small, big]", "[small, slim, big]"))
     graph = planned(catalog, tmp_path, *edits)
     small = next(d for d in graph.deployables if d.model == "small")
-    assert small.measurement is not None
-    before = graph.actions[small.measurement.action].inputs["reference_evaluation"]
+    assert small.evidence.measurement is not None
+    before = graph.actions[small.evidence.measurement.action].inputs["reference_evaluation"]
     assert isinstance(before, OutputRef)
     # The first transform has made the weights that later ones may lose something of.
     first = graph.actions[before.action].inputs["weights"]
@@ -127,8 +127,8 @@ def test_without_weights_there_is_nothing_before_the_first_training(
         ('      - finetune: {train: {python: "t:f", dataset: train, args: {epochs: 3}}}\n', ""),
     )
     slim = next(d for d in alone.deployables if d.model == "slim")
-    assert slim.measurement is not None
-    assert "transformed_evaluation" not in alone.actions[slim.measurement.action].inputs
+    assert slim.evidence.measurement is not None
+    assert "transformed_evaluation" not in alone.actions[slim.evidence.measurement.action].inputs
 
 
 def test_what_is_edited_is_an_option_of_that_step_alone(catalog: Catalog, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class Checks:
                 return Status.FAILED
         if any(name in self.run.skipped for name in verdict.deployable.actions):
             return Status.BLOCKED
-        figures = verdict.deployable.measurement
+        figures = verdict.deployable.evidence.measurement
         if figures is None:
             return Status.UNVERIFIED
         trace = self.run.trace(figures.action)

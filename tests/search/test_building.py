@@ -179,7 +179,7 @@ def test_what_came_nearest_is_rejected_where_nothing_passes(space: SearchSpace) 
     built = space.build()
     (verdict,) = built.verdicts
     assert (verdict.status, built.exit) == (Status.REJECTED, 3)
-    assert verdict.deployable.chosen == "smallest: float16 with 11 layers in float"
+    assert verdict.deployable.quantized.chosen == "smallest: float16 with 11 layers in float"
     assert not (space.project / "deploy.lock.yaml").exists()
     assert not list((space.project / "artifacts" / "edge").glob("*"))
 

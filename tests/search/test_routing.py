@@ -94,7 +94,7 @@ def space(tmp_path: Path) -> Routes:
 def test_the_first_route_is_taken_where_it_works(space: Routes) -> None:
     built = space.build()
     assert statuses(built) == {LABEL: "verified"}
-    assert built.graph.deployables[0].route == ("torch.capture", "tflite.convert")
+    assert built.graph.deployables[0].route.rules == ("torch.capture", "tflite.convert")
     assert not space.lock.exists()
     assert not space.plan().has_work
 
@@ -112,7 +112,11 @@ def test_the_second_is_taken_where_the_first_fails_or_is_rejected(
     space.weights(weights)
     built = space.build()
     assert statuses(built) == {LABEL: "verified"}
-    assert built.graph.deployables[0].route == ("torch.capture", "onnx.export", "tflite.convert")
+    assert built.graph.deployables[0].route.rules == (
+        "torch.capture",
+        "onnx.export",
+        "tflite.convert",
+    )
     assert built.exit == 0
     (warned,) = [w["message"] for w in space.told("diagnostic") if "gave nothing" in w["message"]]
     assert "`route: onnx` is taken" in warned
@@ -137,9 +141,9 @@ def test_the_answer_stays_until_it_is_asked_again(space: Routes) -> None:
     space.weights(REFUSED)
     space.build()
     space.weights(GOOD)
-    assert space.build().graph.deployables[0].route[1] == "onnx.export"
+    assert space.build().graph.deployables[0].route.rules[1] == "onnx.export"
     built = space.build(again=True)
-    assert built.graph.deployables[0].route == ("torch.capture", "tflite.convert")
+    assert built.graph.deployables[0].route.rules == ("torch.capture", "tflite.convert")
     assert "routes" not in yaml.safe_load(space.lock.read_text())
     assert not space.plan().has_work
 

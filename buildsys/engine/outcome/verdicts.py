@@ -128,19 +128,21 @@ class Judge:
         if stopped is not None:
             return stopped
         artifact = self._stored(deployable.artifact)
-        measurement = self._json(deployable.measurement)
-        checked = self._json(deployable.check)
-        baseline = self._stored(deployable.baseline)
+        measurement = self._json(deployable.evidence.measurement)
+        checked = self._json(deployable.evidence.check)
+        baseline = self._stored(deployable.evidence.baseline)
         gates = self._gates(deployable, artifact, measurement, baseline)
         failed = [gate for gate in gates if not gate.passed]
         status, reason = Status.VERIFIED, None
         if failed:
             status, reason = Status.REJECTED, rejection(failed)
         elif measurement is None or artifact is None:
-            status, reason = Status.UNVERIFIED, deployable.unverified
-        elif checked is not None or deployable.evaluated is not None:
+            status, reason = Status.UNVERIFIED, deployable.evidence.unverified
+        elif checked is not None or deployable.evidence.evaluated is not None:
             told = [checked["reason"]] if checked is not None else []
-            told += [deployable.evaluated] if deployable.evaluated is not None else []
+            told += (
+                [deployable.evidence.evaluated] if deployable.evidence.evaluated is not None else []
+            )
             status, reason = Status.CHECKED, "; ".join(told)
         return Verdict(
             deployable=deployable,
@@ -149,7 +151,7 @@ class Judge:
             artifact=artifact,
             gates=gates,
             measurement=measurement,
-            benchmark=self._json(deployable.benchmark),
+            benchmark=self._json(deployable.evidence.benchmark),
             io=self._json(deployable.io),
             notes=(
                 *self._notes(deployable),
@@ -182,11 +184,13 @@ class Judge:
         limits, ratio = limits_of(deployable), None
         if measurement is None:
             # Not run; but a bound on the size needs no run.
-            size = {name: at for name, at in deployable.bounds.items() if name == "size_ratio"}
+            size = {
+                name: at for name, at in deployable.limits.bounds.items() if name == "size_ratio"
+            }
             limits = Limits(size)
         else:
             limits = limits_of(deployable, measurement)
-            ratio = Ratio.of(self._json(deployable.benchmark))
+            ratio = Ratio.of(self._json(deployable.evidence.benchmark))
         return judge(
             measurement,
             limits,
@@ -232,7 +236,7 @@ class Judge:
             trace = self._run.trace(name)
             for note in trace.notes if trace else ():
                 notes[note] = None
-        for note in (deployable.legacy, deployable.unjudged):
+        for note in (deployable.legacy, deployable.limits.unjudged):
             if note:
                 notes[note] = None
         return tuple(notes)
@@ -260,29 +264,33 @@ class Judge:
 
 def precision_of(deployable: Deployable) -> str | None:
     """What a deployable's errors are compared with the cost of; `None` where that is no measure of them."""
-    precision = FLOORS.get(deployable.scheme)
-    return HALF_WEIGHTS if precision == HALF and deployable.widens else precision
+    precision = FLOORS.get(deployable.quantized.scheme)
+    return HALF_WEIGHTS if precision == HALF and deployable.quantized.widens else precision
 
 
 def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = None) -> Limits:
     """The limits that a deployable's measurement is held to."""
-    multiple = raised(deployable.scheme, evaluated=deployable.evaluated is not None)
-    bounds = deployable.bounds
-    if deployable.default and _metric_of_zero(deployable, measurement):
+    multiple = raised(
+        deployable.quantized.scheme, evaluated=deployable.evidence.evaluated is not None
+    )
+    bounds = deployable.limits.bounds
+    if deployable.limits.default and _metric_of_zero(deployable, measurement):
         # The metric was to judge what few bits cost.
         bounds = {**bounds, "signal_error": min(bounds["signal_error"], COARSE["signal_error"])}
     return Limits(
         bounds,
-        deployable.output_bounds,
+        deployable.limits.output_bounds,
         precision=precision_of(deployable),
-        raised=multiple if deployable.default else None,
-        floor_needed=not deployable.default,
-        relative=deployable.default,
-        graph=GRAPH_ABOVE_FLOOR if deployable.default else None,
-        unrounded=ABOVE_FLOOR[HALF] if deployable.default else None,
-        parts=PARTS.get(deployable.scheme) if deployable.default else None,
-        fast_kernels=FAST_KERNELS.get(deployable.scheme) if deployable.default else None,
-        cap=cap(deployable.scheme),
+        raised=multiple if deployable.limits.default else None,
+        floor_needed=not deployable.limits.default,
+        relative=deployable.limits.default,
+        graph=GRAPH_ABOVE_FLOOR if deployable.limits.default else None,
+        unrounded=ABOVE_FLOOR[HALF] if deployable.limits.default else None,
+        parts=PARTS.get(deployable.quantized.scheme) if deployable.limits.default else None,
+        fast_kernels=FAST_KERNELS.get(deployable.quantized.scheme)
+        if deployable.limits.default
+        else None,
+        cap=cap(deployable.quantized.scheme),
         graph_cap=cap(None),
     )
 
@@ -291,7 +299,11 @@ def _without_floor(
     deployable: Deployable, measurement: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     """What a default bound is lacking, where the model's own precision is not known."""
-    if not deployable.default or "floor_ratio" not in deployable.bounds or measurement is None:
+    if (
+        not deployable.limits.default
+        or "floor_ratio" not in deployable.limits.bounds
+        or measurement is None
+    ):
         return ()
     floors = Floors.of(measurement, precision_of(deployable))
     missing = floors.missing
@@ -329,7 +341,7 @@ def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) ->
     if not metric:
         return ()
     said = chance(metric)
-    if deployable.default and _metric_of_zero(deployable, measurement):
+    if deployable.limits.default and _metric_of_zero(deployable, measurement):
         said.append("the original's metric is 0, of which no part can be a bound on the drop")
     return tuple(said)
 
@@ -337,7 +349,7 @@ def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) ->
 def _metric_of_zero(deployable: Deployable, measurement: Mapping[str, Any] | None) -> bool:
     """Whether a drop is asked of a metric that is 0 for the original, and no share."""
     metric = (measurement or {}).get("metric")
-    if not metric or "metric_drop" not in deployable.bounds:
+    if not metric or "metric_drop" not in deployable.limits.bounds:
         return False
     return metric["name"] not in SHARES and metric["reference"] == 0
 
@@ -347,7 +359,7 @@ def _without_graph(
 ) -> tuple[str, ...]:
     """Why the default bound on the graph alone says nothing, where it does not."""
     reason = without_graph(measurement)
-    if reason is None or not deployable.default:
+    if reason is None or not deployable.limits.default:
         return ()
     return (f"its graph was not judged apart from its rounded weights: {reason}",)
 

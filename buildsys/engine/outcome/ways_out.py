@@ -34,7 +34,7 @@ def of_failure(
     shut = {word for other in others for word in _ways(graph, other, action)}
     if action.way is not None:
         wanted = (each for each in graph.deployables if each.label in action.labels)
-        shut |= {("route", word) for each in wanted for word in each.left}
+        shut |= {("route", word) for each in wanted for word in each.route.left}
     stuck = _stuck(graph, others, _models(graph, action))
     instead = tuple(each for each in action.instead if not _is_shut(each, shut, stuck))
     return _kept(failed.hint, shut), instead

@@ -73,8 +73,8 @@ class Positions:
         # A step with a scheme of its own is named by the label that it makes.
         for label in (action.id.partition("#")[0], *action.labels):
             deployable = self._deployables.get(label)
-            if deployable is not None and deployable.profile is not None:
-                return ("quantization", deployable.profile)
+            if deployable is not None and deployable.quantized.profile is not None:
+                return ("quantization", deployable.quantized.profile)
         return action.origin
 
     def _toolchain(self, action: Action) -> Keys:

@@ -309,9 +309,9 @@ def roots(deployables: Iterable[Deployable]) -> set[str]:
         for ref in (
             deployable.artifact,
             deployable.io,
-            deployable.measurement,
-            deployable.benchmark,
-            deployable.check,
+            deployable.evidence.measurement,
+            deployable.evidence.benchmark,
+            deployable.evidence.check,
         ):
             if ref is not None:
                 found.add(ref.action)

@@ -55,10 +55,10 @@ def locate(model: PlannedModel, graph: ActionGraph, deployable: Deployable) -> D
         options={
             "label": label,
             "format": format_name,
-            "scheme": deployable.scheme,
+            "scheme": deployable.quantized.scheme,
             "outputs": model.outputs,
-            "bounds": dict(deployable.bounds),
-            "output_bounds": {name: dict(e) for name, e in deployable.output_bounds.items()},
+            "bounds": dict(deployable.limits.bounds),
+            "output_bounds": {name: dict(e) for name, e in deployable.limits.output_bounds.items()},
         },
         outputs=(base.Output("location", "location.json"),),
         origin=("models", model.name),
@@ -73,8 +73,8 @@ def _chosen(model: PlannedModel, graph: ActionGraph, deployable: Deployable) -> 
     """
     samples, _ = data.samples(model)
     inputs: dict[str, DraftInput] = {"samples": samples}
-    if deployable.measurement is not None:
-        measured = graph.actions[deployable.measurement.action].inputs
+    if deployable.evidence.measurement is not None:
+        measured = graph.actions[deployable.evidence.measurement.action].inputs
         inputs |= {name: measured[name] for name in ("got", "reference")}
         at_edges = measured.get("reference_edges")
         if isinstance(at_edges, OutputRef):
@@ -86,7 +86,7 @@ def _chosen(model: PlannedModel, graph: ActionGraph, deployable: Deployable) -> 
         slot=deployable.label,
         environment=None,
         inputs=inputs,
-        options={"outputs": model.outputs, "scheme": deployable.scheme},
+        options={"outputs": model.outputs, "scheme": deployable.quantized.scheme},
         outputs=(base.Output("chosen", "chosen.npz"), base.Output("varies", "varies.json")),
         origin=("models", model.name, "samples"),
     )

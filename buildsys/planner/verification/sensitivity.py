@@ -73,15 +73,15 @@ def _able(
     catalog = model.machine.catalog
     declared = catalog.formats[deployable.format]
     step = _quantizing(catalog, graph, deployable)
-    if step is None or deployable.scheme is None:
+    if step is None or deployable.quantized.scheme is None:
         raise NoSensitivity(
             f"`{deployable.label}` is not quantized by a step of its own",
             "ask for a deployable whose profile makes integers of a finished artifact",
         )
-    if declared.layers is None or not keeps_layers(declared, deployable.scheme):
+    if declared.layers is None or not keeps_layers(declared, deployable.quantized.scheme):
         able = sorted(f.name for f in catalog.formats.values() if f.layers is not None)
         raise NoSensitivity(
-            f"{declared.name} does not keep single layers of `{deployable.scheme}` in float",
+            f"{declared.name} does not keep single layers of `{deployable.quantized.scheme}` in float",
             f"formats that do: {', '.join(able) or 'none'}",
         )
     by = model.machine.runner(declared)
@@ -104,6 +104,6 @@ def _quantizing(catalog: Catalog, graph: ActionGraph, deployable: Deployable) ->
     quantizing = {rule.name for _, rule in catalog.rules if rule.quantizes}
     for name in reversed(graph.below(deployable.artifact)):
         action = graph.actions[name]
-        if action.rule in quantizing and action.rule in deployable.route:
+        if action.rule in quantizing and action.rule in deployable.route.rules:
             return action
     return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from buildsys.backends import base
-from buildsys.planner.bounds import LATENCY_BOUNDS, SIZE_BOUNDS, Bounds, bounds_of
+from buildsys.planner.bounds import LATENCY_BOUNDS, SIZE_BOUNDS, limits_of
 from buildsys.planner.conversion.converting import Conversion, unquantized
 from buildsys.planner.drafts import Draft, DraftOutput
 from buildsys.planner.entries import Entry
+from buildsys.planner.graph import Limits
 from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification.benchmarking import benchmark
 from buildsys.planner.verification.measuring import measure
@@ -22,7 +23,7 @@ class Verification:
     """What is to be found out of an artifact.
 
     Attributes:
-        bounds: What it is held to.
+        limits: What it is held to.
         figures: Its measurement, or `None` where nothing runs the format here.
         check: The check of a package, where nothing here runs the package itself.
         original: The check of the original, in place of a measurement.
@@ -32,7 +33,7 @@ class Verification:
         evaluated: What its figures leave unproven, where an evaluator gives them.
     """
 
-    bounds: Bounds
+    limits: Limits
     figures: DraftOutput | None
     check: DraftOutput | None
     original: DraftOutput | None
@@ -49,7 +50,7 @@ class Verification:
     @property
     def wanted(self) -> tuple[DraftOutput | None, ...]:
         """What a verdict needs."""
-        sized = SIZE_BOUNDS & set(self.bounds.general)
+        sized = SIZE_BOUNDS & set(self.limits.bounds)
         return (
             self.figures,
             self.check,
@@ -69,7 +70,7 @@ def verify(model: PlannedModel, entry: Entry, conversion: Conversion) -> Verific
     unrun = conversion.format.unrun(conversion.options)
     why_not = unrun or _unverified(model, conversion.format)
     unproven = _evaluated(model, judged.format)
-    bounds = bounds_of(model, entry, conversion.scheme, judged.format)
+    limits = limits_of(model, entry, conversion.scheme, judged.format)
     figures = measure(model, judged) if unrun is None else None
     original = None
     if figures is None and conversion.format.numeric:
@@ -77,14 +78,14 @@ def verify(model: PlannedModel, entry: Entry, conversion: Conversion) -> Verific
     beside = None
     timed = model.declared.benchmark is not None
     compared = SIZE_BOUNDS | LATENCY_BOUNDS
-    if conversion.scheme is not None and (timed or compared & set(bounds.general)):
+    if conversion.scheme is not None and (timed or compared & set(limits.bounds)):
         # What it is compared with is built for it.
         beside = unquantized(model, entry, conversion.options)
     times = None
-    if unrun is None and (timed or LATENCY_BOUNDS & set(bounds.general)):
+    if unrun is None and (timed or LATENCY_BOUNDS & set(limits.bounds)):
         times = benchmark(model, shipped, beside.made if beside is not None else None)
     return Verification(
-        bounds=bounds,
+        limits=limits,
         figures=figures,
         check=checked,
         original=original,

@@ -65,8 +65,8 @@ def references(graph: ActionGraph, target: str) -> dict[str, Reference]:
 
 
 def _measuring(graph: ActionGraph, deployable: Deployable) -> Action | None:
-    if deployable.measurement is not None:
-        return graph.actions[deployable.measurement.action]
+    if deployable.evidence.measurement is not None:
+        return graph.actions[deployable.evidence.measurement.action]
     actions = (graph.actions[name] for name in deployable.actions)
     return next((action for action in actions if action.rule in MEASURING), None)
 

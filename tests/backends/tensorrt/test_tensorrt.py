@@ -140,7 +140,7 @@ def test_the_key_covers_gpu_and_driver(
 
 def test_a_report_says_that_bytes_differ(project: Space) -> None:
     (found,) = project.plan(LABEL).deployables
-    assert found.deployable.reproducible is False
+    assert found.deployable.route.reproducible is False
     assert all(replace(rule).asks_machine for rule in backend.rules)
 
 

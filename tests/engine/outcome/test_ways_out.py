@@ -9,7 +9,7 @@ import pytest
 
 from buildsys.engine.executors import Failed
 from buildsys.engine.outcome import ways_out
-from buildsys.planner.graph import ActionGraph, OutputRef
+from buildsys.planner.graph import ActionGraph, OutputRef, Route
 
 TRACE = "`capture: script` keeps control flow, `capture: export` refuses what it cannot keep"
 ONNX = "take `route: onnx` for this deployable, which converts by other means"
@@ -44,7 +44,7 @@ class Wanted:
     model: str
     format: str
     artifact: OutputRef
-    left: tuple[str, ...] = ()
+    route: Route
 
 
 class Graph:
@@ -52,9 +52,8 @@ class Graph:
 
     def __init__(self, *steps: Step, left: tuple[str, ...] = ()) -> None:
         self.actions = {step.id: step for step in steps}
-        self.deployables = [
-            Wanted("server/m.x", "m", "onnx", OutputRef(steps[-1].id, "artifact"), left)
-        ]
+        artifact, route = OutputRef(steps[-1].id, "artifact"), Route((), True, left)
+        self.deployables = [Wanted("server/m.x", "m", "onnx", artifact, route)]
 
     def below(self, ref: OutputRef) -> list[str]:
         return [ref.action]
@@ -126,7 +125,8 @@ def test_a_format_that_another_route_gave_is_still_offered() -> None:
     other = Step("other", "onnx.export", way="torchscript")
     graph = Graph(here, other)
     assert told(graph, "here", here="no", other="no")[1] == ()
-    graph.deployables.append(Wanted("server/m.y", "m", "onnx", OutputRef("export", "artifact")))
+    artifact, route = OutputRef("export", "artifact"), Route((), True)
+    graph.deployables.append(Wanted("server/m.y", "m", "onnx", artifact, route))
     assert told(graph, "here", here="no", other="no")[1] == ("onnx",)
 
 

@@ -58,7 +58,7 @@ def test_labels_are_in_every_contract_and_run_nothing_again(space: Space) -> Non
     after = space.artifacts()
     changed = {n for n in after if after[n] != bytes_before[n]}
     assert changed <= {"report.json", ".modelbuild.json"}
-    assert build.graph.deployables[0].route[-1] == "onnx.describe"
+    assert build.graph.deployables[0].route.rules[-1] == "onnx.describe"
 
 
 def test_a_carrier_writes_into_the_artifact_and_that_is_run(space: Space) -> None:

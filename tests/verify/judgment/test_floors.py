@@ -13,7 +13,8 @@ import pytest
 
 from buildsys.backends.kit.run.signals import part_errors, signal_error
 from buildsys.engine.outcome.verdicts import limits_of, useless_floor
-from buildsys.planner.graph import Deployable
+from buildsys.planner import graph as planned
+from buildsys.planner.graph import Deployable, Evidence, Quantized
 from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.verify.judgment.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
 from buildsys.verify.judgment.fast_kernels import notes
@@ -141,8 +142,12 @@ def deployable(
     widens: bool = False,
 ) -> Deployable:
     """One that is held to default bounds, as far as judging reads it."""
-    told = {"scheme": scheme, "bounds": bounds, "evaluated": evaluated, "widens": widens}
-    return cast(Deployable, SimpleNamespace(**told, default=True, output_bounds={}))
+    told = SimpleNamespace(
+        quantized=Quantized(None, None, scheme, "", widens),
+        evidence=Evidence(None, None, evaluated=evaluated),
+        limits=planned.Limits("default", bounds, default=True),
+    )
+    return cast(Deployable, told)
 
 
 @pytest.mark.parametrize("floor", [0.02, 0.52, 1e6])

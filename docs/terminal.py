@@ -14,8 +14,8 @@ from rich.console import Console
 
 import buildsys
 from buildsys.engine.session import Session
-from buildsys.report.console import print_build
 from buildsys.report.progress import Progress
+from buildsys.report.screens.console import print_build
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "digits" / "deploy.yaml"

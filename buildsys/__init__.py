@@ -38,7 +38,10 @@ def load(path: str | Path) -> Recipe:
 
 
 def plan(recipe: Recipe, selectors: Iterable[str] = ()) -> Plan:
-    """What a build of the selected deployables would do, and why. Runs nothing."""
+    """What a build of the selected deployables would do, and why. Runs nothing.
+
+    Its `graph` is a networkx `DiGraph` of the actions; `Plan.graph` says what nodes and edges have.
+    """
     from buildsys.engine.session import Session
 
     with Session(recipe) as session:

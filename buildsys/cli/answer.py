@@ -270,16 +270,17 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
     }
     # What the command itself writes may be younger than its start; exact names, since the store or
     # the folder of artifacts may well hold the project.
-    own = [str(engine.root / "files"), str(session.provisioner.root)]
+    stored = set(engine.store.evidence(_verdicts(graph, run)))
+    own = [str(session.provisioner.root)]
     if folder is not None:
         records = [str(folder / name) for name in (RECORD, NAME)]
         own += [*records, *(str(folder / d.target / d.filename) for d in graph.deployables)]
         # What must not lie there: an artifact that was rejected before it was right.
         strays = [str(folder / REJECTED / d.target / d.filename) for d in graph.deployables]
         looked.update({path: _stat(path) for path in (*records, *strays)})
-    mine = set(own)
+    mine = stored.union(own)
     below = tuple(path + os.sep for path in own)
-    for path in (*_other_inputs(session, graph), *_stored(session, graph, run)):
+    for path in (*_other_inputs(session, graph), *stored):
         looked.setdefault(path, _stat(path))
     files, absent = {}, []
     for path, seen in looked.items():
@@ -352,17 +353,11 @@ def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
         yield from map(str, session.environments.evidence(environment))
 
 
-def _stored(session: Session, graph: ActionGraph, run: Run) -> Iterable[str]:
-    """The files that verdicts are made of."""
+def _verdicts(graph: ActionGraph, run: Run) -> set[str]:
+    """The digests that verdicts are made of."""
     from buildsys.engine.engine import needed
-    from buildsys.store.content import TREE
 
-    store = session.engine.store
-    digests = {d for each in graph.deployables for d in needed(each, run)}
-    for digest in digests:
-        yield str(store.path(digest))
-        if digest.startswith(TREE):
-            yield from (str(store.path(member)) for _, member, _ in store.rows(digest))
+    return {digest for each in graph.deployables for digest in needed(each, run)}
 
 
 def _listing(project: os.PathLike[str], name: str, digest: str) -> list[Any]:

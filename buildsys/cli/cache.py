@@ -84,10 +84,10 @@ def verify_command(repair: bool, as_json: bool, color: str, quiet: bool, verbose
     """Hash every stored file; exit 1 if one is damaged."""
     from buildsys.engine.session import cache_root
     from buildsys.report.screens.cache import print_damage
-    from buildsys.store.inventory import scan
+    from buildsys.store import Store
 
     root = cache_root()
-    count = len(scan(root / "files"))
+    count = sum(1 for _ in Store(root).objects.list())
     found = collecting(root, lambda each: each.verify(repair=repair))
     sound = all(damage.repaired for damage in found)
     if as_json:

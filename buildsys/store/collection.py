@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +26,6 @@ from buildsys.store.content import Store, writing
 from buildsys.store.damage import Damage, verify
 from buildsys.store.index import Index, Trace
 from buildsys.store.inventory import (
-    TEMPORARY,
-    File,
     Inventory,
     Log,
     bury_dead_builds,
@@ -36,8 +33,8 @@ from buildsys.store.inventory import (
     live_builds,
     logs_of,
     pinned,
-    scan,
 )
+from buildsys.store.local import File
 from buildsys.store.usage import Usage, usage
 
 BATCH = 256
@@ -126,7 +123,7 @@ class Collector:
         """
         if limit is None:
             return None
-        files = sum(file.size for file in scan(self._store.root / "files"))
+        files = sum(file.size for file in self._store.objects.list())
         logs = sum(log.size for log in logs_of(self._root))
         if files + logs <= limit and logs <= limit * LOGS_SHARE:
             return None
@@ -162,7 +159,7 @@ class Collector:
         with writing(self._root):
             self._take_out(choice, inventory, done)
             self._store.sweep(older_than=time.time() - LEFTOVERS_SECONDS)
-            for path in self._temporaries():
+            for path in self._store.objects.temporaries():
                 _remove_older(path, TEMPORARY_SECONDS)
             for log in old:
                 if _removed(log):
@@ -203,23 +200,18 @@ class Collector:
                 held = self._index.leased().union(*self._index.pins().values())
                 safe = inventory.names(held - choice.held)
                 for file in choice.victims[start : start + BATCH]:
-                    if file.name not in safe and inventory.take_out(file):
+                    if file.name not in safe and self._store.objects.take_out(file):
                         done.files += 1
                         done.freed_bytes += file.size
-
-    def _temporaries(self) -> Iterator[Path]:
-        return (self._store.root / "files").glob(f"{TEMPORARY}*")
 
     def _forget_idle(self) -> int:
         """Forgets what nobody has asked for in a long time and what is not there any more.
 
         Other traces outlive their files: they are small, and tell the keys of what is below them.
         """
-        idle = [
-            trace
-            for trace in self._index.idle(time.time() - IDLE_SECONDS)
-            if not all(self._store.has(o.digest, o.size) for o in trace.outputs.values())
-        ]
+        old = list(self._index.idle(time.time() - IDLE_SECONDS))
+        gone = self._store.missing(o for trace in old for o in trace.outputs.values())
+        idle = [trace for trace in old if not gone.isdisjoint(trace.outputs.values())]
         if idle:
             found = [row for trace in idle if (row := _discovery(trace)) is not None]
             self._index.forget([trace.key for trace in idle], found)

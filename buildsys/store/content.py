@@ -1,7 +1,7 @@
 """Content-addressed files: what goes in is hashed while it is written, what comes out is hashed again.
 
-A file lives at `files/<first two hex>/<sha256>`, read-only. A folder is a *tree*: a small canonical
-JSON manifest of its files, stored as a file of its own, whose digest is the folder's.
+A file is one object of the folder `files` (see `local`). A folder is a *tree*: a small canonical JSON
+manifest of its files, stored as an object of its own, whose digest is the folder's.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import errno
 import fcntl
 import hashlib
 import io
-import itertools
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
-CHUNK = 1 << 20
+from buildsys.store.local import CHUNK, Drafts, LocalObjects
+
 RESUME = "resume"
 """The folder below the store's with what interrupted steps have left, by key."""
 FICLONE = 0x40049409
 FILE, TREE = "sha256:", "tree:"
 MEMBER = re.compile(r"sha256:[0-9a-f]{64}")
+Rows = list[tuple[str, str, int]]
+"""The files of a folder: (posix path, digest, size)."""
 
 
 class StoreError(Exception):
@@ -64,14 +64,6 @@ class Stored:
 WRITABLE = "choose a folder that you may write: `--out`, or MODELBUILD_CACHE for the store"
 
 
-@dataclass
-class _Draft:
-    """A file that has no name in the store yet."""
-
-    path: str
-    digest: str = ""
-
-
 @contextmanager
 def writing(what: Path) -> Iterator[None]:
     """Turns the operating system's refusals into a `StoreError` that says what to do."""
@@ -90,39 +82,6 @@ def writing(what: Path) -> Iterator[None]:
         if error.errno not in hints:
             raise
         raise StoreError(f"cannot write {what}: {error.strerror}", hints[error.errno]) from error
-
-
-def _copied(reader: BinaryIO, target: str) -> tuple[int, str]:
-    """Copies to a new file; gives the size in bytes and the SHA-256 in hexadecimal."""
-    hasher = hashlib.sha256()
-    size = 0
-    with open(target, "xb", opener=_private) as writer:
-        while chunk := reader.read(CHUNK):
-            hasher.update(chunk)
-            writer.write(chunk)
-            size += len(chunk)
-    return size, hasher.hexdigest()
-
-
-def _moved(source: Path, target: str) -> bool:
-    """Gives a file another name, where it is ours and has no other one.
-
-    A step may have given it any time; here ages count from when a file came.
-    """
-    status = os.lstat(source)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
-        return False
-    try:
-        os.utime(source)  # Before it can be taken for what a killed build left long ago.
-        os.rename(source, target)
-    except OSError:  # On another file system, for example.
-        return False
-    return True
-
-
-def _private(path: str, flags: int) -> int:
-    """Opens a file that nobody else reads until it has its name."""
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def hash_file(path: Path) -> str:
@@ -157,9 +116,33 @@ def tree_files(folder: Path, *, links: bool = False) -> list[tuple[str, Path]]:
     return sorted(rows)
 
 
-def tree_manifest(rows: list[tuple[str, str, int]]) -> bytes:
+def tree_manifest(rows: Rows) -> bytes:
     """The canonical bytes that a tree's digest is taken of: (posix path, file digest, size)."""
     return json.dumps(sorted(rows), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def parsed(digest: str, manifest: bytes) -> Rows:
+    """The rows of a manifest whose bytes have the digest.
+
+    Raises:
+        CorruptObject: It is no list of files, or names a path outside the folder.
+    """
+    try:
+        rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(manifest)]
+    except (ValueError, TypeError) as error:
+        raise CorruptObject(digest, "is no list of files") from error
+    for name, member, _ in rows:
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts:
+            raise CorruptObject(digest, f"names a path outside of its folder: {name}")
+        if not MEMBER.fullmatch(member):
+            raise CorruptObject(digest, f"names no digest: {member}")
+    return rows
+
+
+def named(digest: str) -> str:
+    """The name of a digest's object: without the prefix."""
+    return digest.partition(":")[2]
 
 
 def tree_digest(manifest: bytes) -> str:
@@ -177,36 +160,53 @@ def clone(source: int, target: int) -> bool:
 
 
 class Store:
-    """The files below `root`. Safe for several threads and processes; needs no lock."""
+    """The files below `root`. Safe for several threads and processes; needs no lock.
+
+    Attributes:
+        root: The store's folder.
+        objects: Where its objects lie. Only the store itself asks it for a path.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._files = root / "files"
-        self._prefix = os.path.join(root, "files")  # A path object takes longer than its stat.
-        self._drafts = f"{self._prefix}/.put-{os.getpid()}-{secrets.token_hex(8)}"
-        self._numbers = itertools.count()
+        self.objects = LocalObjects(root / "files")
 
-    def path(self, digest: str) -> Path:
-        """Where the file, or the manifest of the tree, lies."""
-        hexadecimal = digest.partition(":")[2]
-        return self._files / hexadecimal[:2] / hexadecimal
+    def missing(self, objects: Iterable[Stored]) -> set[Stored]:
+        """Which objects are not there with the right size; bytes are checked when they leave."""
+        absent: set[Stored] = set()
+        needed: list[tuple[Stored, Mapping[str, int]]] = []
+        for each in objects:
+            if not each.digest.startswith(TREE):
+                needed.append((each, {named(each.digest): each.size}))
+            elif (members := self.members(each.digest)) is not None:
+                needed.append((each, dict(members)))
+            else:
+                absent.add(each)
+        there = self.objects.has({n: s for _, sizes in needed for n, s in sizes.items()})
+        return absent.union(each for each, sizes in needed if not sizes.keys() <= there)
 
-    def has(self, digest: str, size: int) -> bool:
-        """Whether the object is there with the right size; its bytes are checked when it leaves."""
+    def members(self, digest: str) -> list[tuple[str, int]] | None:
+        """The objects that a tree's manifest names, with their sizes; `None` where it is of no use.
+
+        The manifest is not checked, for a look must not change anything.
+        """
         try:
-            if digest.startswith(TREE):
-                rows = json.loads(self.path(digest).read_bytes())
-                return all(self._fits(d, s) for _, d, s in rows)
-            return self._fits(digest, size)
+            with self.objects.open(named(digest)) as stream:
+                return [(named(member), size) for _, member, size in json.loads(stream.read())]
         except (OSError, ValueError, TypeError, AttributeError):
-            return False
+            return None
 
-    def _fits(self, digest: str, size: int) -> bool:
-        hexadecimal = digest.partition(":")[2]
-        try:
-            return os.stat(f"{self._prefix}/{hexadecimal[:2]}/{hexadecimal}").st_size == size
-        except OSError:
-            return False
+    def evidence(self, digests: Iterable[str]) -> Iterator[str]:
+        """The files whose stats show that objects are what they were.
+
+        Raises:
+            CorruptObject: See `rows`.
+        """
+        for digest in digests:
+            yield str(self.objects.path(named(digest)))
+            if digest.startswith(TREE):
+                for _, member, _ in self.rows(digest):
+                    yield str(self.objects.path(named(member)))
 
     def put(self, path: Path) -> Stored:
         """Takes a file or a folder in.
@@ -230,80 +230,20 @@ class Store:
         Raises:
             StoreError: The store cannot be written; nothing is left half-written.
         """
-        drafts: list[_Draft] = []
-        with writing(self.root):
-            self._files.mkdir(parents=True, exist_ok=True)
-            try:
-                stored = [self._write(path, drafts, move) for path in paths]
-                fresh = [draft for draft in drafts if not self._keeps(draft.digest)]
-                for draft in fresh:
-                    self._settle(draft.path)
-                for draft in fresh:
-                    self._enter(draft.path, draft.digest)
-            finally:
-                for draft in drafts:
-                    with suppress(FileNotFoundError):
-                        os.unlink(draft.path)
-        return stored
+        with writing(self.root), self.objects.entering() as drafts:
+            return [self._write(path, drafts, move) for path in paths]
 
-    def _write(self, path: Path, drafts: list[_Draft], move: bool) -> Stored:
+    def _write(self, path: Path, drafts: Drafts, move: bool) -> Stored:
         """Writes a file or a folder under temporary names, the manifest of a folder last."""
         if not path.is_dir():
-            return self._draft(path, drafts, move)
+            draft = self.objects.draft(path, drafts, move=move)
+            return Stored(FILE + draft.name, draft.size)
         rows = []
         for name, file in tree_files(path):
-            stored = self._draft(file, drafts, move)
-            rows.append((name, stored.digest, stored.size))
-        manifest = self._draft(tree_manifest(rows), drafts)
-        return Stored(manifest.digest, sum(size for _, _, size in rows))
-
-    def _draft(self, source: Path | bytes, drafts: list[_Draft], move: bool = False) -> Stored:
-        draft = _Draft(f"{self._drafts}-{next(self._numbers)}")
-        drafts.append(draft)
-        if isinstance(source, bytes):
-            size, hexadecimal = _copied(io.BytesIO(source), draft.path)
-            draft.digest = TREE + hexadecimal
-            return Stored(draft.digest, size)
-        if move and _moved(source, draft.path):
-            with open(draft.path, "rb", buffering=0) as reader:
-                hexadecimal = hashlib.file_digest(reader, "sha256").hexdigest()
-                size = os.fstat(reader.fileno()).st_size
-        else:
-            with source.open("rb") as reader:
-                size, hexadecimal = _copied(reader, draft.path)
-        draft.digest = FILE + hexadecimal
-        return Stored(draft.digest, size)
-
-    def _keeps(self, digest: str) -> bool:
-        """Whether the very bytes are there already; they count as new from now on.
-
-        A collection keeps what is younger than a running build.
-        """
-        path = self.path(digest)
-        try:
-            os.utime(path)
-            return hash_file(path).partition(":")[2] == digest.partition(":")[2]
-        except OSError:
-            return False
-
-    @staticmethod
-    def _settle(temporary: str) -> None:
-        """Makes a file read-only, and has it on the disk before it gets its name."""
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fchmod(descriptor, 0o444)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _enter(self, temporary: str, digest: str) -> None:
-        """Gives a finished file its name, in the place of a bad one that has it."""
-        target = self.path(digest)
-        try:
-            os.rename(temporary, target)
-        except FileNotFoundError:  # The first one whose digest begins like this.
-            target.parent.mkdir(exist_ok=True)
-            os.rename(temporary, target)
+            draft = self.objects.draft(file, drafts, move=move)
+            rows.append((name, FILE + draft.name, draft.size))
+        manifest = self.objects.draft(io.BytesIO(tree_manifest(rows)), drafts)
+        return Stored(TREE + manifest.name, sum(size for _, _, size in rows))
 
     def read(self, digest: str) -> bytes:
         """The bytes of a small stored file, checked.
@@ -312,34 +252,27 @@ class Store:
             CorruptObject: It is missing or altered.
         """
         try:
-            data = self.path(digest).read_bytes()
+            with self.objects.open(named(digest)) as stream:
+                data = stream.read()
         except OSError as error:
             raise CorruptObject(digest, "missing") from error
-        if hashlib.sha256(data).hexdigest() != digest.partition(":")[2]:
+        if hashlib.sha256(data).hexdigest() != named(digest):
             self.discard(digest)
             raise CorruptObject(digest, "its bytes have changed")
         return data
 
-    def rows(self, digest: str) -> list[tuple[str, str, int]]:
-        """The files of a tree: (posix path, digest, size).
+    def rows(self, digest: str) -> Rows:
+        """The files of a tree.
 
         Raises:
             CorruptObject: The manifest is missing, altered, or names a path outside the folder.
         """
+        data = self.read(digest)
         try:
-            rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(self.read(digest))]
-        except (ValueError, TypeError) as error:
+            return parsed(digest, data)
+        except CorruptObject:
             self.discard(digest)
-            raise CorruptObject(digest, "is no list of files") from error
-        for name, member, _ in rows:
-            parts = PurePosixPath(name).parts
-            if not parts or name.startswith("/") or ".." in parts:
-                self.discard(digest)
-                raise CorruptObject(digest, f"names a path outside of its folder: {name}")
-            if not MEMBER.fullmatch(member):
-                self.discard(digest)
-                raise CorruptObject(digest, f"names no digest: {member}")
-        return rows
+            raise
 
     def restore(self, digest: str, target: Path, *, writable: bool = True) -> None:
         """Copies an object out to `target`, which must not exist, and checks every byte.
@@ -365,7 +298,7 @@ class Store:
 
     def _restore_file(self, digest: str, target: Path, writable: bool) -> None:
         try:
-            reader = self.path(digest).open("rb")
+            reader = self.objects.open(named(digest))
         except FileNotFoundError as error:
             raise CorruptObject(digest, "missing") from error
         hasher = hashlib.sha256()
@@ -385,13 +318,12 @@ class Store:
 
     def discard(self, digest: str) -> None:
         """Takes a bad object out, so that its maker is run again."""
-        with suppress(FileNotFoundError):
-            self.path(digest).unlink()
+        self.objects.remove([named(digest)])
 
     def sweep(self, older_than: float) -> None:
         """Removes what killed builds and failed steps left, by modification time (POSIX seconds)."""
         folders = (*(self.root / "work").glob("*"), *(self.root / RESUME).glob("*"))
-        for path in (*self._files.glob(".put-*"), *folders):
+        for path in (*self.objects.temporaries(), *folders):
             with suppress(OSError):
                 if path.lstat().st_mtime >= older_than:
                     continue

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from buildsys.store.content import FILE, Store, hash_file, writing
+from buildsys.store.content import FILE, Store, hash_file, named, writing
 from buildsys.store.index import Index, Trace
-from buildsys.store.inventory import File, Inventory
+from buildsys.store.inventory import Inventory
+from buildsys.store.local import File
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ def _altered(store: Store, inventory: Inventory) -> dict[str, str]:
     def problem(file: File) -> str | None:
         digest = FILE + file.name
         try:
-            return None if hash_file(store.path(digest)) == digest else "its bytes have changed"
+            return (
+                None
+                if hash_file(store.objects.path(file.name)) == digest
+                else "its bytes have changed"
+            )
         except FileNotFoundError:
             return None  # Collected meanwhile.
         except OSError as error:
@@ -92,27 +97,25 @@ def _incomplete(
     """
     held = {digest for digests in pins.values() for digest in digests}
     made = {output.digest for trace in traces for output in trace.outputs.values()}
+    unlisted = inventory.names(held | made) - inventory.files.keys()
+    there = inventory.files.keys() | store.objects.has(dict.fromkeys(unlisted))
     found = {}
     for digest in sorted(held | made):
-        if digest.partition(":")[2] not in inventory.files:
-            if digest in held and not store.path(digest).exists():
+        if named(digest) not in inventory.files:
+            if digest in held and named(digest) not in there:
                 found[digest] = "is missing"
             continue
         members = inventory.members(digest)
-        missing = [
-            name
-            for name in members
-            if name not in inventory.files and not store.path(FILE + name).exists()
-        ]
+        missing = [name for name in members if name not in there]
         if missing:
             found[digest] = f"{len(missing)} of its {len(members)} files are missing"
     return found
 
 
 def _repaired(damage: Damage, store: Store, inventory: Inventory) -> Damage:
-    file = inventory.files.get(damage.digest.partition(":")[2])
+    file = inventory.files.get(named(damage.digest))
     with writing(store.root):
-        return replace(damage, repaired=file is None or inventory.take_out(file))
+        return replace(damage, repaired=file is None or store.objects.take_out(file))
 
 
 class _Concerned:
@@ -137,7 +140,7 @@ class _Concerned:
 
     def damage(self, digest: str, problem: str) -> Damage:
         """What is wrong with an object, and whom that concerns."""
-        name = digest.partition(":")[2]
+        name = named(digest)
         makers = {
             Maker(str(trace.manifest.get("rule", "?")), tuple(self._places.get(trace.key, ())))
             for trace in self._makers.get(name, ())

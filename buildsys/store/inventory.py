@@ -6,39 +6,21 @@ The disk is the truth: what is counted is what is there, not what the index reme
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildsys.store.content import TREE, Store
+from buildsys.store.content import TREE, Store, named
 from buildsys.store.index import Index, Trace
+from buildsys.store.local import entries
 
 ARTIFACTS, BUNDLE = "artifacts", "bundle"
 RECORD = ".placed.json"
 LOCKS, LOCK_PREFIX = "locks", "build-"
-TEMPORARY = ".put-"
 SLACK_NS = 1_000_000_000
 """A build puts its first file after its start, by clocks that may differ by this much."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A stored file as it was found.
-
-    Attributes:
-        name: The digest of its bytes, in hexadecimal.
-        size: Bytes.
-        mtime_ns: When it was written.
-        inode: Which file it is: another one may take its name.
-    """
-
-    name: str
-    size: int
-    mtime_ns: int
-    inode: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +48,7 @@ class Inventory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._members: dict[str, tuple[str, ...]] = {}
-        self.files = {file.name: file for file in scan(store.root / "files")}
+        self.files = {file.name: file for file in store.objects.list()}
 
     @property
     def size(self) -> int:
@@ -77,24 +59,23 @@ class Inventory:
         """The files behind digests, whether they are there or not."""
         found: set[str] = set()
         for digest in digests:
-            found.add(digest.partition(":")[2])
+            found.add(named(digest))
             found.update(self.members(digest))
         return found
 
     def members(self, digest: str) -> tuple[str, ...]:
         """The files that a tree's manifest names; nothing for a file, or where it cannot be read.
 
-        The manifest is not checked, for a look must not change anything. A damaged one can only
-        make us keep too much, or too little of a tree that is of no use any more.
+        A damaged manifest can only make us keep too much, or too little of a tree that is of no use
+        any more.
         """
         if not digest.startswith(TREE):
             return ()
         if digest not in self._members:
-            try:
-                rows = json.loads(self._store.path(digest).read_bytes())
-                self._members[digest] = tuple(str(d).partition(":")[2] for _, d, _ in rows)
-            except (OSError, ValueError, TypeError):
+            rows = self._store.members(digest)
+            if rows is None:
                 return ()
+            self._members[digest] = tuple(name for name, _ in rows)
         return self._members[digest]
 
     def outputs(self, trace: Trace) -> list[str]:
@@ -102,7 +83,7 @@ class Inventory:
         digests = [output.digest for output in trace.outputs.values()]
         names = []
         for digest in sorted(digests, key=lambda d: not d.startswith(TREE)):
-            names += [digest.partition(":")[2], *self.members(digest)]
+            names += [named(digest), *self.members(digest)]
         return names
 
     def young(self, live: Mapping[str, int]) -> set[str]:
@@ -112,71 +93,21 @@ class Inventory:
         start = min(live.values()) - SLACK_NS
         return {file.name for file in self.files.values() if file.mtime_ns >= start}
 
-    def take_out(self, file: File) -> bool:
-        """Removes a file, if it is still the one that was looked at.
-
-        Raises:
-            OSError: It cannot be removed.
-        """
-        path = self._store.path(f"sha256:{file.name}")
-        aside = self._store.root / "files" / f"{TEMPORARY}gone-{os.getpid()}-{file.name}"
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return False
-        with suppress(FileNotFoundError):  # Another collection sweeps what lies aside.
-            found = aside.lstat()
-            if (found.st_ino, found.st_mtime_ns) != (file.inode, file.mtime_ns):
-                aside.rename(path)  # A build has put it again meanwhile.
-                return False
-            aside.unlink()
-        return True
-
     def total(self, names: Iterable[str]) -> int:
         """Bytes of those files that are there."""
         return sum(self.files[name].size for name in names if name in self.files)
 
 
-def scan(folder: Path) -> list[File]:
-    """Every stored file below `files/`."""
-    found = []
-    for shard in _entries(folder):
-        if shard.name.startswith(".") or not shard.is_dir(follow_symlinks=False):
-            continue
-        for entry in _entries(Path(shard.path)):
-            try:
-                information = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # Collected by another process a moment ago.
-            found.append(
-                File(
-                    entry.name,
-                    information.st_size,
-                    information.st_mtime_ns,
-                    information.st_ino,
-                )
-            )
-    return found
-
-
 def logs_of(root: Path) -> list[Log]:
     """The logs of steps, the latest first."""
     found = []
-    for entry in _entries(root / "logs"):
+    for entry in entries(root / "logs"):
         with suppress(FileNotFoundError):
             if entry.name.endswith(".log"):
                 information = entry.stat(follow_symlinks=False)
                 path = Path(entry.path)
                 found.append(Log(path, information.st_size, information.st_mtime))
     return sorted(found, key=lambda log: (-log.mtime, log.path))
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def pinned(index: Index) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from buildsys.store.content import RESUME, Store
 from buildsys.store.index import Index
-from buildsys.store.inventory import TEMPORARY, Inventory, live_builds, pinned
+from buildsys.store.inventory import Inventory, live_builds, pinned
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def usage(root: Path, store: Store, index: Index, toolchains: Path) -> Usage:
         unreferenced=group(inventory.files.keys() - held - leased - known),
         logs=_weight(root.glob("logs/*")),
         leftovers=_weight(
-            path
-            for pattern in ("work/*", f"{RESUME}/*", f"files/{TEMPORARY}*")
-            for path in root.glob(pattern)
+            [*root.glob("work/*"), *root.glob(f"{RESUME}/*"), *store.objects.temporaries()]
         ),
         interrupted=_weight(root.glob(f"{RESUME}/*")),
         toolchains=_environments(toolchains),

@@ -201,7 +201,7 @@ class Changes:
         """The stored file of an artifact, whose copy in `artifacts/` is taken away."""
         row = self.project.report()[FLOAT]
         shutil.rmtree(self.project.folder / "artifacts")
-        return Store(self.project.store).path(f"sha256:{row['sha256'].removeprefix('sha256:')}")
+        return Store(self.project.store).objects.path(row["sha256"].removeprefix("sha256:"))
 
     def build(self) -> tuple[Counter[str], int]:
         """Builds; the steps that ran, and the exit status."""

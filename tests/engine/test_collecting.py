@@ -7,6 +7,7 @@ from pathlib import Path
 
 from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.release.bundle import create
+from buildsys.store.content import named
 from tests.space import Space
 
 
@@ -67,9 +68,11 @@ def test_a_bundle_pins_what_it_holds_as_long_as_it_is_there(space: Space, tmp_pa
     space.weights([[9.0, 2.3], [3.1, -4.7], [0.3, 0.25]])
     built(space, 0)
     with Session(recipe, space.catalog, root=space.store) as session:
-        assert all(session.engine.store.path(digest).is_file() for digest in digests)
+        assert all(session.engine.store.objects.path(named(digest)).is_file() for digest in digests)
     bundle.path.unlink()
     space.weights([[8.0, 2.3], [3.1, -4.7], [0.3, 0.25]])
     built(space, 0)
     with Session(recipe, space.catalog, root=space.store) as session:
-        assert not any(session.engine.store.path(digest).is_file() for digest in digests)
+        assert not any(
+            session.engine.store.objects.path(named(digest)).is_file() for digest in digests
+        )

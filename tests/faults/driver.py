@@ -25,7 +25,7 @@ from buildsys.engine.scheduling.claims import Claims
 from buildsys.engine.scheduling.lease import Lease
 from buildsys.store import CorruptObject, Index, Memo, Store, StoreError
 from buildsys.store.collection import Collector
-from buildsys.store.inventory import Inventory
+from buildsys.store.local import LocalObjects
 from tests.space import Space
 
 
@@ -81,11 +81,11 @@ def _transaction(nth: int, *, after: bool) -> None:
 RECORDING = "while a record is written"
 POINTS: dict[str, tuple[Callable[[int], None], int]] = {
     "before a temporary file": (lambda n: _before(Store, "_write", n), 3),
-    "after a temporary file": (lambda n: _after(Store, "_draft", n), 3),
-    "before a flush": (lambda n: _before(Store, "_settle", n), 3),
-    "before a rename": (lambda n: _before(Store, "_enter", n), 4),
-    "after a rename": (lambda n: _after(Store, "_enter", n), 4),
-    "while bytes are compared": (lambda n: _before(Store, "_keeps", n), 3),
+    "after a temporary file": (lambda n: _after(LocalObjects, "draft", n), 3),
+    "before a flush": (lambda n: _before(LocalObjects, "_settle", n), 3),
+    "before a rename": (lambda n: _before(LocalObjects, "_enter", n), 4),
+    "after a rename": (lambda n: _after(LocalObjects, "_enter", n), 4),
+    "while bytes are compared": (lambda n: _before(LocalObjects, "_keeps", n), 3),
     "before a transaction's end": (lambda n: _transaction(n, after=False), 6),
     "after a transaction": (lambda n: _transaction(n, after=True), 6),
     "after a lease is opened": (lambda n: _after(Lease, "open", n), 1),
@@ -102,8 +102,8 @@ POINTS: dict[str, tuple[Callable[[int], None], int]] = {
     "after the memo is written": (lambda n: _after(Memo, "save", n), 1),
 }
 COLLECTING: dict[str, tuple[Callable[[int], None], int]] = {
-    "before a file is collected": (lambda n: _before(Inventory, "take_out", n), 3),
-    "after a file was collected": (lambda n: _after(Inventory, "take_out", n), 3),
+    "before a file is collected": (lambda n: _before(LocalObjects, "take_out", n), 3),
+    "after a file was collected": (lambda n: _after(LocalObjects, "take_out", n), 3),
     "before a collection's transaction ends": (lambda n: _transaction(n, after=False), 1),
 }
 

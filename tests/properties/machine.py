@@ -336,7 +336,7 @@ class Machine(RuleBasedStateMachine):
                 if outputs.keys() == dict(STEPS[step].outputs).keys():
                     for digest in outputs.values():
                         name = digest.partition(":")[2]
-                        self.runner.store.path(digest).unlink(missing_ok=True)
+                        self.runner.store.discard(digest)
                         self.memory.lost.add(name)
         self.build(ALL, jobs, False, {step: ("other bytes", "", 0)})
 

@@ -16,6 +16,7 @@ from buildsys.engine.outcome.placing import Placing
 from buildsys.engine.staleness import freshness, keys, walk
 from buildsys.engine.staleness.walk import State, Walk
 from buildsys.store import CorruptObject, Index, Store, memo
+from buildsys.store.content import named
 from tests.properties.runner import Runner
 
 Patch = pytest.MonkeyPatch
@@ -61,7 +62,7 @@ def does_not_look_again(patch: Patch) -> None:
 def trusts_stored_files(patch: Patch) -> None:
     def read(self: Store, digest: str) -> bytes:
         try:
-            return self.path(digest).read_bytes()
+            return self.objects.path(named(digest)).read_bytes()
         except OSError as error:
             raise CorruptObject(digest, "missing") from error
 

@@ -127,7 +127,7 @@ def test_samples_that_were_collected_are_made_again(space: Space, tmp_path: Path
     trace = build.run.trace(drawn)
     assert trace is not None
     with space.session() as session:
-        session.engine.store.path(trace.outputs["samples"].digest).unlink()
+        session.engine.store.discard(trace.outputs["samples"].digest)
     again = unpacked(bundled(space, tmp_path / "out"), tmp_path / "unpacked")
     assert loaded(again).main([]) == 0
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_made_again_is_an_error(space: Space) -> None:
         for name in ("m:samples#data.sample", "m#torch.reference"):
             trace = build.run.trace(name)
             assert trace is not None
-            session.engine.store.path(trace.outputs["samples"].digest).unlink()
+            session.engine.store.discard(trace.outputs["samples"].digest)
         files = {"android/m.tflite": ["m.small"]}
         too_little = Settings(memory=1)  # No dataset fits into a byte.
         with pytest.raises(

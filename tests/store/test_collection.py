@@ -19,7 +19,9 @@ import pytest
 from buildsys.store import Index, Store, Stored, Trace
 from buildsys.store import collection as module
 from buildsys.store.collection import Collector
-from buildsys.store.inventory import File, Inventory, is_gone
+from buildsys.store.content import named
+from buildsys.store.inventory import Inventory, is_gone
+from buildsys.store.local import File, LocalObjects
 from tests.space import Space
 
 OLD = time.time() - 90 * 86_400
@@ -41,7 +43,7 @@ class Cache:
         path = self.source / "file"
         path.write_text(text)
         digest = self.store.put(path).digest
-        os.utime(self.store.path(digest), (time.time() - age, time.time() - age))
+        os.utime(self.store.objects.path(named(digest)), (time.time() - age, time.time() - age))
         return digest
 
     def put_tree(self, **files: str) -> str:
@@ -52,7 +54,7 @@ class Cache:
             (folder / name).write_text(text)
         digest = self.store.put(folder).digest
         for name in Inventory(self.store).names([digest]):
-            os.utime(self.store.path(f"x:{name}"), (1, 1))
+            os.utime(self.store.objects.path(name), (1, 1))
         return digest
 
     def trace(self, key: str, *digests: str, used: float | None = None, slot: str = "") -> None:
@@ -75,12 +77,12 @@ class Cache:
     def _stored(self, digest: str) -> Stored:
         names = Inventory(self.store).names([digest])
         manifest = {digest.partition(":")[2]} if digest.startswith("tree:") else set()
-        sizes = [self.store.path(f"x:{n}").stat().st_size for n in names - manifest]
+        sizes = [self.store.objects.path(n).stat().st_size for n in names - manifest]
         return Stored(digest, sum(sizes))
 
     def has(self, *digests: str) -> list[bool]:
         """Which of these are there."""
-        return [self.store.path(digest).exists() for digest in digests]
+        return [self.store.objects.path(named(digest)).exists() for digest in digests]
 
     def pin(self, place: str, *digests: str) -> None:
         """Pins for one place."""
@@ -164,13 +166,13 @@ def test_a_folder_goes_as_a_whole_its_list_of_files_first(
     cache.trace("k", tree)
     members = cache.store.rows(tree)
     gone = []
-    take_out = Inventory.take_out
+    take_out = LocalObjects.take_out
 
-    def watched(self: Inventory, file: File) -> bool:
+    def watched(self: LocalObjects, file: File) -> bool:
         gone.append(file.name)
         return take_out(self, file)
 
-    monkeypatch.setattr(Inventory, "take_out", watched)
+    monkeypatch.setattr(LocalObjects, "take_out", watched)
     cache.collector.collect(0)
     assert gone[0] == tree.partition(":")[2]
     assert not any(cache.has(tree, *(digest for _, digest, _ in members)))
@@ -186,7 +188,7 @@ def test_what_lies_in_artifacts_and_bundles_stays_until_they_are_gone(cache: Cac
     cache.pin(f"bundle:{bundle}", bundled)
     done = cache.collector.collect(0)
     assert all(cache.has(placed, bundled, tree))
-    assert cache.store.has(tree, 2)
+    assert not cache.store.missing([Stored(tree, 2)])
     assert done.held_bytes == done.bytes_after > 0
     bundle.unlink()
     cache.collector.collect(0)
@@ -228,7 +230,7 @@ def test_what_a_running_build_leases_or_has_just_put_stays(cache: Cache) -> None
     assert (usage.builds, usage.leased.files, usage.results.files) == (1, 5, 1)
     cache.collector.collect(0)
     assert cache.has(leased, fresh, other) == [True, True, False]
-    assert cache.store.has(tree, 2)
+    assert not cache.store.missing([Stored(tree, 2)])
     os.close(descriptor)  # As when it is killed: nothing is closed properly.
     assert cache.collector.status().builds == 0
     cache.collector.collect(0)
@@ -263,10 +265,9 @@ def test_a_lease_that_comes_between_choosing_and_removing_is_seen(
 
 def test_a_file_that_is_put_again_under_our_hands_stays(cache: Cache) -> None:
     digest = cache.put("again")
-    inventory = Inventory(cache.store)
-    (file,) = inventory.files.values()
+    (file,) = cache.store.objects.list()
     cache.put("again", age=0)
-    assert not inventory.take_out(file)
+    assert not cache.store.objects.take_out(file)
     assert cache.has(digest) == [True]
     assert cache.store.read(digest) == b"again"
     assert not list((cache.root / "files").glob(".put-*"))
@@ -412,9 +413,9 @@ def test_verify_names_what_is_damaged_and_whose_it_is(cache: Cache) -> None:
         cache.trace(key, digest, slot=f"toy:ios/m#{key}")
     cache.place(good, "sha256:" + "0" * 64)
     assert {d.problem for d in cache.collector.verify()} == {"is missing"}
-    cache.store.path(bad).chmod(0o644)
-    cache.store.path(bad).write_text("sad")
-    cache.store.path(cache.store.rows(tree)[0][1]).unlink()
+    cache.store.objects.path(named(bad)).chmod(0o644)
+    cache.store.objects.path(named(bad)).write_text("sad")
+    cache.store.objects.path(named(cache.store.rows(tree)[0][1])).unlink()
     found = {d.digest: d for d in cache.collector.verify()}
     assert found[bad].problem == "its bytes have changed"
     assert [(m.rule, m.places) for m in found[bad].makers] == [("rule-bad", ("toy:ios/m#bad",))]

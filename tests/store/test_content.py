@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.store import CorruptObject, Store, StoreError
+from buildsys.store import CorruptObject, Store, Stored, StoreError
+from buildsys.store.content import named
 
 
 @pytest.fixture
@@ -65,7 +66,9 @@ def test_editing_a_restored_file_does_not_reach_the_store(store: Store, tmp_path
 
 def test_stored_files_are_read_only(store: Store, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"hello")
-    assert store.path(store.put(tmp_path / "x").digest).stat().st_mode & 0o777 == 0o444
+    assert (
+        store.objects.path(named(store.put(tmp_path / "x").digest)).stat().st_mode & 0o777 == 0o444
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"hellp", b"hello!"])
@@ -74,7 +77,7 @@ def test_a_damaged_object_is_never_served_and_leaves_the_store(
 ) -> None:
     (tmp_path / "x").write_bytes(b"hello")
     digest = store.put(tmp_path / "x").digest
-    path = store.path(digest)
+    path = store.objects.path(named(digest))
     path.chmod(0o644)
     path.write_bytes(data)
     with pytest.raises(CorruptObject):
@@ -88,8 +91,8 @@ def test_putting_again_replaces_what_is_there_and_does_not_trust_it(
 ) -> None:
     (tmp_path / "x").write_bytes(b"hello")
     digest = store.put(tmp_path / "x").digest
-    store.path(digest).chmod(0o644)
-    store.path(digest).write_bytes(b"wrong")
+    store.objects.path(named(digest)).chmod(0o644)
+    store.objects.path(named(digest)).write_bytes(b"wrong")
     store.put(tmp_path / "x")
     assert store.read(digest) == b"hello"
 
@@ -113,12 +116,12 @@ def test_a_folder_with_a_link_is_refused(store: Store, tmp_path: Path) -> None:
         store.put(folder)
 
 
-def test_has_looks_at_every_file_of_a_tree(store: Store, tmp_path: Path) -> None:
+def test_missing_looks_at_every_file_of_a_tree(store: Store, tmp_path: Path) -> None:
     stored = store.put(tree(tmp_path / "t"))
-    assert store.has(stored.digest, stored.size)
+    assert not store.missing([stored])
     inner = "sha256:" + hashlib.sha256(b"22").hexdigest()
     store.discard(inner)
-    assert not store.has(stored.digest, stored.size)
+    assert store.missing([stored]) == {stored}
 
 
 @pytest.mark.parametrize("member", ["sha256:../victim.txt", "sha256:ab", "tree:" + "a" * 64, ""])
@@ -135,7 +138,7 @@ def test_a_folder_whose_files_are_no_digests_is_refused_and_touches_nothing(
     with pytest.raises(CorruptObject, match="names no digest"):
         store.restore("tree:" + name, tmp_path / "out")
     assert victim.read_text() == "mine"
-    assert not store.has("tree:" + name, 4)  # Taken out, so that its maker runs again.
+    assert store.missing([Stored("tree:" + name, 4)])  # Taken out, so that its maker runs again.
 
 
 def test_a_file_that_is_there_already_is_compared_and_counts_as_new(
@@ -143,7 +146,7 @@ def test_a_file_that_is_there_already_is_compared_and_counts_as_new(
 ) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"hello")
-    path = store.path(store.put(source).digest)
+    path = store.objects.path(named(store.put(source).digest))
     os.utime(path, (1, 1))
     inode = path.stat().st_ino
     store.put(source)
@@ -161,7 +164,7 @@ def test_what_may_go_is_moved_and_not_copied(store: Store, tmp_path: Path) -> No
     inode = (source / "a").stat().st_ino
     stored = store.put_all([source], move=True)[0]
     assert not (source / "a").exists()
-    kept = store.path("sha256:" + hashlib.sha256(b"1").hexdigest()).stat()
+    kept = store.objects.path(named("sha256:" + hashlib.sha256(b"1").hexdigest())).stat()
     assert (kept.st_ino, kept.st_mode & 0o777) == (inode, 0o444)
     assert kept.st_mtime > 0  # It counts as new: a collection goes by its age here.
     store.restore(stored.digest, tmp_path / "u")
@@ -178,7 +181,7 @@ def test_a_file_with_another_name_is_copied(store: Store, tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(theirs)
     for path in (out, tmp_path / "link"):
         digest = store.put_all([path], move=True)[0].digest
-        assert store.path(digest).stat().st_ino != theirs.stat().st_ino
+        assert store.objects.path(named(digest)).stat().st_ino != theirs.stat().st_ino
         assert theirs.stat().st_mode & 0o777 == 0o644
         store.discard(digest)
     assert theirs.read_bytes() == b"hello"

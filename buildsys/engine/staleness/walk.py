@@ -186,7 +186,7 @@ class Walk:
 
     def present(self, trace: Trace) -> bool:
         """Whether all that an action gave lies in the store."""
-        return all(self._store.has(o.digest, o.size) for o in trace.outputs.values())
+        return not self._store.missing(trace.outputs.values())
 
     def _has_shape(self, shape: str) -> bool:
         if shape not in self._shapes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from buildsys.engine.events import Event
+from buildsys.engine.executors.executor import Executor
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Plan, Session, open_recipe
 from buildsys.planner import Catalog
@@ -99,10 +100,10 @@ class Space:
         x = generator.standard_normal((count, 3)).astype(np.float32)
         np.savez(self.project / name, x=x, y=generator.integers(0, 2, count))
 
-    def session(self, salt: str = "") -> Session:
+    def session(self, salt: str = "", executor: Executor | None = None) -> Session:
         """A session on the recipe as it is now."""
         recipe = open_recipe(self.project / "deploy.yaml", self.catalog, os.environ)
-        return Session(recipe, self.catalog, root=self.store, salt=salt)
+        return Session(recipe, self.catalog, root=self.store, executor=executor, salt=salt)
 
     def plan(self, *selectors: str) -> Plan:
         """Plans."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -139,6 +140,11 @@ class Engine:
             on_damage(f"{said} ({error})")
             self._open()
             return do()
+
+    @property
+    def slots(self) -> int:
+        """How many actions run at a time where nobody says how many."""
+        return self._executor.capacity().slots if self._executor else os.cpu_count() or 1
 
     def walk(self, graph: ActionGraph, project: Project) -> Walk:
         """A look at a graph as things are now."""

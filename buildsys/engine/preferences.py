@@ -28,7 +28,7 @@ def preferred(
     defaults = Settings()
     again = user.retries if retries is None else retries
     return Settings(
-        jobs=jobs or user.jobs or defaults.jobs,
+        jobs=jobs or user.jobs,
         max_failures=max_failures,
         timeout=timeout or user.timeout or defaults.timeout,
         retries=defaults.retries if again is None else again,

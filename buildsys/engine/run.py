@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +17,17 @@ class Settings:
     """How to run.
 
     Attributes:
-        jobs: How many actions may run at a time.
+        jobs: How many actions may run at a time; `None` for as many as the executor has slots.
         max_failures: How many steps may fail before nothing new is started; `None` for no limit.
         timeout: Seconds after which an action is killed.
         retries: How often a step is tried again when its environment failed, not the step.
         memory: Bytes that running actions may take together, and that none may exceed alone; `None`
-            for what is free, and no limit for one alone.
-        resources: How many there are of each named resource.
+            for what the executor has, and no limit for one alone.
+        resources: How many there are of each named resource, besides what the executor says or
+            instead.
     """
 
-    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    jobs: int | None = None
     max_failures: int | None = 1
     timeout: float = 3600.0
     retries: int = 0

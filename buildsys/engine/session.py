@@ -86,7 +86,7 @@ class Plan:
         reasons: Causes by action id.
         deployables: One entry a selected deployable.
         seconds: A guess of the work from history, or `None` where there is too little of it.
-        elapsed: How long that takes on this machine's cores.
+        elapsed: How long that takes with the executor's slots.
     """
 
     action_graph: ActionGraph
@@ -274,7 +274,9 @@ class Session:
         planned = [_unsearched(p, searches.get(p.deployable.label)) for p in planned]
         with suppress(StoreError):  # A store that cannot be written can still be planned against.
             self.engine.save()
-        return Plan(graph, standings, reasons, planned, *self._estimate(walk, standings))
+        return Plan(
+            graph, standings, reasons, planned, *self._estimate(walk, standings, self.engine.slots)
+        )
 
     @staticmethod
     def _planned(
@@ -296,7 +298,7 @@ class Session:
 
     @staticmethod
     def _estimate(
-        walk: Walk, standings: Mapping[str, Standing]
+        walk: Walk, standings: Mapping[str, Standing], slots: int
     ) -> tuple[float | None, float | None]:
         """Seconds of work and until its end, by history; `None` where a rule has none."""
         rules = walk.index.expenses()
@@ -306,7 +308,7 @@ class Session:
             return None, None
         expected = {n: schedule.expense(a, walk, rules) for n, a in actions.items()}
         work = sum(expected[name].seconds for name in wanted)
-        return work, schedule.elapsed(walk, expected, wanted, os.cpu_count() or 1)
+        return work, schedule.elapsed(walk, expected, wanted, slots)
 
     def build(
         self,

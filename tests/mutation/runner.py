@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.executors import Done, Job, Outcome
+from buildsys.engine.executors.executor import Capacity
 from buildsys.engine.staleness.keys import canonical
 from buildsys.store import Store
 from buildsys.toolchains.inside.program import discovered_digest
@@ -65,6 +66,10 @@ class Runner:
     def prepare(self, job: Job, done: Callable[[], None]) -> None:
         """There is nothing to import."""
         done()
+
+    def capacity(self) -> Capacity:
+        """As much as a build asks for."""
+        return Capacity(slots=2, memory=1 << 50)
 
     def stop(self) -> None:
         """There is nothing to kill."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildsys.engine.executors import Done, Failed, Job, Outcome
+from buildsys.engine.executors.executor import Capacity
 from buildsys.store import DamagedIndex, Index, Store, Stored
 from buildsys.store.collection import Collector
 from tests.properties.toy import (
@@ -80,6 +81,10 @@ class Runner:
         self.ran = Counter()
         self.lost_before = set(self.memory.lost)
         self.toy.seen = {}
+
+    def capacity(self) -> Capacity:
+        """As much as a build asks for."""
+        return Capacity(slots=2, memory=1 << 50)
 
     def stop(self) -> None:
         """There is nothing to kill."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import buildsys.toolchains
+from buildsys.engine import machine
+from buildsys.engine.executors.executor import Capacity
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
 from buildsys.engine.executors.job import Done, Failed, Job, Outcome
 from buildsys.engine.executors.logs import Logs
@@ -74,6 +77,10 @@ class LocalExecutor:
         # Hosts end with the process in any case; this is for an executor that is dropped before.
         weakref.finalize(self, self._hosts.close)
         weakref.finalize(self, self._folders.close)
+
+    def capacity(self) -> Capacity:
+        """What is free of this machine now; its named resources are the user's to say."""
+        return Capacity(os.cpu_count() or 1, machine.free_memory())
 
     def count(self) -> None:
         """Counts a process."""

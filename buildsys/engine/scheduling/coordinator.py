@@ -16,7 +16,6 @@ Where each action is, and which moves are allowed, is in `states`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,16 +96,16 @@ class Coordinator:
         needed = roots(graph.deployables) | {ref.action for ref in graph.wanted}
         self._table = ActionTable(graph.actions, needed)
         self._queue = schedule.Queue(lambda name: self._remaining[name])
+        self._capacity = executor.capacity()
+        jobs = settings.jobs or self._capacity.slots
         # Two more, so that environments are made beside what runs.
-        self._threads = threads(settings.jobs + 2)
+        self._threads = threads(jobs + 2)
         self._setup = ToolchainSetup(environments, self._threads, self._report, settings.retries)
-        self._prefetch = Prefetch(
-            self._table, walk, self._setup, executor, self._threads, settings.jobs
-        )
+        self._prefetch = Prefetch(self._table, walk, self._setup, executor, self._threads, jobs)
         self._room = schedule.Room(
-            settings.jobs,
-            settings.memory if settings.memory is not None else schedule.free_memory(),
-            settings.resources,
+            jobs,
+            self._capacity.memory if settings.memory is None else settings.memory,
+            {**self._capacity.resources, **settings.resources},
         )
 
     @cached_property
@@ -328,7 +327,7 @@ class Coordinator:
 
     def _blank_job(self, action: Action) -> Job:
         """A job without its inputs."""
-        parallel = max(1, min(self._settings.jobs, os.cpu_count() or 1))
+        slots = self._capacity.slots
         return Job(
             action=action,
             manifest={},
@@ -336,7 +335,7 @@ class Coordinator:
             inputs={},
             python=self._environments.python(action.environment) if action.environment else None,
             project=self._project if action.user_code else None,
-            threads=max(1, (os.cpu_count() or 1) // parallel),
+            threads=slots // max(1, min(self._room.jobs, slots)),
             timeout=self._settings.timeout,
             memory=self._settings.memory,
             room=self._room.memory,

@@ -8,10 +8,8 @@ else of the same rule.
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from buildsys.engine.scheduling.states import ActionState, Node
 from buildsys.engine.staleness.walk import Walk
@@ -22,8 +20,6 @@ UNKNOWN = Expense(seconds=1.0, peak_rss=512 << 20)
 """What an action is taken to need of which nothing is known."""
 LOOK = 1024
 """How many candidates are looked at for one that fits."""
-RESERVE = 0.8
-"""The part of the free memory that a build takes for itself."""
 
 
 def expense(action: Action, walk: Walk, rules: Mapping[str, Expense]) -> Expense:
@@ -78,25 +74,9 @@ def elapsed(walk: Walk, expected: Mapping[str, Expense], wanted: set[str], jobs:
     return now
 
 
-def free_memory() -> int:
-    """Bytes that a build may fill: what is available now, within a container's limit."""
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        if limit != "max":
-            found.append(max(0, int(limit) - used))
-    except (OSError, ValueError):
-        pass  # Not Linux, or no such limit.
-    return int(min(found) * RESERVE)
-
-
 @dataclass
 class Room:
-    """What is in use of the machine.
+    """What is in use of an executor.
 
     Attributes:
         jobs: How many actions may run at a time.

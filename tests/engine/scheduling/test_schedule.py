@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.engine.scheduling.schedule import Queue, Room, elapsed, free_memory, remaining
+from buildsys.engine.scheduling.schedule import Queue, Room, elapsed, remaining
 from buildsys.engine.scheduling.states import ActionState, ActionTable
 from buildsys.engine.staleness.walk import Walk
 from buildsys.store.index import Expense
@@ -54,10 +54,6 @@ def test_jobs_are_a_bound() -> None:
     room.take("a", 0, {})
     assert room.full
     assert not room.fits(0, {})
-
-
-def test_free_memory_is_less_than_there_is() -> None:
-    assert 0 < free_memory() < 1 << 50
 
 
 def test_what_remains_is_the_longest_path_below(tmp_path: Path) -> None:

@@ -115,7 +115,15 @@ def _holds(record: dict[str, Any]) -> bool:
             return False
     if any(os.path.lexists(path) for path in record["absent"]):
         return False
+    if record["machine"] is not None and _machine() != record["machine"]:
+        return False
     return all(_lists(record["project"], *row) for row in record["listings"])
+
+
+def _machine() -> str:
+    from buildsys.engine import machine
+
+    return machine.name()
 
 
 def _lists(
@@ -296,6 +304,7 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
     listings = engine.looked.listings if engine.looked is not None else {}
     return {
         "written": time.time(),
+        "machine": _machine() if any(a.timed for a in graph.actions.values()) else None,
         "environ": _digests(recipe.environment, _own_secret()) if recipe.environment else {},
         "index": [index, os.stat(index).st_ino],
         "project": str(recipe.folder),

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from buildsys.engine import machine
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Listener, warning
 from buildsys.engine.executors import LocalExecutor
@@ -146,6 +147,10 @@ class Engine:
         """How many actions run at a time where nobody says how many."""
         return self._executor.capacity().slots if self._executor else os.cpu_count() or 1
 
+    def machine(self) -> str:
+        """What the machine is called that times are measured on."""
+        return self._executor.machine() if self._executor else machine.name()
+
     def walk(self, graph: ActionGraph, project: Project) -> Walk:
         """A look at a graph as things are now."""
         self.memo.load(project.folder, project.artifacts, HOST)
@@ -158,6 +163,7 @@ class Engine:
             self.memo,
             self.environments,
             self.implementations,
+            self.machine,
             salt=self._salt,
         )
         return self.looked

@@ -109,5 +109,6 @@ def _action(draft: Draft, name: str, inputs: dict[str, Input], slot: str, number
         number=number,
         instead=draft.instead,
         resumes=draft.resumes,
+        timed=draft.timed,
         way=draft.way,
     )

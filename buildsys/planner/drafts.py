@@ -50,6 +50,7 @@ class Draft:
     resources: Mapping[str, int] = field(default_factory=dict)
     instead: tuple[str, ...] = ()
     resumes: bool = False
+    timed: bool = False
     way: str | None = None
     number: int = field(default_factory=_NUMBERS.__next__, init=False)
     id: str | None = field(default=None, init=False)

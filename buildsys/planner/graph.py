@@ -76,6 +76,7 @@ class Action:
         resources: How much it needs of named resources (`gpu`, `macos`) while it runs.
         number: Its place in the graph's order.
         resumes: Whether an interrupted attempt at it is taken up where it was.
+        timed: Whether it measures times that a bound judges: its key names the machine.
         instead: For a conversion: what the model can be had as without it.
         way: The word of `route:` for it, where there are several ways to what it makes.
     """
@@ -97,6 +98,7 @@ class Action:
     resources: Mapping[str, int] = field(default_factory=dict)
     instead: tuple[str, ...] = ()
     resumes: bool = False
+    timed: bool = False
     way: str | None = None
 
     @property

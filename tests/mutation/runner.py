@@ -71,6 +71,10 @@ class Runner:
         """As much as a build asks for."""
         return Capacity(slots=2, memory=1 << 50)
 
+    def machine(self) -> str:
+        """No step measures time."""
+        return "toy"
+
     def stop(self) -> None:
         """There is nothing to kill."""
 

@@ -33,6 +33,10 @@ class Executor(Protocol):
         """How much it can run at a time. A build asks once, before its first action."""
         ...
 
+    def machine(self) -> str:
+        """What the machine is called that times are measured on. Machines that are alike share a name."""
+        ...
+
     def run(self, job: Job) -> Outcome:
         """Does a step and puts what it made into the store."""
         ...

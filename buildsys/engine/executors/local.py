@@ -82,6 +82,10 @@ class LocalExecutor:
         """What is free of this machine now; its named resources are the user's to say."""
         return Capacity(os.cpu_count() or 1, machine.free_memory())
 
+    def machine(self) -> str:
+        """The name of this machine."""
+        return machine.name()
+
     def count(self) -> None:
         """Counts a process."""
         with self._guard:

@@ -283,6 +283,8 @@ class Explainer:
             return f"toolchain {action.environment} changed {arrow}"
         if head == "implementation":
             return f"modelbuild's own {action.rule} changed {arrow}"
+        if head == "machine":
+            return f"measured on another machine ({change.before} → {change.after})"
         if head == "options":
             values = f"{value(change.before)} → {value(change.after)}"
             return f"{rest.removeprefix('format.')}: {values}"

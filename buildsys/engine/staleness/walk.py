@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from buildsys.engine.environments import Environments
@@ -79,6 +80,8 @@ class Walk:
         memo: Digests of the user's files.
         environments: What is installed.
         implementations: Digests of workers' code.
+        machine: Names the machine that times are measured on. It is asked only where an action
+            measures them, and once.
         salt: Mixed into every key.
     """
 
@@ -92,6 +95,7 @@ class Walk:
         memo: Memo,
         environments: Environments,
         implementations: Implementations,
+        machine: Callable[[], str],
         *,
         salt: str = "",
     ) -> None:
@@ -103,6 +107,7 @@ class Walk:
         self._environments = environments
         self._salt = salt
         self._implementations = implementations
+        self._machine = cache(machine)
         self._shapes: dict[str, bool] = {}
         self.known = index.known(name)
         self.listings: dict[str, str] = {}
@@ -145,6 +150,8 @@ class Walk:
         fingerprint = self._fingerprint(action)
         files = self.declared(action)
         record = keys.manifest(action, implementation, fingerprint, inputs, None, files)
+        if action.timed:
+            record["machine"] = self._machine()
         if self._salt:
             record["salt"] = self._salt
         reason = None

@@ -56,4 +56,5 @@ def benchmark(model: PlannedModel, subject: Subject, beside: Artifact | None) ->
         outputs=(base.Output("benchmark", "benchmark.json", measured=MEASURED),),
         origin=("models", model.name, "benchmark"),
         resources=runtime.resources,
+        timed=True,
     )["benchmark"]

@@ -76,7 +76,7 @@ def measured(name: str, python: Path, folder: Path, runs: int) -> dict[str, floa
     worker = Worker("worker:stamp", "probe", backend, ())
     outputs = (Output("stamp", "stamp.txt"),)
     action = Action("probe", "probe", worker, name, {}, {}, outputs)
-    job = Job(action, {}, "0" * 64, {}, python, None, 1, 600.0)
+    job = Job.of(action, "0" * 64, {}, python, None, 1, 600.0)
     own: list[float] = []
 
     def start(executor: LocalExecutor) -> float:

@@ -45,7 +45,7 @@ def drawing(count: int, **given: Any) -> Job:
     options = {"ports": [PORT], "random": "normal", "count": count, "seed": 0}
     outputs = (Output("samples", "samples.npz"),)
     action = Action("m#data.sample", "data.sample", host_worker(DRAW), None, {}, options, outputs)
-    return Job(action, {}, "ab" * 32, {}, None, None, 1, **{"timeout": 60.0, **given})
+    return Job.of(action, "ab" * 32, {}, None, None, 1, **{"timeout": 60.0, **given})
 
 
 def failed(outcome: object) -> Failed:

@@ -18,7 +18,7 @@ EMPTY = ["in", "out", "scratch"]
 
 def job(key: str) -> Job:
     action = Action("m:x", "x", Worker("", "", None, ()), None, {}, {}, ())
-    return Job(action, {}, key * 32, {}, Path(), None, 1, 60.0)
+    return Job.of(action, key * 32, {}, Path(), None, 1, 60.0)
 
 
 def listed(folder: ActionFolder) -> list[str]:
@@ -38,7 +38,7 @@ def test_a_folder_is_emptied_and_used_again(folders: ActionFolders, tmp_path: Pa
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").write_text("mine")
-    first = folders.make(job("ab"))
+    first = folders.make(job("ab").spec)
     assert listed(first) == EMPTY
     first.write_request()
     (first.path / "scratch/a/b").mkdir(parents=True)
@@ -49,7 +49,7 @@ def test_a_folder_is_emptied_and_used_again(folders: ActionFolders, tmp_path: Pa
     (first.path / "more").mkdir()
     known = inode(first)
     folders.give_back(first)
-    second = folders.make(job("cd"))
+    second = folders.make(job("cd").spec)
     assert (inode(second), listed(second)) == (known, EMPTY)
     assert second.path.name.startswith("cd" * 8)
     assert not first.path.exists()
@@ -84,16 +84,16 @@ def test_a_folder_that_a_step_has_changed_is_not_used_again(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").write_text("mine")
-    first = folders.make(job("ab"))
+    first = folders.make(job("ab").spec)
     change(first.path, theirs)
     folders.give_back(first)
     assert not first.path.exists()
-    assert listed(folders.make(job("cd"))) == EMPTY
+    assert listed(folders.make(job("cd").spec)) == EMPTY
     assert (theirs / "file").read_text() == "mine"
 
 
 def test_a_spare_folder_that_was_taken_away_is_made_anew(folders: ActionFolders) -> None:
-    first = folders.make(job("ab"))
+    first = folders.make(job("ab").spec)
     folders.give_back(first)
     os.rename(first.path, first.path.with_name("elsewhere"))
-    assert listed(folders.make(job("cd"))) == EMPTY
+    assert listed(folders.make(job("cd").spec)) == EMPTY

@@ -148,7 +148,7 @@ def make(backend: Path) -> Make:
             user_code=project is not None,
         )
         python = Path(sys.executable)
-        return Job(action, {}, "ab" * 32, inputs or {}, python, project, threads, timeout)
+        return Job.of(action, "ab" * 32, inputs or {}, python, project, threads, timeout)
 
     return make
 
@@ -443,7 +443,7 @@ def _discovered(executor: LocalExecutor, space: Space, folder: Path) -> dict[str
     python = Path(sys.executable)
     found: dict[str, str] = {}
     for _ in range(2):
-        outcome = executor.run(Job(action, {}, "cd" * 32, {}, python, space.project, 1, 60.0))
+        outcome = executor.run(Job.of(action, "cd" * 32, {}, python, space.project, 1, 60.0))
         assert isinstance(outcome, Done), outcome
         found = outcome.discovered
     return found
@@ -525,7 +525,7 @@ def coordinator(store: Store, backend: Path) -> subprocess.Popen[bytes]:
         "folder = Path(sys.argv[2])\n"
         "worker = Worker('worker:hang', folder.name, folder, ())\n"
         "action = Action('m', 'r', worker, 'host', {}, {}, (Output('artifact', 'o'),))\n"
-        "job = Job(action, {}, 'ef' * 32, {}, Path(sys.executable), None, 1, 600.0)\n"
+        "job = Job.of(action, 'ef' * 32, {}, Path(sys.executable), None, 1, 600.0)\n"
         "LocalExecutor(Store(Path(sys.argv[1]))).run(job)\n"
     )
     process = subprocess.Popen(
@@ -596,7 +596,7 @@ def test_an_environment_is_made_ready_before_it_is_needed(
     executor: LocalExecutor, store: Store, make: Make
 ) -> None:
     ready = threading.Event()
-    executor.prepare(make("seen"), ready.set)
+    executor.prepare(make("seen").spec, ready.set)
     assert ready.wait(30)
     assert executor.processes_started == 1
     outcome = executor.run(make("seen"))
@@ -604,7 +604,7 @@ def test_an_environment_is_made_ready_before_it_is_needed(
     assert executor.processes_started == 2  # A child of the host that was there.
     assert json.loads(text(store, outcome))["late"] is True
     again = threading.Event()
-    executor.prepare(make("seen"), again.set)  # There is a host: nothing to do.
+    executor.prepare(make("seen").spec, again.set)  # There is a host: nothing to do.
     assert again.is_set()
     assert executor.processes_started == 2
 
@@ -613,6 +613,6 @@ def test_who_waits_for_an_environment_is_told_when_it_cannot_be_made_ready(
     executor: LocalExecutor, make: Make
 ) -> None:
     ready = threading.Event()
-    executor.prepare(make("seen"), ready.set)
+    executor.prepare(make("seen").spec, ready.set)
     executor.stop()
     assert ready.wait(30)

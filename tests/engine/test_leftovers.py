@@ -146,7 +146,7 @@ def job(
     outputs = (Output("artifact", "out.txt"),)
     action = Action("m#probe", "probe.step", worker, "host", {}, {"clean": clean}, outputs)
     python = Path(sys.executable)
-    return Job(action, {}, "ab" * 32, {}, python, None, 1, timeout, memory=memory)
+    return Job.of(action, "ab" * 32, {}, python, None, 1, timeout, memory=memory)
 
 
 def alive(folder: Path, name: str) -> bool:

@@ -65,7 +65,7 @@ def job(tmp_path: Path, function: str) -> Job:
     worker = Worker(f"worker:{function}", "probe", folder, ())
     outputs = (Output("artifact", "out.txt"),)
     action = Action("m#probe", "probe.step", worker, "host", {}, {}, outputs)
-    return Job(action, {}, "ab" * 32, {}, Path(sys.executable), None, 1, 60.0)
+    return Job.of(action, "ab" * 32, {}, Path(sys.executable), None, 1, 60.0)
 
 
 def log(outcome: object) -> bytes:

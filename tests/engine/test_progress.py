@@ -94,7 +94,7 @@ def make(tmp_path: Path, project: Path) -> Make:
             resumes=code,
         )
         python = Path(sys.executable)
-        return Job(action, {}, "ab" * 32, {}, python, project if code else None, 1, 60.0)
+        return Job.of(action, "ab" * 32, {}, python, project if code else None, 1, 60.0)
 
     return make
 
@@ -127,7 +127,7 @@ def test_what_was_saved_is_taken_up(
 ) -> None:
     job = make("train", die_at=3, died=str(tmp_path / "died"))
     assert isinstance(executor.run(job), Failed)
-    assert (store.root / "resume" / job.key / "state").read_bytes() == b"3"
+    assert (store.root / "resume" / job.spec.key / "state").read_bytes() == b"3"
     assert text(store, executor.run(job)) == "first from 3 to 4"
     assert list((store.root / "resume").iterdir()) == []
 

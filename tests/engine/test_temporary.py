@@ -84,7 +84,7 @@ def job(tmp_path: Path, function: str, python: str = sys.executable) -> Job:
     worker = Worker(f"worker:{function}", "probe", folder, ())
     outputs = (Output("artifact", "out.txt"),)
     action = Action("m#probe", "probe.step", worker, "host", {}, {}, outputs)
-    return Job(action, {}, "ab" * 32, {}, Path(python), None, 1, 60.0)
+    return Job.of(action, "ab" * 32, {}, Path(python), None, 1, 60.0)
 
 
 @pytest.mark.parametrize("warm", [True, False])

@@ -13,6 +13,7 @@ from typing import Any
 
 from buildsys.engine.executors import Done, Job, Outcome
 from buildsys.engine.executors.executor import Capacity
+from buildsys.engine.executors.job import JobSpec
 from buildsys.engine.staleness.keys import canonical
 from buildsys.store import Store
 from buildsys.toolchains.inside.program import discovered_digest
@@ -63,7 +64,7 @@ class Runner:
         self.ran: list[str] = []
         self._store = Store(root)
 
-    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+    def prepare(self, spec: JobSpec, done: Callable[[], None]) -> None:
         """There is nothing to import."""
         done()
 
@@ -88,7 +89,7 @@ class Runner:
         """Writes each declared output, by what the manifest says."""
         started = time.time_ns()
         self.ran.append(job.action.id)
-        found = {name: discovered_digest(str(job.project), name) for name in _reads(job)}
+        found = {name: discovered_digest(str(job.spec.project), name) for name in _reads(job)}
         said = hashlib.sha256(canonical([job.manifest, found])).hexdigest()
         folder = Path(tempfile.mkdtemp(prefix="run-"))
         try:
@@ -123,17 +124,17 @@ def _text(job: Job, name: str, said: str) -> str:
     if name == "measurement":
         options = job.action.options
         record["outputs"] = {output: {**FIGURES, **INTACT} for output in options["outputs"]}
-        metric = options["metric"] or ("python" if "metric" in job.inputs else None)
+        metric = options["metric"] or ("python" if "metric" in job.spec.inputs else None)
         record["metric"] = metric and {"name": metric, "value": 0.9, "reference": 0.9}
         record["latency_ms"] = {"p50": 1.0, "p95": 2.0}
-        if "floor" in job.inputs:
+        if "floor" in job.spec.inputs:
             costs = {output: {"signal_error": 1e-5} for output in options["outputs"]}
             record["floor"] = {"float32": costs, "float16": costs}
     elif name == "ranges":
         record |= {"method": "min-max", "runs": 1, "tried": None, "tensors": []}
     elif name == "benchmark":
         beside = {"ratio": 1.0, "low": 0.9, "high": 1.1, "rounds": 200}
-        record["against_float"] = beside if "float_artifact" in job.inputs else None
+        record["against_float"] = beside if "float_artifact" in job.spec.inputs else None
     elif name == "check":
         record["reason"] = "looked into, not run"
     elif name == "io":

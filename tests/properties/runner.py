@@ -13,6 +13,7 @@ from pathlib import Path
 
 from buildsys.engine.executors import Done, Failed, Job, Outcome
 from buildsys.engine.executors.executor import Capacity
+from buildsys.engine.executors.job import JobSpec
 from buildsys.store import DamagedIndex, Index, Store, Stored
 from buildsys.store.collection import Collector
 from tests.properties.toy import (
@@ -93,7 +94,7 @@ class Runner:
     def stop(self) -> None:
         """There is nothing to kill."""
 
-    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+    def prepare(self, spec: JobSpec, done: Callable[[], None]) -> None:
         """There is nothing to get ready."""
         done()
 
@@ -118,7 +119,7 @@ class Runner:
         toy = self.toy
         started = toy.clock.time_ns()
         inputs: dict[str, Content] = {}
-        for name, (path, digest) in job.inputs.items():
+        for name, (path, digest) in job.spec.inputs.items():
             content = self._copy(path) if path is not None else self._restored(digest)
             if content is None or digest_of(content) != digest:
                 return Failed(f"{name} changed while the build was looking at it", changed=True)

@@ -54,7 +54,7 @@ class Steps:
             user_code=True,
         )
         interpreter = python(TOOLCHAINS[needs]) if needs else Path(sys.executable)
-        job = Job(action, {}, "0" * 64, {}, interpreter, project, threads=1, timeout=60)
+        job = Job.of(action, "0" * 64, {}, interpreter, project, threads=1, timeout=60)
         outcome = self._executors[watch].run(job)
         if isinstance(outcome, Failed):
             log = outcome.log.read_text(errors="replace") if outcome.log else ""

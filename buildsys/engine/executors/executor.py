@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from buildsys.engine.executors.job import Job, Outcome
+from buildsys.engine.executors.job import Job, JobSpec, Outcome
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Executor(Protocol):
         """Does a step and puts what it made into the store."""
         ...
 
-    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+    def prepare(self, spec: JobSpec, done: Callable[[], None]) -> None:
         """Makes an environment ready for a step that will come up, and calls `done`, at some time."""
         ...
 

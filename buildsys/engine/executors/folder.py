@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from buildsys.engine.executors.job import Job
+from buildsys.engine.executors.job import JobSpec
 from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.planner.catalog import BUILT_IN
 from buildsys.store import Store, Stored
@@ -70,13 +70,13 @@ class ActionFolders:
         self._work = store.root / "work"
         self._spare: list[Path] = []
 
-    def make(self, job: Job) -> ActionFolder:
+    def make(self, spec: JobSpec) -> ActionFolder:
         """An empty folder for a job.
 
         Raises:
             StoreError: It cannot be made.
         """
-        path = self._work / f"{job.key[:16]}-{secrets.token_hex(6)}"
+        path = self._work / f"{spec.key[:16]}-{secrets.token_hex(6)}"
         with writing(self._work):
             try:
                 self._spare.pop().rename(path)
@@ -85,7 +85,7 @@ class ActionFolders:
                 for part in reversed(PARTS):
                     os.mkdir(os.path.normpath(path / part), PRIVATE)
             temporary = self._temporary.make(path / "scratch" / "tmp")
-        return ActionFolder(self._store, job, path, temporary)
+        return ActionFolder(self._store, spec, path, temporary)
 
     def give_back(self, folder: ActionFolder, failed: bool = False) -> None:
         """Takes a folder away, or keeps it, empty, for another action; leaves that of a failed one."""
@@ -123,23 +123,23 @@ class ActionFolder:
             leaves; `None` for a step that begins anew each time.
     """
 
-    def __init__(self, store: Store, job: Job, path: Path, temporary: Path) -> None:
+    def __init__(self, store: Store, spec: JobSpec, path: Path, temporary: Path) -> None:
         self._store = store
-        self._job = job
+        self._spec = spec
         self.path = path
         self.temporary = temporary
-        self.outputs = {o.name: self.path / "out" / o.filename for o in job.action.outputs}
+        self.outputs = {o.name: self.path / "out" / o.filename for o in spec.outputs}
         # A worker may go by a checkpoint's suffix, so a user's file keeps it.
         self.inputs = {
             name: self.path / "in" / (name + (path.suffix if path is not None else ""))
-            for name, (path, _) in job.inputs.items()
+            for name, (path, _) in spec.inputs.items()
         }
         self.request = self.path / "request.json"
         self.log = self.path / "log.txt"
         # Not every file system that a store may lie on has pipes.
         self.pipe = temporary.with_name(f"{temporary.name}.log")
         self.telling = self.path / PROGRESS
-        self.resume = store.root / RESUME / job.key if job.action.resumes else None
+        self.resume = store.root / RESUME / spec.key if spec.resumes else None
 
     def copy_inputs(self) -> str | None:
         """Copies the inputs in. What runs later is what was hashed, whatever is edited meanwhile.
@@ -151,7 +151,7 @@ class ActionFolder:
             CorruptObject: An input in the store is missing or altered.
             StoreError: The folder cannot be written.
         """
-        for name, (path, digest) in self._job.inputs.items():
+        for name, (path, digest) in self._spec.inputs.items():
             target = self.inputs[name]
             if path is None:
                 self._store.restore(digest, target, writable=False)
@@ -168,22 +168,21 @@ class ActionFolder:
 
     def write_request(self) -> None:
         """Writes what the worker is asked for."""
-        job = self._job
-        spec: dict[str, Any] = {
+        request: dict[str, Any] = {
             "action": str(self.path),
-            **step(job),
+            **step(self._spec),
             "inputs": {n: str(p) for n, p in self.inputs.items()},
             "outputs": {n: str(p) for n, p in self.outputs.items()},
             "scratch": str(self.path / "scratch"),
             "temporary": str(self.temporary),
             "log": str(self.pipe),
-            "project": str(job.project) if job.project else None,
-            "threads": job.threads,
-            "memory": job.room,
+            "project": str(self._spec.project) if self._spec.project else None,
+            "threads": self._spec.threads,
+            "memory": self._spec.room,
             "resume": str(self.resume) if self.resume else None,
         }
         with writing(self.path):
-            self.request.write_text(json.dumps(spec))
+            self.request.write_text(json.dumps(request))
 
     def result(self) -> dict[str, Any]:
         """What the worker said of its work; empty where it did not get to that."""
@@ -195,7 +194,7 @@ class ActionFolder:
 
     def store_outputs(self) -> dict[str, Stored] | str:
         """Checks and stores what was declared; a sentence when something is missing or empty."""
-        for declared in self._job.action.outputs:
+        for declared in self._spec.outputs:
             path = self.outputs[declared.name]
             if not path.exists():
                 return f"ended well but did not write {declared.filename}"
@@ -209,7 +208,7 @@ class ActionFolder:
 
     def keep_log(self) -> Path:
         """Moves the log to where it outlives the folder."""
-        kept = self._store.root / "logs" / f"{self._job.key[:16]}.log"
+        kept = self._store.root / "logs" / f"{self._spec.key[:16]}.log"
         with writing(kept):
             kept.parent.mkdir(exist_ok=True)
             self.log.rename(kept)
@@ -233,20 +232,20 @@ class ActionFolder:
         return script
 
 
-def step(job: Job) -> dict[str, Any]:
+def step(spec: JobSpec) -> dict[str, Any]:
     """What a worker's environment must know of a step to import what that needs."""
-    worker = job.action.worker
-    spec: dict[str, Any] = {
+    worker = spec.worker
+    told: dict[str, Any] = {
         "backends": str(BUILT_IN),
         "backend": worker.backend,
         "worker": worker.function,
-        "options": job.action.options,
+        "options": spec.options,
     }
     if worker.folder is not None and worker.folder.parent != BUILT_IN:
-        spec["folder"] = str(worker.folder)
+        told["folder"] = str(worker.folder)
     if worker.backend is None:
-        spec["packages"] = _packages()
-    return spec
+        told["packages"] = _packages()
+    return told
 
 
 @cache

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from buildsys.planner.graph import Action
+from buildsys.backends.base import Output
+from buildsys.planner.graph import Action, Worker
 from buildsys.store import Stored
 
 
 @dataclass(frozen=True)
-class Job:
-    """An action with all that was unknown of it filled in.
+class JobSpec:
+    """All that is needed to do a step, and nothing that JSON cannot carry to another process.
 
     Attributes:
-        action: The node.
-        manifest: What its key is made of, as far as it was known when it was started.
+        action: The action's id.
+        rule: Its rule.
+        worker: What runs.
+        environment: As of the action.
+        options: All else that decides the outputs; plain JSON.
+        outputs: What it must write.
+        user_code: Whether the model's own code runs.
+        resumes: Whether an interrupted attempt is taken up where it was.
         key: What its folder and log are named by: the action key, or the static one where the
             model's own code runs.
         inputs: Input name to (path of a user's file or `None`, digest). A path is copied and
@@ -29,12 +39,16 @@ class Job:
         timeout: Seconds after which it is killed.
         memory: Bytes above which it is killed; `None` for no such limit.
         room: Bytes that the running steps have together; `None` where nobody knows.
-        told: Is called, from a thread of the executor, with each line in which the step says how far
-            it is: `done`, `total`, `figures`.
     """
 
-    action: Action
-    manifest: Mapping[str, Any]
+    action: str
+    rule: str
+    worker: Worker
+    environment: str | None
+    options: Mapping[str, Any]
+    outputs: tuple[Output, ...]
+    user_code: bool
+    resumes: bool
     key: str
     inputs: Mapping[str, tuple[Path | None, str]]
     python: Path | None
@@ -43,7 +57,76 @@ class Job:
     timeout: float
     memory: int | None = None
     room: int | None = None
+
+    def to_json(self) -> str:
+        """The specification as JSON."""
+        return json.dumps(asdict(self), default=os.fspath)
+
+    @classmethod
+    def from_json(cls, text: str) -> JobSpec:
+        """Reads what `to_json` gave, in another process for example.
+
+        Raises:
+            ValueError: It is no specification.
+        """
+        from pydantic import TypeAdapter  # To import it costs a build more than all jobs here do.
+
+        return TypeAdapter(cls).validate_json(text)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A specification, and what stays in the process that coordinates.
+
+    Attributes:
+        spec: What an executor goes by.
+        action: The node.
+        manifest: What its key is made of, as far as it was known when it was started.
+        told: Is called, from a thread of the executor, with each line in which the step says how far
+            it is: `done`, `total`, `figures`.
+    """
+
+    spec: JobSpec
+    action: Action
+    manifest: Mapping[str, Any]
     told: Callable[[Mapping[str, Any]], None] = lambda line: None
+
+    @classmethod
+    def of(
+        cls,
+        action: Action,
+        key: str,
+        inputs: Mapping[str, tuple[Path | None, str]],
+        python: Path | None,
+        project: Path | None,
+        threads: int,
+        timeout: float,
+        *,
+        memory: int | None = None,
+        room: int | None = None,
+        manifest: Mapping[str, Any] = MappingProxyType({}),
+        told: Callable[[Mapping[str, Any]], None] = lambda line: None,
+    ) -> Job:
+        """Makes the job of an action; the arguments are those of `JobSpec` and `Job`."""
+        spec = JobSpec(
+            action.id,
+            action.rule,
+            action.worker,
+            action.environment,
+            action.options,
+            action.outputs,
+            action.user_code,
+            action.resumes,
+            key,
+            inputs,
+            python,
+            project,
+            threads,
+            timeout,
+            memory,
+            room,
+        )
+        return cls(spec, action, manifest, told)
 
 
 @dataclass(frozen=True)

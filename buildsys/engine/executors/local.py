@@ -18,7 +18,7 @@ import buildsys.toolchains
 from buildsys.engine import machine
 from buildsys.engine.executors.executor import Capacity
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
-from buildsys.engine.executors.job import Done, Failed, Job, Outcome
+from buildsys.engine.executors.job import Done, Failed, Job, JobSpec, Outcome
 from buildsys.engine.executors.logs import Logs
 from buildsys.engine.executors.processes.ended import Ended
 from buildsys.engine.executors.processes.host import signal_name
@@ -103,12 +103,12 @@ class LocalExecutor:
             return outcome
         # Any step of that host may have killed it. In hosts of their own those that did not go
         # well, and the one that did is found out.
-        self._warn(f"{outcome.message}; `{job.action.rule}` runs again, in one of its own")
+        self._warn(f"{outcome.message}; `{job.spec.rule}` runs again, in one of its own")
         return self._attempt(job, alone=True)
 
     def _attempt(self, job: Job, alone: bool) -> Outcome:
         started = time.monotonic()
-        folder = self._folders.make(job)
+        folder = self._folders.make(job.spec)
         keep = False
         try:
             changed = folder.copy_inputs()
@@ -117,7 +117,7 @@ class LocalExecutor:
                 return Failed(message, changed=True)
             inputs = time.monotonic() - started
             with self._watch.of(folder.telling, job.told):
-                outcome = self._step(job, folder, inputs, alone)
+                outcome = self._step(job.spec, folder, inputs, alone)
             if isinstance(outcome, Done) and folder.resume is not None:
                 shutil.rmtree(folder.resume, ignore_errors=True)
             keep = isinstance(outcome, Failed) and outcome.log is not None and not outcome.lost
@@ -125,14 +125,14 @@ class LocalExecutor:
         finally:
             self._folders.give_back(folder, keep)
 
-    def prepare(self, job: Job, done: Callable[[], None]) -> None:
+    def prepare(self, spec: JobSpec, done: Callable[[], None]) -> None:
         """Has an environment import what a step needs that will come up; `done` is called after that."""
-        if not self._warm or job.python is None:
+        if not self._warm or spec.python is None:
             done()
             return
         work = self._store.root / "work"
-        variables = worker_environment(job.python, job.threads, work, work) | self._variables
-        self._hosts.prepare(_environment(job), job.python, variables, step(job), done)
+        variables = worker_environment(spec.python, spec.threads, work, work) | self._variables
+        self._hosts.prepare(_environment(spec), spec.python, variables, step(spec), done)
 
     def stop(self) -> None:
         """Kills every worker, with all that it started."""
@@ -150,27 +150,27 @@ class LocalExecutor:
         """Frees the memory of an environment that no further action needs."""
         self._hosts.retire(environment)
 
-    def _step(self, job: Job, folder: ActionFolder, inputs: float, alone: bool) -> Outcome:
+    def _step(self, spec: JobSpec, folder: ActionFolder, inputs: float, alone: bool) -> Outcome:
         """A step of a worker."""
         folder.write_request()
-        python = _python(job)
+        python = _python(spec)
         command = [str(python), "-s", "-P", str(PROGRAM), str(folder.request)]
-        variables = worker_environment(python, job.threads, folder.path, folder.temporary)
+        variables = worker_environment(python, spec.threads, folder.path, folder.temporary)
         variables |= self._variables
-        ended = self._ended(job, folder, command, variables, alone)
+        ended = self._ended(spec, folder, command, variables, alone)
         result = folder.result()
         if result.get("ok"):
             done = _done(folder, result, ended, inputs)
             if not isinstance(done, str):
                 return done
             result, ended = {"crash": done}, replace(ended, code=0, timed_out=False, lost=None)
-        failed = self._failure(job, result, ended, alone)
+        failed = self._failure(spec, result, ended, alone)
         rerun = folder.write_rerun(command, variables)
         return replace(failed, log=folder.log, rerun=rerun, seconds=ended.seconds)
 
     def _ended(
         self,
-        job: Job,
+        spec: JobSpec,
         folder: ActionFolder,
         command: list[str],
         variables: dict[str, str],
@@ -181,12 +181,12 @@ class LocalExecutor:
 
         def begun(pid: int) -> None:
             pids.append(pid)
-            if job.memory is not None:
-                self._limits.hold(pid, job.memory)
+            if spec.memory is not None:
+                self._limits.hold(pid, spec.memory)
 
         recording = self._logs.begin(folder.log, folder.pipe)
         try:
-            ended = self._run(job, folder, command, variables, begun, alone)
+            ended = self._run(spec, folder, command, variables, begun, alone)
         finally:
             self._logs.end(recording)
             taken = [self._limits.release(pid) for pid in pids]
@@ -194,7 +194,7 @@ class LocalExecutor:
 
     def _run(
         self,
-        job: Job,
+        spec: JobSpec,
         folder: ActionFolder,
         command: list[str],
         variables: dict[str, str],
@@ -203,11 +203,11 @@ class LocalExecutor:
     ) -> Ended:
         wait = 0.0
         if self._warm:
-            python, given = _python(job), (folder.request, variables, job.timeout, begun)
+            python, given = _python(spec), (folder.request, variables, spec.timeout, begun)
             if alone:
                 ended = self._hosts.run_alone(python, *given)
             else:
-                ended = self._hosts.run(_environment(job), python, *given)
+                ended = self._hosts.run(_environment(spec), python, *given)
             if isinstance(ended, Ended):
                 if ended.lost is not None:
                     kill_strays(variables["HOME"])
@@ -215,14 +215,14 @@ class LocalExecutor:
             wait = ended.wait
         self.count()
         scratch = folder.path / "scratch"
-        ended = self._processes.run(command, variables, scratch, folder.pipe, job.timeout, begun)
+        ended = self._processes.run(command, variables, scratch, folder.pipe, spec.timeout, begun)
         return replace(ended, wait=wait)
 
-    def _failure(self, job: Job, result: dict[str, Any], ended: Ended, alone: bool) -> Failed:
+    def _failure(self, spec: JobSpec, result: dict[str, Any], ended: Ended, alone: bool) -> Failed:
         """Says what went wrong, in the order of how much is known of it.
 
         Args:
-            job: The step.
+            spec: The step.
             result: What it said itself; empty where it did not get to that.
             ended: How it ended.
             alone: Whether no other step ran in its host.
@@ -232,15 +232,16 @@ class LocalExecutor:
             return Failed(error["message"], error["hint"], error["field"])
         if self._stopping:
             return Failed("the build was stopped")
-        if ended.excess is not None and job.memory is not None:
-            message = f"killed: it took {_gib(ended.excess)} of memory, above the limit of {_gib(job.memory)}"
+        if ended.excess is not None and spec.memory is not None:
+            message = f"killed: it took {_gib(ended.excess)} of memory, above the limit of "
+            message += _gib(spec.memory)
             return Failed(message, "raise `--memory`, or `memory` in config.toml")
-        where = _described(job.action.environment)
+        where = _described(spec.environment)
         if ended.timed_out and ended.lost is not None:
-            message = f"{where} was not ready within {job.timeout:.0f} s"
+            message = f"{where} was not ready within {spec.timeout:.0f} s"
             return Failed(message, "raise `--timeout`", environment=True)
         if ended.timed_out:
-            return Failed(f"killed after {job.timeout:.0f} s", "raise `--timeout`")
+            return Failed(f"killed after {spec.timeout:.0f} s", "raise `--timeout`")
         if ended.lost is not None:
             message = f"the process that hosts {where} {ended.lost}"
             if not alone:
@@ -299,14 +300,14 @@ def _done(
     )
 
 
-def _python(job: Job) -> Path:
+def _python(spec: JobSpec) -> Path:
     """The interpreter of a job."""
-    return Path(sys.executable) if job.python is None else job.python
+    return Path(sys.executable) if spec.python is None else spec.python
 
 
-def _environment(job: Job) -> str:
+def _environment(spec: JobSpec) -> str:
     """What the host of a job's environment is known by."""
-    return BUILT_IN_STEPS if job.python is None else job.action.environment or str(job.python)
+    return BUILT_IN_STEPS if spec.python is None else spec.environment or str(spec.python)
 
 
 def _gib(size: int) -> str:

@@ -17,10 +17,10 @@ Where each action is, and which moves are allowed, is in `states`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Listener
@@ -179,7 +179,7 @@ class Coordinator:
         if not self._stopped():
             action = self._prefetch.next_job(self._remaining)
             if action is not None:
-                self._prefetch.start(self._blank_job(action))
+                self._prefetch.start(self._job_of(action).spec)
 
     def _enqueue(self, node: Node) -> None:
         self._table.move(node, ActionState.QUEUED)
@@ -241,7 +241,7 @@ class Coordinator:
         if job is None:
             return
         if self._demand(node):
-            self._claims.give_back(job.key)
+            self._claims.give_back(job.spec.key)
             return  # It comes up again when they are there.
         node.job = job
         self._table.move(node, ActionState.RUNNING)
@@ -282,7 +282,7 @@ class Coordinator:
         assert node.standing is not None
         key = _claim_key(node.standing)
         for other in self._table.in_state(ActionState.RUNNING):
-            if other.job is not None and other.job.key == key:
+            if other.job is not None and other.job.spec.key == key:
                 self._table.move(node, ActionState.SHARED)
                 return None
         holder = self._claims.take(key)
@@ -318,27 +318,28 @@ class Coordinator:
                 self._fail(node, Failed(f"{path} does not exist"))
                 return None
             inputs[name] = (path, digest)
-        return replace(
-            self._blank_job(action),
-            manifest=standing.manifest,
-            key=_claim_key(standing),
-            inputs=inputs,
-        )
+        return self._job_of(action, _claim_key(standing), inputs, standing.manifest)
 
-    def _blank_job(self, action: Action) -> Job:
-        """A job without its inputs."""
+    def _job_of(
+        self,
+        action: Action,
+        key: str = "",
+        inputs: Mapping[str, tuple[Path | None, str]] = MappingProxyType({}),
+        manifest: keys.Manifest | None = None,
+    ) -> Job:
+        """The job of an action; without a key and inputs one to import for."""
         slots = self._capacity.slots
-        return Job(
-            action=action,
-            manifest={},
-            key="",
-            inputs={},
+        return Job.of(
+            action,
+            key,
+            inputs,
             python=self._environments.python(action.environment) if action.environment else None,
             project=self._project if action.user_code else None,
             threads=slots // max(1, min(self._room.jobs, slots)),
             timeout=self._settings.timeout,
             memory=self._settings.memory,
             room=self._room.memory,
+            manifest=manifest or {},
             told=partial(self._report.progress, action),
         )
 
@@ -376,9 +377,9 @@ class Coordinator:
             else:
                 self._finish(node, job, outcome)
         finally:
-            self._claims.give_back(job.key)
+            self._claims.give_back(job.spec.key)
         for other in self._table.in_state(ActionState.SHARED):
-            if other.standing is not None and _claim_key(other.standing) == job.key:
+            if other.standing is not None and _claim_key(other.standing) == job.spec.key:
                 self._table.look_again(other)
 
     def _failed(self, node: Node, failed: Failed) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from buildsys.engine.executors import Job
 from buildsys.engine.executors.executor import Executor
+from buildsys.engine.executors.job import JobSpec
 from buildsys.engine.scheduling.messages import Prefetched, Threads
 from buildsys.engine.scheduling.states import ActionState, ActionTable
 from buildsys.engine.scheduling.toolchain_setup import ToolchainSetup
@@ -76,13 +76,13 @@ class Prefetch:
                 best = action
         return best
 
-    def start(self, job: Job) -> None:
+    def start(self, spec: JobSpec) -> None:
         """Has the environment of a step import what the step needs."""
-        environment = job.action.environment
+        environment = spec.environment
         assert environment is not None
         self._considered.add(environment)
         self._importing.add(environment)
-        self._executor.prepare(job, partial(self._threads.post, Prefetched(environment)))
+        self._executor.prepare(spec, partial(self._threads.post, Prefetched(environment)))
 
     def _most_urgent(self, environment: str, remaining: Mapping[str, float]) -> Action | None:
         found = [

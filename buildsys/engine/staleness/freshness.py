@@ -47,7 +47,7 @@ def is_current(job: Job, standings: Mapping[str, Standing]) -> bool:
         if not isinstance(given, FileInput):
             standing = standings.get(given.action)
             trace = standing.trace if standing else None
-            if trace is None or trace.outputs[given.output].digest != job.inputs[name][1]:
+            if trace is None or trace.outputs[given.output].digest != job.spec.inputs[name][1]:
                 return False
     return True
 

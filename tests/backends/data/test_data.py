@@ -141,8 +141,8 @@ def test_an_empty_folder_is_no_class(pictures: Path, tmp_path: Path) -> None:
         assert digest is not None
         action = Action("m:val", "data.sample", Worker("", "", None, ()), None, {}, {}, ())
         inputs: dict[str, tuple[Path | None, str]] = {"folder": (folder, digest)}
-        job = Job(action, {}, "ab" * 32, inputs, Path(), None, 1, 60.0)
-        step = ActionFolders(store).make(job)
+        job = Job.of(action, "ab" * 32, inputs, Path(), None, 1, 60.0)
+        step = ActionFolders(store).make(job.spec)
         assert step.copy_inputs() is None
         got = images(step.inputs["folder"], size=[4, 4]).arrays()[arrays.LABELS].tolist()
         found.append((digest, got))

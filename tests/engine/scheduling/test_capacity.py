@@ -12,6 +12,7 @@ import pytest
 
 from buildsys.engine.executors import Job, LocalExecutor, Outcome
 from buildsys.engine.executors.executor import Capacity
+from buildsys.engine.executors.job import JobSpec
 from buildsys.engine.machine import free_memory
 from buildsys.engine.run import Run, Settings
 from buildsys.store import Store
@@ -24,13 +25,13 @@ class Told(LocalExecutor):
     """Says that it has what it is told.
 
     Attributes:
-        jobs: What it was given.
+        specs: What it was given.
         most: How many of them ran at once.
     """
 
     def __init__(self, store: Store, told: Capacity) -> None:
         super().__init__(store)
-        self.jobs: list[Job] = []
+        self.specs: list[JobSpec] = []
         self.most = 0
         self._told = told
         self._running = 0
@@ -41,7 +42,7 @@ class Told(LocalExecutor):
 
     def run(self, job: Job) -> Outcome:
         with self._lock:
-            self.jobs.append(job)
+            self.specs.append(job.spec)
             self._running += 1
             self.most = max(self.most, self._running)
         try:
@@ -71,14 +72,16 @@ def test_slots_bound_what_runs_and_threads_are_shared_out(space: Space) -> None:
     one = Told(Store(space.store), Capacity(slots=1, memory=TIB))
     assert not built(space, one, Settings()).failures
     assert one.most == 1
-    assert {(job.threads, job.room, job.memory) for job in one.jobs} == {(1, TIB, None)}
+    assert {(each.threads, each.room, each.memory) for each in one.specs} == {(1, TIB, None)}
 
 
 def test_the_command_line_wins_over_the_executor(space: Space) -> None:
     many = Told(Store(space.store), Capacity(slots=64, memory=TIB))
     assert not built(space, many, Settings(jobs=1, memory=2 * TIB)).failures
     assert many.most == 1
-    assert {(job.threads, job.room, job.memory) for job in many.jobs} == {(64, 2 * TIB, 2 * TIB)}
+    assert {(each.threads, each.room, each.memory) for each in many.specs} == {
+        (64, 2 * TIB, 2 * TIB)
+    }
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_an_action_runs_where_the_executor_has_what_it_needs(
 ) -> None:
     executor = Told(Store(space.store), Capacity(slots=2, memory=TIB, resources=has))
     run = built(space, executor, Settings(resources=says), needs={"gpu": 1})
-    assert any(job.action.rule == "onnx.export" for job in executor.jobs) is runs
+    assert any(spec.rule == "onnx.export" for spec in executor.specs) is runs
     assert ("needs more `gpu` than this machine has" in run.skipped.values()) is not runs
 
 

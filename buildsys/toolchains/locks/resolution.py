@@ -12,7 +12,7 @@ from pathlib import Path
 from buildsys.backends.base import Toolchain
 from buildsys.toolchains.environments import installers, node
 from buildsys.toolchains.errors import ToolchainError, explain
-from buildsys.toolchains.locks.lockfile import overrides, render, tidy, without
+from buildsys.toolchains.locks.lockfile import overrides, parse, render, tidy, without
 from buildsys.toolchains.processes import LocalProcesses, Processes
 
 
@@ -50,7 +50,7 @@ def lock(
         changes = [(toolchain.lock, before, after)]
         if toolchain.node is not None:
             on_progress(f"{name}: resolving {node.PACKAGE}")
-            changes.append(_node_lock(name, toolchain.node, environ, processes))
+            changes.append(_node_lock(name, toolchain.node, after, environ, processes))
         for file, old, new in changes:
             if new != old:
                 _replace(file, new)
@@ -68,26 +68,63 @@ def lock(
 
 
 def _node_lock(
-    name: str, manifests: Path, environ: Mapping[str, str], processes: Processes
+    name: str, manifests: Path, pins: str, environ: Mapping[str, str], processes: Processes
 ) -> tuple[Path, str, str]:
-    """The lock of npm's packages, its text before and after."""
+    """The lock of npm's packages, its text before and after; `pins` says which npm resolves it."""
     lock = manifests / node.LOCK
     before = lock.read_text() if lock.exists() else ""
-    try:
-        npm = node.find(environ, processes)
-    except node.NoNode as error:
-        raise ToolchainError(name, str(error), error.hint) from error
     with tempfile.TemporaryDirectory(prefix="modelbuild-lock-") as temporary:
         folder = Path(temporary)
+        npm = _npm(name, folder / "site", pins, environ, processes)
         (folder / node.PACKAGE).write_text((manifests / node.PACKAGE).read_text())
         if before:
             (folder / node.LOCK).write_text(before)
-        log = folder / "log"
-        status = processes.run(npm.resolve(folder), cwd=folder, environ=npm.environ, log=log)
-        if status != 0:
-            message, hint = node.explain(log.read_text(errors="replace").partition("\n")[2])
-            raise ToolchainError(name, message, hint)
+        _run(name, npm.resolve(folder), folder, npm.environ, processes, node.explain)
         return lock, before, (folder / node.LOCK).read_text()
+
+
+def _npm(
+    name: str, site: Path, pins: str, environ: Mapping[str, str], processes: Processes
+) -> node.Node:
+    """The npm that a lock pins, installed into a folder."""
+    try:
+        wheel = render(pin for pin in parse(pins) if pin.name == node.WHEEL)
+        if wheel:
+            file = site.parent / "wheel.txt"
+            file.write_text(wheel)
+            installer = _uv(name, environ)
+            command = (
+                *(installer.program, "pip", "install", "--target", str(site), "--no-deps"),
+                *("-r", str(file), *installer.options),
+            )
+            _run(name, command, site.parent, installer.environ, processes, explain)
+        return node.find(site, environ)
+    except node.NoNode as error:
+        raise ToolchainError(name, str(error), error.hint) from error
+
+
+def _uv(name: str, environ: Mapping[str, str]) -> installers.Installer:
+    program = installers.find_uv(environ)
+    if program is None:
+        raise ToolchainError(
+            name, "locks are resolved by uv, which is not there", "run `pip install uv`"
+        )
+    return installers.uv(program, environ)
+
+
+def _run(
+    name: str,
+    command: tuple[str, ...],
+    folder: Path,
+    environ: Mapping[str, str],
+    processes: Processes,
+    explained: Callable[[str], tuple[str, str | None]],
+) -> None:
+    log = folder / "log"
+    log.unlink(missing_ok=True)
+    if processes.run(command, cwd=folder, environ=environ, log=log) != 0:
+        message, hint = explained(log.read_text(errors="replace").partition("\n")[2])
+        raise ToolchainError(name, message, hint)
 
 
 def _resolve(
@@ -97,29 +134,21 @@ def _resolve(
     environ: Mapping[str, str],
     processes: Processes,
 ) -> str:
-    program = installers.find_uv(environ)
-    if program is None:
-        raise ToolchainError(
-            toolchain.name, "locks are resolved by uv, which is not there", "run `pip install uv`"
-        )
-    installer = installers.uv(program, environ)
+    installer = _uv(toolchain.name, environ)
     with tempfile.TemporaryDirectory(prefix="modelbuild-lock-") as temporary:
         folder = Path(temporary)
         (folder / "requirements.in").write_text(requirements)
         (folder / "without.txt").write_text("\n".join(without(requirements)) + "\n")
         (folder / "overrides.txt").write_text("\n".join(overrides(requirements)) + "\n")
-        output, log = folder / "lock.txt", folder / "log"
+        output = folder / "lock.txt"
         output.write_text(before)
         command = (
-            *(program, "pip", "compile", "requirements.in", "--output-file", output.name),
+            *(installer.program, "pip", "compile", "requirements.in", "--output-file", output.name),
             *("--universal", "--python-version", toolchain.python[0], "--generate-hashes"),
             *("--excludes", "without.txt", "--override", "overrides.txt"),
             *("--no-header", "--no-annotate", "--quiet", *installer.options),
         )
-        status = processes.run(command, cwd=folder, environ=installer.environ, log=log)
-        if status != 0:
-            message, hint = explain(log.read_text(errors="replace").partition("\n")[2])
-            raise ToolchainError(toolchain.name, message, hint)
+        _run(toolchain.name, command, folder, installer.environ, processes, explain)
         return output.read_text()
 
 

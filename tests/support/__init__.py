@@ -1,0 +1,1 @@
+"""What tests share: projects, real toolchains, a browser, models to convert."""

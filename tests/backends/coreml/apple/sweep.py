@@ -13,11 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from buildsys.backends.base import Toolchain
-from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.planner import Catalog
-from buildsys.toolchains import Provisioner
-from tests import sweeps
+from tests import sweeps, toolchain
 
 HERE = Path(__file__).parent
 BACKENDS = sweeps.REPOSITORY / "buildsys" / "backends"
@@ -82,14 +78,10 @@ def run(found: Path, chosen: Sequence[str], sample: int | None = None) -> None:
 
 def _environments() -> tuple[Path, Path, Path]:
     """The toolchain's Python, its packages, and those that the tests need beside it."""
-    extra = Toolchain("apple-tests", HERE / "lock.txt", HERE / "lock.in")
-    known = {**Catalog.load().toolchains, extra.name: extra}
-    provisioner = Provisioner(toolchains_root(cache_root()), known)
-    for name in ("coreml", extra.name):
-        provisioner.ensure(name, print)
-    (wheels,) = provisioner.python("coreml").parents[1].glob("lib/python*/site-packages")
-    (beside,) = provisioner.python(extra.name).parents[1].glob("lib/python*/site-packages")
-    return provisioner.python("coreml"), wheels, beside
+    python, own = toolchain.python("coreml"), toolchain.of_tests("apple-tests", HERE)
+    (wheels,) = python.parents[1].glob("lib/python*/site-packages")
+    (beside,) = own.parents[1].glob("lib/python*/site-packages")
+    return python, wheels, beside
 
 
 def _slice(

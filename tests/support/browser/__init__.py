@@ -1,23 +1,40 @@
-"""A page in headless Chromium, served on loopback; what it posts is the answer."""
+"""A page in headless Chromium, served on loopback; what it posts is the answer.
+
+Chromium comes from npm, by the lock beside this module, and asks the machine for nothing but glibc.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
+import sys
+import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import toolchain
+
+HERE = Path(__file__).parent
+PACKED_FOR = ("linux", "x86_64")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+"""Looked for where the package has no Chromium for the machine."""
+UNPACK = """
+const { readFileSync, writeFileSync } = require("node:fs");
+const { brotliDecompressSync } = require("node:zlib");
+const [packed, target] = process.argv.slice(1);
+writeFileSync(target, brotliDecompressSync(readFileSync(packed)));
+"""
 SECONDS = 120
 FLAGS = (
     "--headless",
@@ -34,15 +51,26 @@ FLAGS = (
 )
 
 
-def chromium() -> str:
-    """A Chromium; without one the test is skipped, or fails where `MODELBUILD_BROWSER` is `required`."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        reason = f"no browser: none of {', '.join(NAMES)} is on PATH"
-        if os.environ.get("MODELBUILD_BROWSER") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+@cache
+def chromium() -> tuple[str, Path]:
+    """Chromium, and the folder of its libraries; both are removed with the tests' own store."""
+    folder = Path(os.environ["MODELBUILD_CACHE"]) / "chromium"
+    folder.mkdir()
+    if (sys.platform, platform.machine()) != PACKED_FOR:
+        found = next(filter(None, map(shutil.which, NAMES)), None)
+        if found is None:
+            pytest.skip(f"npm has Chromium for {PACKED_FOR} only, and none of {NAMES} is on PATH")
+        return found, folder
+    environment = toolchain.of_tests("browser-tests", HERE).parents[1]
+    packed = environment / "node_modules" / "@sparticuz" / "chromium" / "bin"
+    for name in ("chromium", "al2023.tar"):
+        node = environment / "bin" / "node"
+        files = (packed / f"{name}.br", folder / name)
+        subprocess.run([node, "-e", UNPACK, *files], check=True)
+    with tarfile.open(folder / "al2023.tar") as libraries:
+        libraries.extractall(folder, filter="data")
+    (folder / "chromium").chmod(0o755)
+    return str(folder / "chromium"), folder / "lib"
 
 
 class _Answer:
@@ -107,7 +135,7 @@ def visit(folder: Path, page: str, more: Mapping[str, bytes]) -> tuple[Any, list
     Returns:
         What the page posted, and the names of the files that were asked for.
     """
-    program, answer = chromium(), _Answer()
+    (program, libraries), answer = chromium(), _Answer()
     with (
         _served(folder, more, answer) as port,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
@@ -115,7 +143,7 @@ def visit(folder: Path, page: str, more: Mapping[str, bytes]) -> tuple[Any, list
         address = f"http://127.0.0.1:{port}/{page}"
         browser = subprocess.Popen(
             [program, *FLAGS, f"--user-data-dir={home}/data", address],
-            env={"PATH": os.environ["PATH"], "HOME": home, "TMPDIR": home},
+            env={"HOME": home, "TMPDIR": home, "LD_LIBRARY_PATH": str(libraries)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.profile import some
 from tests.space import Space
+from tests.support.compiler import shared_library
 
 HEAD = "import os\nfrom pathlib import Path\n\nHERE = Path(__file__).parent\n"
 
@@ -332,13 +332,6 @@ def test_a_project_behind_a_link(code: Space) -> None:
     assert captured(code) == 1
 
 
-def compiled(source: Path, target: Path, *flags: str) -> None:
-    """Makes a shared library of C."""
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler")
-    subprocess.run(["cc", "-shared", "-fPIC", *flags, source, "-o", target], check=True)
-
-
 EXTENSION = """\
 #include <Python.h>
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "ops", 0, -1, 0};
@@ -358,7 +351,7 @@ def test_an_extension_module_of_the_projects(code: Space, tmp_path: Path) -> Non
     target = code.project / f"ops{sysconfig.get_config_var('EXT_SUFFIX')}"
     scaled_by(code, "import ops\nscale = ops.GAIN")
     for value in (1, 2):
-        compiled(tmp_path / "ops.c", target, f"-I{include}", f"-DVALUE={value}")
+        shared_library(tmp_path / "ops.c", target, f"-I{include}", f"-DVALUE={value}")
         assert captured(code) == 1
         assert captured(code) == 0
     assert target.name in discovered(code)
@@ -368,7 +361,7 @@ def test_a_library_that_is_loaded_by_its_path(code: Space, tmp_path: Path) -> No
     (tmp_path / "ops.c").write_text("int gain(void) { return VALUE; }\n")
     scaled_by(code, "import ctypes\nscale = ctypes.CDLL(str(HERE / 'ops.so')).gain()")
     for value in (1, 2):
-        compiled(tmp_path / "ops.c", code.project / "ops.so", f"-DVALUE={value}")
+        shared_library(tmp_path / "ops.c", code.project / "ops.so", f"-DVALUE={value}")
         assert captured(code) == 1
         assert captured(code) == 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from buildsys.backends.base import Format, Scheme
@@ -79,13 +79,16 @@ def asked(dataset: str, *, all_values: bool) -> Iterator[tuple[str, str, Profile
                 yield declared.name, f"{scheme.name}{number}-{declared.name}", profile
 
 
-def recipe(text: str, dataset: str, *, all_values: bool) -> dict[str, Any]:
+def recipe(
+    text: str, dataset: str, *, all_values: bool, without: Collection[str] = ()
+) -> dict[str, Any]:
     """A committed recipe, with other profiles and targets.
 
     Args:
         text: The recipe as it is committed, read.
         dataset: What ranges are taken from.
         all_values: Whether each value of each field stands somewhere, or each scheme once.
+        without: Formats whose schemes are left out.
     """
     import yaml
 
@@ -99,12 +102,14 @@ def recipe(text: str, dataset: str, *, all_values: bool) -> dict[str, Any]:
     for declared in formats():
         entries.append({"format": declared.name, "accept": "eight"})
     for name, label, profile in asked(dataset, all_values=all_values):
+        if name in without:
+            continue
         tree["quantization"][label] = profile
         bound = "four" if profile.get("bits") == 4 else "eight"
         entries.append({"format": name, "quantization": label, "accept": bound})
     for declared in formats():
         for scheme in declared.schemes:
-            if scheme.name == "mixed":
+            if scheme.name == "mixed" and declared.name not in without:
                 label = f"mixed-{declared.name}"
                 mixed_in = f"{scheme.mixes[0]}0-{declared.name}"
                 tree["quantization"][label] = {

@@ -33,7 +33,7 @@ test-nightly: $(VENV)/installed
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties tests/hostile $(PARALLEL)
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/e2e/formats/test_schemes.py
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
-	MODELBUILD_BACKEND_MODELS=all $(VENV)/bin/python -m pytest tests/backends/onnx/test_backend_models.py
+	MODELBUILD_BACKEND_MODELS=all $(VENV)/bin/python -m pytest tests/backends/onnx/corpus/test_backend_models.py
 	MODELBUILD_APPLE=all $(VENV)/bin/python -m pytest -s tests/backends/coreml/apple
 	$(VENV)/bin/python -m benchmarks.timm_zoo --hard --again
 

@@ -14,9 +14,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from buildsys.engine import engine
-from tests import toolchain
 from tests.shared_hosts import POOL, SharingExecutor
 from tests.space import Space
+from tests.support import toolchain
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -53,8 +53,11 @@ class Folders(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         folder = Path(nodeid.partition("::")[0]).parent
-        # These share nothing that is costly.
-        return nodeid if folder.name in ("properties", "faults", "engine", "cli") else str(folder)
+        if folder.name in ("properties", "faults", "engine", "cli"):
+            return nodeid  # These share nothing that is costly.
+        # A backend's folders share what its own conftest makes.
+        backend = Path(*folder.parts[:3])
+        return str(backend if (REPOSITORY / backend / "conftest.py").exists() else folder)
 
 
 def _rank(item: pytest.Item) -> tuple[bool, bool]:

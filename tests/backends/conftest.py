@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.onnx_models import Made, make
+from tests.support import models
+from tests.support.models.onnx_models import Made, make
+from tests.support.scripts import script
 
 MODELS = ("lstm", "text", "mixed")
 
@@ -16,9 +17,7 @@ MODELS = ("lstm", "text", "mixed")
 def onnx_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with some models' `.onnx`, `.npz` (samples, torch's outputs), `.io.json`, `.options.json`."""
     folder = tmp_path_factory.mktemp("onnx-zoo")
-    script(
-        "onnx-export", Path(__file__).with_name("converter_zoo.py"), "samples", str(folder), *MODELS
-    )
+    script("onnx-export", models.FOLDER / "converter_zoo.py", "samples", str(folder), *MODELS)
     return folder
 
 

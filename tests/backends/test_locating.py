@@ -13,8 +13,9 @@ import pytest
 from buildsys.backends.kit.inspect import probing
 from buildsys.backends.kit.protocol import arrays
 from buildsys.verify.localization.first_difference import Location
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import Result, factory, port, run_worker
+from tests.support import models
+from tests.support.harness import Result, factory, port, run_worker
+from tests.support.scripts import script
 
 pytestmark = pytest.mark.toolchain
 
@@ -155,7 +156,7 @@ def exported(net: Made) -> Result:
 
 def onnx_faults(kind: str, artifact: Path, folder: Path) -> dict[str, str]:
     """Writes files with faults; gives the operation at which each of them is."""
-    path = Path(__file__).with_name("onnx_faults.py")
+    path = models.FOLDER / "onnx_faults.py"
     return dict(
         line.split() for line in script("onnx", path, kind, str(artifact), str(folder)).splitlines()
     )

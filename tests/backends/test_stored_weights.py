@@ -16,10 +16,10 @@ from buildsys.backends.coreml.rules import CoremlOptions
 from buildsys.backends.kit.inspect.stored_weights import ROWS, Stored, Weights, load
 from buildsys.verify.weights.comparison import judged
 from buildsys.verify.weights.numbers.scale_groups import Groups
-from tests.backends import torch_zoo
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import Result, factory, port, run_worker
 from tests.scales import exchanged
+from tests.support.harness import Result, factory, port, run_worker
+from tests.support.models import torch_zoo
+from tests.support.scripts import script
 
 pytestmark = pytest.mark.toolchain
 

@@ -26,7 +26,7 @@ from buildsys.engine.session import (
     toolchains_root,
 )
 from buildsys.planner.catalog import Catalog, load_built_in
-from tests import toolchain
+from tests.support import toolchain
 
 RECORD: dict[str, Any] = json.loads(coverage.RESULTS.read_text())
 HALF = {"coreml float16"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import buildsys
-from tests.backends.coreml_tflite_harness import script
 from tests.e2e.project import Project
+from tests.support.scripts import script
 
 pytestmark = pytest.mark.toolchain
 

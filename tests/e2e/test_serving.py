@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import small_onnx as small
 from tests.e2e.project import Project
+from tests.support.models import small_onnx as small
 
 RECIPE = """\
 version: 1

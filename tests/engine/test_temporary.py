@@ -18,7 +18,7 @@ from buildsys.engine.executors import temporary as module
 from buildsys.engine.executors.temporary import LONGEST, TemporaryFolders, sweep, unfit
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Store
-from tests import toolchain
+from tests.support import toolchain
 
 WORKER = """\
 import multiprocessing

@@ -20,7 +20,7 @@ from buildsys.toolchains.inside import syscalls
 from buildsys.toolchains.inside.reads import UNSEEN, discovered_digest
 from buildsys.toolchains.inside.watch import PYTHON, RING, SWITCH
 from tests.fakes import reading
-from tests.toolchain import python
+from tests.support.toolchain import python
 from tests.toolchains.reading_ways import WAYS, Way
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "inputs.md"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from buildsys.toolchains.inside import program
-from tests.backends.harness import ROOT, interpreter
 from tests.profile import PROFILE
+from tests.support.harness import ROOT, interpreter
 
 PROCESSES = {"quick": 2, "ci": 6, "nightly": 100}[PROFILE]
 """Without what the worker host does one in fifteen or so is off, and one of a hundred nearly always."""

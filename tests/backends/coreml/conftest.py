@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.coreml_tflite_harness import script
+from tests.support import models
+from tests.support.scripts import script
 
-MAKER = Path(__file__).parents[1] / "converter_zoo.py"
+MAKER = models.FOLDER / "converter_zoo.py"
 
 
 @pytest.fixture(scope="session")

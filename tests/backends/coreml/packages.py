@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.backends.coreml.rules import CoremlOptions
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import Result, run_worker
+from tests.support.harness import Result, run_worker
+from tests.support.scripts import script
 
 INSPECT = Path(__file__).with_name("inspect_package.py")
 METADATA = {"project": "digits", "model": "classifier", "version": "1.2.0"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import ROOT
+from tests.support.harness import ROOT
+from tests.support.scripts import script
 
 pytestmark = pytest.mark.toolchain
 

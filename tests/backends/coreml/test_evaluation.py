@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.backends.coreml import packages
-from tests.backends.coreml.test_images import classifier, convert
-from tests.backends.harness import Result, run_worker
+from tests.backends.coreml.convert.test_images import classifier, convert
+from tests.support.harness import Result, run_worker
 
 pytestmark = pytest.mark.toolchain
 Arrays = dict[str, NDArray[Any]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.coreml.packages import convert
-from tests.backends.harness import run_worker
+from tests.support.harness import run_worker
 
 pytestmark = pytest.mark.toolchain
 

@@ -16,7 +16,7 @@ from buildsys.engine.executors import Job
 from buildsys.engine.executors.folder import ActionFolders
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Index, Memo, Store
-from tests.backends.harness import Result, interpreter, run_worker
+from tests.support.harness import Result, interpreter, run_worker
 
 pytestmark = pytest.mark.toolchain
 

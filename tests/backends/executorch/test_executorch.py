@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 import buildsys
-from tests.backends.harness import interpreter
+from tests.support.harness import interpreter
 
 pytestmark = pytest.mark.toolchain
 

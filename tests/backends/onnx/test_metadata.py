@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from buildsys.backends.kit.protocol import arrays
-from tests.backends import torch_zoo as zoo
-from tests.backends.describing import GRAY, WRITTEN, describe
-from tests.backends.harness import Result
-from tests.backends.onnx.test_export import capture, export, run
+from tests.backends.onnx.export.test_export import capture, export, run
+from tests.support.describing import GRAY, WRITTEN, describe
+from tests.support.harness import Result
+from tests.support.models import torch_zoo as zoo
 
 pytestmark = pytest.mark.toolchain
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import torch_zoo as zoo
-from tests.backends.harness import interpreter, run_worker
-from tests.backends.onnx.test_export import capture, export
+from tests.backends.onnx.export.test_export import capture, export
+from tests.support.harness import interpreter, run_worker
+from tests.support.models import torch_zoo as zoo
 
 pytestmark = pytest.mark.toolchain
 

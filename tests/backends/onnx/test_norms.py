@@ -9,9 +9,9 @@ import pytest
 
 from buildsys.backends.kit.inspect.stored_weights import Weights, load
 from buildsys.verify.weights.comparison import judged
-from tests.backends import torch_zoo
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import Result, factory, port, run_worker
+from tests.support.harness import Result, factory, port, run_worker
+from tests.support.models import torch_zoo
+from tests.support.scripts import script
 
 pytestmark = pytest.mark.toolchain
 

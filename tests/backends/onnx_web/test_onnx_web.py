@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.protocol import arrays
-from tests.backends.coreml_tflite_harness import digest, script
-from tests.backends.harness import Result, run_worker
 from tests.support.browser import visit
+from tests.support.harness import Result, run_worker
+from tests.support.scripts import digest, script
 
 pytestmark = pytest.mark.toolchain
 

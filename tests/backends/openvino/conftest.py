@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.coreml_tflite_harness import script
+from tests.support.scripts import script
 
 MAKER = Path(__file__).with_name("models.py")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.backends.harness import Result, run_worker
+from tests.support.harness import Result, run_worker
 
 FILES = {"artifact": "model_openvino", "io": "io.json"}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.backends.coreml_tflite_harness import digest
-from tests.backends.harness import Result, interpreter
 from tests.backends.openvino.steps import convert, error, expected, run
+from tests.support.harness import Result, interpreter
+from tests.support.scripts import digest
 
 pytestmark = pytest.mark.toolchain
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from buildsys.backends.kit.protocol import arrays
-from tests.backends.coreml_tflite_harness import digest
-from tests.backends.harness import Result
 from tests.backends.openvino.steps import census, convert, error, quantize, run
 from tests.processor import in_8_bits
+from tests.support.harness import Result
+from tests.support.scripts import digest
 
 pytestmark = pytest.mark.toolchain
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.backends.coreml_tflite_harness import script
 from tests.backends.openvino.steps import convert
+from tests.support.scripts import script
 
 pytestmark = pytest.mark.toolchain
 

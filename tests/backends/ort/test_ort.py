@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.backends.harness import Result
-from tests.backends.onnx_models import Made
+from tests.support.harness import Result
+from tests.support.models.onnx_models import Made
 
 pytestmark = pytest.mark.toolchain
 

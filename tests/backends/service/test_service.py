@@ -26,9 +26,9 @@ from buildsys.backends.kit.serve.server import LOOPBACK, Server, alive, family
 from buildsys.backends.kit.serve.wire import array_of, encode
 from buildsys.backends.service import worker
 from buildsys.backends.service.rules import ServiceOptions
-from tests.backends import small_onnx as small
-from tests.backends.describing import GRAY, WRITTEN, describe
-from tests.backends.harness import Result, interpreter, run_worker
+from tests.support.describing import GRAY, WRITTEN, describe
+from tests.support.harness import Result, interpreter, run_worker
+from tests.support.models import small_onnx as small
 
 pytestmark = pytest.mark.toolchain
 

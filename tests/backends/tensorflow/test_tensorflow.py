@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.contract import Contract, Port
-from tests.backends.coreml_tflite_harness import digest
-from tests.backends.harness import Result, interpreter, port, run_worker
 from tests.support.browser import visit
+from tests.support.harness import Result, interpreter, port, run_worker
+from tests.support.scripts import digest
 
 pytestmark = pytest.mark.toolchain
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import Result
 from tests.backends.tflite.steps import convert
+from tests.support import models
+from tests.support.harness import Result
+from tests.support.scripts import script
 
-MAKER = Path(__file__).parents[1] / "converter_zoo.py"
+MAKER = models.FOLDER / "converter_zoo.py"
 CAPTURED = ("cnn", "heavy", "lstm", "segment", "text", "uneven", "unsupported", "masked")
 
 

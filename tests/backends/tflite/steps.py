@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.protocol import arrays
-from tests.backends.coreml_tflite_harness import script
-from tests.backends.harness import Result, run_worker
+from tests.support.harness import Result, run_worker
+from tests.support.scripts import script
 
 RUN = Path(__file__).with_name("run_file.py")
 FILES = {"artifact": "model.tflite", "io": "io.json"}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.backends.describing import DIGITS, GRAY, describe
-from tests.backends.harness import Result
 from tests.backends.tflite.steps import convert, errors
+from tests.support.describing import DIGITS, GRAY, describe
+from tests.support.harness import Result
 
 pytestmark = pytest.mark.toolchain
 

@@ -13,10 +13,10 @@ import pytest
 
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.torchserve.rules import TorchServeOptions
-from tests.backends import small_onnx as small
-from tests.backends import small_torch
-from tests.backends.describing import GRAY, WRITTEN, describe
-from tests.backends.harness import ROOT, Result, interpreter, run_worker
+from tests.support.describing import GRAY, WRITTEN, describe
+from tests.support.harness import ROOT, Result, interpreter, run_worker
+from tests.support.models import small_onnx as small
+from tests.support.models import small_torch
 
 pytestmark = pytest.mark.toolchain
 PROBE = Path(__file__).with_name("probe.py")

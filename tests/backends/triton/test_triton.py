@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.triton.rules import TritonOptions
-from tests.backends import small_onnx as small
-from tests.backends import small_torch
-from tests.backends.harness import Result, run_worker
 from tests.profile import some
+from tests.support.harness import Result, run_worker
+from tests.support.models import small_onnx as small
+from tests.support.models import small_torch
 
 pytestmark = pytest.mark.toolchain
 

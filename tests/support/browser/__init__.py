@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests import toolchain
+from tests.support import toolchain
 
 HERE = Path(__file__).parent
 PACKED_FOR = ("linux", "x86_64")

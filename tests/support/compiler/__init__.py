@@ -7,7 +7,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from tests import toolchain
+from tests.support import toolchain
 
 
 def shared_library(source: Path, target: Path, *flags: str) -> None:

@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests import sweeps, toolchain
+from tests import sweeps
+from tests.support import toolchain
 
 HERE = Path(__file__).parent
 BACKENDS = sweeps.REPOSITORY / "buildsys" / "backends"

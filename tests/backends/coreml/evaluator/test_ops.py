@@ -11,7 +11,7 @@ import pytest
 
 from tests.backends.coreml.evaluator.case import Case
 from tests.backends.coreml.evaluator.cases import CASES
-from tests.backends.harness import ROOT, interpreter
+from tests.support.harness import ROOT, interpreter
 
 pytestmark = pytest.mark.toolchain
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import toolchain
+from tests.support import toolchain
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.protocol.arrays import Arrays
 from buildsys.backends.kit.protocol.request import Request
 from buildsys.backends.kit.run import batches, edges
-from tests.backends.harness import port
+from tests.support.harness import port
 
 PORTS = [port("x", [6])]
 SAMPLES: Arrays = {"x": np.arange(24, dtype=np.float32).reshape(4, 6)}

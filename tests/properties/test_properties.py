@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.profile import PROFILE
 from tests.properties.machine import Machine
 
-PROFILES = {"quick": (40, 25), "ci": (600, 25), "nightly": (10_000, 60)}
+PROFILES = {"quick": (40, 25), "ci": (300, 25), "nightly": (10_000, 60)}
 """Examples and moves. `make test` takes `ci`; pytest alone is quick, for use while one writes."""
 EXAMPLES, MOVES = PROFILES[PROFILE]
 

@@ -26,9 +26,9 @@ test-fast: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m "not toolchain" $(PARALLEL)
 
 # The properties on many more random projects, 40,000 hostile inputs, each value of each quantization scheme, every
-# format built twice, 200 builds that are killed at random, all of ONNX's backend models, and all of Apple's tests of operators. The last two
-# take hours, and go on where they were stopped: what became of each case is written to .cache/modelbuild/sweeps, by
-# the digest of the code.
+# format built twice, 200 builds that are killed at random, all of ONNX's backend models, and all of Apple's tests of
+# operators. The last two take hours, and go on where they were stopped: what became of each case is written to
+# .cache/modelbuild/sweeps, by the digest of the code.
 test-nightly: $(VENV)/installed
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties tests/hostile $(PARALLEL)
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/e2e/formats

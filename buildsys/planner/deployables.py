@@ -61,7 +61,7 @@ def add_deployable(
             left=tuple(detour.failed) if detour is not None else (),
         ),
         evidence=_evidence(verification),
-        limits=replace(verification.limits, unjudged=later),
+        limits=replace(verification.limits, unjudged=later) if later else verification.limits,
         notices=(
             *notices(declared, options, model.ports),
             *detoured(detour),

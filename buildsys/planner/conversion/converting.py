@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from buildsys.backends.base import Format
@@ -36,6 +35,7 @@ class Conversion:
         steps: The route.
         converted: What the route ends in.
         described: The artifact as it ships.
+        made: The artifact as it is run: with the contract of the route, since words for apps change no run.
     """
 
     format: Format
@@ -44,14 +44,7 @@ class Conversion:
     steps: tuple[Step, ...]
     converted: Artifact
     described: Described
-
-    @cached_property
-    def made(self) -> Artifact:
-        """The artifact as it is run: with the contract of the route, since words for apps change no run."""
-        shipped = self.described.artifact
-        if shipped is self.converted.artifact:
-            return self.converted
-        return replace(self.converted, artifact=shipped)
+    made: Artifact
 
     @property
     def precision(self) -> str:
@@ -109,11 +102,12 @@ def _along(
 ) -> Conversion:
     wanted = entry.item.format
     goal = Goal(wanted, options, entry.label, entry.place, entry.profile)
-    made = follow(model, steps, goal)
+    made = converted = follow(model, steps, goal)
     described = describe(model, wanted, made.artifact, made.io, entry.label)
-    return Conversion(
-        model.machine.catalog.formats[wanted], options, scheme, steps, made, described
-    )
+    if described.artifact is not made.artifact:
+        made = replace(converted, artifact=described.artifact)
+    declared = model.machine.catalog.formats[wanted]
+    return Conversion(declared, options, scheme, steps, converted, described, made)
 
 
 def _check_read(model: PlannedModel, entry: Entry, steps: tuple[Step, ...]) -> None:

@@ -154,16 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def judged(verdict: Verdict) -> Row:
     """A verdict as it is kept, with the worst output's error and multiple of the floor."""
-    measurement = verdict.measurement or {}
-    errors = [figures["signal_error"] for figures in measurement["outputs"].values()]
+    assert verdict.measurement is not None
+    errors = [figures.signal_error for figures in verdict.measurement.outputs.values()]
+    known = [error for error in errors if error is not None]
     ratios = [g.value for g in verdict.gates if g.bound == "floor_ratio" and g.value is not None]
-    weights = measurement.get("weights")
+    weights = verdict.measurement.weights
     return {
         "status": str(verdict.status),
         "reason": verdict.reason if str(verdict.status) == "rejected" else None,
-        "signal_error": None if None in errors else float(f"{max(errors):.2g}"),
+        "signal_error": None if known != errors else float(f"{max(known):.2g}"),
         "floor_ratio": round(max(ratios), 2) if ratios else None,
-        "weights_explained": weights["share_of_bytes"] if weights else None,
+        "weights_explained": weights.share_of_bytes if weights else None,
     }
 
 

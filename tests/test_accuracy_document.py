@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 from buildsys.backends.kit.tasks.direction import DIRECTIONS
+from buildsys.figures.json_form import read
+from buildsys.figures.measurement import Metric
 from buildsys.planner import Catalog, check, make_graph
 from buildsys.recipe import load
 from buildsys.recipe.schema.benchmark import Benchmark
@@ -80,5 +82,7 @@ def test_the_line_is_what_one_lost_picture_gives() -> None:
     from buildsys.backends.kit.tasks import paired
 
     interval = paired.of_outcomes(lost=1, gained=0, count=360)
-    said = drop(record("top1", (357 / 360, 358 / 360), 360, interval, paired.BINOMIAL))
+    said = drop(
+        read(Metric, record("top1", (357 / 360, 358 / 360), 360, interval, paired.BINOMIAL))
+    )
     assert str(said) in TEXT

@@ -17,13 +17,14 @@ DOCUMENT = (REPOSITORY / "docs" / "contributing.md").read_text(encoding="utf-8")
 JUDGE = """
 import json
 import numpy as np
+from buildsys.figures.measurement import Measurement
 from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.outputs.metrics import compare
 reference = np.arange(8.0).reshape(4, 2)
 figures = compare(reference + np.eye(4, 2), reference).to_json()
 bounds = Acceptance.model_validate({"p99_abs": 0.5}).bounds("server")
-measured = {"outputs": {"y": figures}, "metric": None}
+measured = Measurement.of({"outputs": {"y": figures}})
 gates = judge(measured, bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
 print(json.dumps([gate.to_json() for gate in gates if gate.bound == "p99_abs"]))
 """

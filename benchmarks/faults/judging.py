@@ -119,7 +119,8 @@ def with_faults(
             own = _digests(made.build.run, made.build.graph.actions, sound[fault["label"]])
             if _digests(outcome.run, graph.actions, verdict.deployable) == own:
                 fault["effect"] = False
-        fault["named"] = locating.named(fault, (verdict.measurement or {}).get("weights"))
+        measured = verdict.measurement.record if verdict.measurement is not None else {}
+        fault["named"] = locating.named(fault, measured.get("weights"))
     if locate:
         _locate(made, faults, by_path)
     for fault in order:
@@ -228,9 +229,9 @@ def _by_format(made: Made) -> dict[str, list[Verdict]]:
 
 
 def _errors(verdict: Verdict) -> list[float]:
-    outputs = (verdict.measurement or {}).get("outputs", {})
-    errors = [figures.get("signal_error") for figures in outputs.values()]
-    return [error for error in errors if isinstance(error, float)]
+    outputs = verdict.measurement.outputs if verdict.measurement is not None else {}
+    errors = [figures.signal_error for figures in outputs.values()]
+    return [error for error in errors if error is not None]
 
 
 def _usual(made: Made, run: Run, actions: Any, deployable: Deployable) -> list[str]:

@@ -8,6 +8,7 @@ from benchmarks.timm_zoo.families import FAMILIES
 from benchmarks.timm_zoo.project import ENTRIES
 from benchmarks.zoo import coverage, two_parts
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.figures.measurement import Cost
 
 RESULTS = coverage.REPOSITORY / "benchmarks" / "results" / "timm.json"
 DOCUMENT = coverage.DOCUMENT
@@ -51,15 +52,15 @@ def cell(verdict: Verdict, seconds: float | None = None) -> Cell:
         seconds: How long the comparison of its weights took, where there was one.
     """
     found: Cell = {"status": str(verdict.status)}
-    measured = verdict.measurement or {}
+    measured = verdict.measurement
     if str(verdict.status) not in SOUND:
         found["cause"] = coverage.first_line(verdict.reason or "")
         found["bounds"] = list(dict.fromkeys(g.bound for g in verdict.gates if not g.passed))
         found |= _of_precision(verdict)
-    weights = measured.get("weights")
-    if weights:
-        found["traced"] = float(f"{weights['traced']:.4f}")
-        found["untried"] = weights["untried"]
+    weights = measured.weights if measured is not None else None
+    if weights is not None:
+        found["traced"] = float(f"{weights.traced:.4f}")
+        found["untried"] = weights.untried
     if seconds is not None:
         found["seconds"] = round(seconds, 1)
     return found
@@ -67,13 +68,11 @@ def cell(verdict: Verdict, seconds: float | None = None) -> Cell:
 
 def _of_precision(verdict: Verdict) -> Cell:
     """What the scheme's own precision costs the model, beside the bound that did not hold."""
-    measured = verdict.measurement or {}
+    measured = verdict.measurement
     failed = [g for g in verdict.gates if g.bound == "signal_error" and not g.passed]
-    floors = (measured.get("floor") or {}).get(
-        verdict.deployable.quantized.scheme or "float32"
-    ) or {}
+    floors = measured.floors(verdict.deployable.quantized.scheme or "float32") if measured else {}
     for gate in failed:
-        floor = floors.get(gate.output, {}).get("signal_error")
+        floor = floors.get(gate.output or "", Cost()).signal_error
         if floor is not None:
             return {"floor": float(f"{floor:.3g}"), "limit": gate.limit}
     return {}

@@ -48,9 +48,9 @@ def cell(verdict: Verdict) -> Cell:
     if verdict.failure is not None and verdict.failure.hint:
         found["way_out"] = first_line(verdict.failure.hint)
     errors = [
-        figures["signal_error"]
-        for figures in (verdict.measurement or {}).get("outputs", {}).values()
-        if isinstance(figures.get("signal_error"), float)
+        figures.signal_error
+        for figures in (verdict.measurement.outputs if verdict.measurement else {}).values()
+        if figures.signal_error is not None
     ]
     if errors:
         found["signal_error"] = float(f"{max(errors):.1e}")
@@ -88,7 +88,7 @@ def updated(
         column = column_of(verdict)
         cells.setdefault(wanted.model, {})[column] = cell(verdict)
         if verdict.measurement is not None:
-            runtimes[column] = verdict.measurement["runtime"]
+            runtimes[column] = verdict.measurement.runtime
     for way, verdict in rerouted:
         wanted = verdict.deployable
         cells[wanted.model][wanted.format].setdefault("routes", {})[way] = cell(verdict)

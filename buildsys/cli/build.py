@@ -264,6 +264,7 @@ class Lines:
 def ending(lines: Lines) -> Iterator[dict[str, Any]]:
     """Tells the last event of `--json`, however the build ends."""
     from buildsys.cli import errors
+    from buildsys.engine.events import Finished
 
     end: dict[str, Any] = {"exit": ExitStatus.BUG, "summary": dict.fromkeys(COUNTS, 0)}
     try:
@@ -275,4 +276,4 @@ def ending(lines: Lines) -> Iterator[dict[str, Any]]:
         end["exit"] = errors.status(error) or ExitStatus.BUG
         raise
     finally:
-        lines.write({"event": "finished", **end})
+        lines.write(Finished(**end).to_json())

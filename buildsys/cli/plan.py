@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,7 @@ from buildsys.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from buildsys.engine.session import Plan
+    from buildsys.report.forms import PlanRecord
 
 
 @click.command("plan")
@@ -53,6 +54,7 @@ def command(
     from buildsys.cli import answer
     from buildsys.engine.run import Run
     from buildsys.engine.session import Session
+    from buildsys.figures.json_form import to_json
     from buildsys.report.screens import console as rendering
 
     with Session(open_file(file)) as session:
@@ -62,7 +64,7 @@ def command(
 
         click.echo(graph_text(plan.graph, graph))
     elif as_json:
-        print_json(record(plan))
+        print_json(to_json(record(plan)))
     elif not quiet:
         shown = console(color)
         with shown.capture() as captured:
@@ -73,42 +75,42 @@ def command(
     return ExitStatus.STALE if check and plan.has_work else ExitStatus.OK
 
 
-def record(plan: Plan) -> dict[str, Any]:
+def record(plan: Plan) -> PlanRecord:
     """The form of `plan --json`."""
     from buildsys.engine.staleness.walk import State
+    from buildsys.report import forms
 
-    return {
-        "version": 1,
-        "summary": {state.value: plan.count(state) for state in State},
-        "estimate": {"work_seconds": plan.seconds, "seconds": plan.elapsed},
-        "deployables": [
-            {
-                "label": planned.deployable.label,
-                "sign": planned.sign,
-                "route": list(planned.deployable.route.rules),
-                "reasons": [reason.text for reason in planned.reasons],
-                "blocked": planned.blocked,
-                "rejected": planned.rejected,
-                "inputs_not_known": list(planned.unseen),
-                "search": planned.search,
-                "notices": list(planned.deployable.notices),
-            }
+    return forms.PlanRecord(
+        summary={state.value: plan.count(state) for state in State},
+        estimate=forms.Estimate(work_seconds=plan.seconds, seconds=plan.elapsed),
+        deployables=tuple(
+            forms.PlannedEntry(
+                label=planned.deployable.label,
+                sign=planned.sign,
+                route=planned.deployable.route.rules,
+                reasons=tuple(reason.text for reason in planned.reasons),
+                blocked=planned.blocked,
+                rejected=planned.rejected,
+                inputs_not_known=planned.unseen,
+                search=planned.search,
+                notices=planned.deployable.notices,
+            )
             for planned in plan.deployables
-        ],
-        "actions": [
-            {
-                "id": name,
-                "rule": action.rule,
-                "toolchain": action.environment,
-                "deployable": action.labels[0] if action.labels else None,
-                "state": plan.standings[name].state.value,
-                "reason": plan.standings[name].reason,
-                "why": [
-                    reason.change.to_json()
+        ),
+        actions=tuple(
+            forms.PlannedAction(
+                id=name,
+                rule=action.rule,
+                toolchain=action.environment,
+                deployable=action.labels[0] if action.labels else None,
+                state=plan.standings[name].state,
+                reason=plan.standings[name].reason,
+                why=tuple(
+                    reason.change
                     for reason in plan.reasons.get(name, [])
                     if reason.change is not None
-                ],
-            }
+                ),
+            )
             for name, action in plan.action_graph.actions.items()
-        ],
-    }
+        ),
+    )

@@ -18,6 +18,8 @@ from buildsys.engine.events import Listener, ignore
 from buildsys.engine.outcome.verdicts import precision_of
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
+from buildsys.figures.json_form import to_json
+from buildsys.figures.measurement import Measurement, Quantiles
 from buildsys.planner import ActionGraph, Deployable, make_measurements
 from buildsys.planner.graph import OutputRef
 from buildsys.recipe import Recipe
@@ -208,44 +210,44 @@ def _suggested(
     read = files.get(measured.evidence.measurement)
     if read is None:
         return Suggested(now, 0, reason="a step on its way failed")
-    record = json.loads(read)
-    return Suggested(now, record["samples"], tuple(_proposals(now, record)))
+    figures = Measurement.of(json.loads(read))
+    return Suggested(now, figures.samples, tuple(_proposals(now, figures)))
 
 
-def _proposals(deployable: Deployable, record: Mapping[str, Any]) -> Iterator[Proposal]:
+def _proposals(deployable: Deployable, measured: Measurement) -> Iterator[Proposal]:
     precision = precision_of(deployable)
-    floors = Floors.of(record, precision).values
-    for output, figures in record["outputs"].items():
+    floors = Floors.of(measured, precision).values
+    for output, figures in measured.outputs.items():
         specific = deployable.limits.output_bounds.get(output, {})
         own = {**deployable.limits.bounds, **specific}
         for bound in OUTPUT_CEILINGS + OUTPUT_FLOORS:
             if bound != "signal_error" and bound not in own:
                 continue
             floor = floors.get(output)
-            value = figures.get(bound)
+            value = figures.errors.get(bound)
             if bound == "floor_ratio":
-                error = figures["signal_error"]
+                error = figures.signal_error
                 value = None if error is None or floor is None else error / floor
-            quantiles = figures["quantiles"]
+            quantiles = figures.quantiles
             proposed = None
             if value is not None:
-                limit = _limit(bound, value, quantiles, floor, precision, record["samples"])
+                limit = _limit(bound, value, quantiles, floor, precision, measured.samples)
                 proposed = tightest_limit(bound, limit)
-            shown = quantiles if bound == "signal_error" else None
+            shown = to_json(quantiles) if bound == "signal_error" else None
             yield Proposal(bound, output, own.get(bound), value, shown, proposed)
 
 
 def _limit(
     bound: str,
     value: float,
-    quantiles: Mapping[str, float] | None,
+    quantiles: Quantiles | None,
     floor: float | None,
     precision: str | None,
     samples: int,
 ) -> float:
     """A limit with margin."""
     if bound in ("signal_error", "floor_ratio"):
-        error = MARGIN * (quantiles["upper"] if quantiles else value)
+        error = MARGIN * (quantiles.upper if quantiles else value)
         if bound == "floor_ratio":
             least = LEAST_RATIO.get(precision or "", 0.0)
             return max(error / floor if floor else value, least)

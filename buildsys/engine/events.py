@@ -7,10 +7,13 @@ the build's start.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar
 
+from buildsys.figures.candidate import Figures
+from buildsys.figures.json_form import Beside, Form, optional
 from buildsys.planner.graph import Action
+from buildsys.verify.judgment.gate import Gate as Judged
 
 VERSION = 1
 
@@ -93,11 +96,11 @@ class Diagnostic(Event):
     name = "diagnostic"
     severity: str
     message: str
-    hint: str | None = None
-    instead: Sequence[str] = ()
-    action: ActionName | None = None
-    deployable: str | None = None
-    at: float | None = None
+    hint: str | None = optional()
+    instead: Sequence[str] = optional(())
+    action: Annotated[ActionName | None, Beside()] = optional()
+    deployable: str | None = optional()
+    at: float | None = optional()
 
     def to_json(self) -> dict[str, Any]:
         """The line; what does not apply is left out."""
@@ -129,7 +132,7 @@ class Toolchain(Event):
     name = "toolchain"
     toolchain: str
     message: str
-    done: bool = False
+    done: bool = optional(False)
     at: float
 
     def to_json(self) -> dict[str, Any]:
@@ -142,7 +145,7 @@ class Toolchain(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class _OfAction(Event):
-    action: ActionName
+    action: Annotated[ActionName, Beside()]
 
     def to_json(self) -> dict[str, Any]:
         """The line; it begins with the action's name."""
@@ -196,8 +199,8 @@ class ActionFinished(_OfAction):
     cached: bool
     key: str | None
     seconds: float
-    peak_rss_bytes: int | None = None
-    phases: Mapping[str, float] | None = None
+    peak_rss_bytes: int | None = optional()
+    phases: Mapping[str, float] | None = optional()
     at: float
 
     def to_json(self) -> dict[str, Any]:
@@ -217,7 +220,7 @@ class Gate(Event):
     status: str
     reason: str | None
     inputs_not_known: Sequence[str]
-    gates: Sequence[Mapping[str, Any]]
+    gates: Annotated[Sequence[Mapping[str, Any]], Form(Sequence[Judged])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +252,7 @@ class Candidate(Event):
 
     name = "candidate"
     deployable: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    figures: Annotated[Mapping[str, Any], Form(Figures), Beside()]
 
     def to_json(self) -> dict[str, Any]:
         """The line, with the figures side by side."""
@@ -265,4 +268,31 @@ class Chosen(Event):
     profile: str
     passed: bool
     built: int
-    candidates: Sequence[Mapping[str, Any]]
+    candidates: Annotated[Sequence[Mapping[str, Any]], Form(Sequence[Figures])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Event):
+    """The last event: the exit status, and how many actions were `hit`, `ran`, `failed` and `blocked`."""
+
+    name = "finished"
+    exit: int
+    summary: Mapping[str, int]
+
+
+EVENTS: tuple[type[Event], ...] = (
+    Version,
+    Diagnostic,
+    Toolchain,
+    Waiting,
+    ActionStarted,
+    ActionProgress,
+    ActionFinished,
+    Gate,
+    Collected,
+    SearchStarted,
+    Candidate,
+    Chosen,
+    Finished,
+)
+"""Every line that `build --json` may have."""

@@ -16,12 +16,12 @@ from typing import Any
 
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import Build
+from buildsys.figures.json_form import to_json
 from buildsys.release.archive import MANIFEST, SUMS, Reader, length, refuse_names, write
 from buildsys.release.errors import BundleError
 from buildsys.release.frame import Frame
 from buildsys.release.listing import (
     LARGEST,
-    SELF_TEST,
     Listing,
     artifact_digest,
     artifact_files,
@@ -96,12 +96,11 @@ def create(
             )
         contents |= found
         files[label] = sorted(found)
-    record = manifest(build, target, release, files)
-    if self_test is not None:
-        carried = self_test(files)
-        record[SELF_TEST] = {"files": sorted(carried)}
-        contents |= carried
-    record["sizes"] = {name: len(contents[name]) for name in sorted(contents)}
+    carried = self_test(files) if self_test is not None else {}
+    contents |= carried
+    sizes = {name: len(contents[name]) for name in sorted(contents)}
+    tested = sorted(carried) if self_test is not None else None
+    record = to_json(manifest(build, target, release, files, tested, sizes))
     contents[MANIFEST] = manifest_text(record)
     sums = {name: _sha256(data) for name, data in contents.items()}
     contents[SUMS] = sums_text(sums)

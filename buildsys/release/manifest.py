@@ -2,21 +2,134 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import buildsys
-from buildsys.engine.outcome.verdicts import Verdict
+from buildsys.backends.kit.protocol.contract import Contract
+from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.session import Build
+from buildsys.figures.json_form import Form, optional
+from buildsys.figures.measurement import Measurement
 from buildsys.planner.graph import FileInput
 from buildsys.report.record import size_ratio
+from buildsys.verify.judgment.gate import Gate
 
 VERSION = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Accept:
+    """The acceptance that an artifact was judged by.
+
+    Attributes:
+        name: Its name in the recipe.
+        bounds: Limit by bound.
+    """
+
+    name: str
+    bounds: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One artifact of a bundle.
+
+    Attributes:
+        label: `TARGET/MODEL.FORMAT`.
+        model: The model.
+        format: The format.
+        quantization: The profile; `null` where there is none.
+        scheme: The profile's scheme.
+        precision: What the scheme makes of weights and activations, in words.
+        options: The format's options.
+        files: Its paths in the bundle.
+        digest: The artifact's digest.
+        bytes: The artifact's size.
+        size_ratio: The size against the unquantized artifact of the same format.
+        status: What became of it.
+        reason: Why, where the status alone does not say.
+        inputs_not_known: Through what its model's code read files that nothing could observe.
+        notes: What the steps on its way noted.
+        accept: The acceptance that it was judged by.
+        gates: Each bound with its value.
+        measurement: The figures; `null` where it was not run.
+        io: The io contract.
+        route: The rules from the model to the artifact.
+        toolchains: The digest of each toolchain's lock.
+        sources: The user's files that it was made from: path to digest.
+    """
+
+    label: str
+    model: str
+    format: str
+    quantization: str | None
+    scheme: str | None
+    precision: str
+    options: Mapping[str, Any]
+    files: Sequence[str]
+    digest: str | None
+    bytes: int | None
+    size_ratio: float | None
+    status: Status
+    reason: str | None
+    inputs_not_known: tuple[str, ...]
+    notes: tuple[str, ...]
+    accept: Accept
+    gates: tuple[Gate, ...]
+    measurement: Measurement | None
+    io: Annotated[Mapping[str, Any] | None, Form(Contract | None)]
+    route: tuple[str, ...]
+    toolchains: Mapping[str, str]
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What a bundle carries besides its artifacts.
+
+    Attributes:
+        files: Paths in the bundle.
+    """
+
+    files: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Where a bundle's artifacts come from, and how they were judged.
+
+    Attributes:
+        version: The version of this form.
+        project: The project.
+        release: The bundle's version.
+        target: The platform.
+        made_by: The program that made it, with its version.
+        artifacts: One entry an artifact, in the recipe's order.
+        selftest: The self-test, where the bundle carries one.
+        sizes: Of each file its size in bytes.
+    """
+
+    version: Literal[1] = 1
+    project: str
+    release: str
+    target: str
+    made_by: str
+    artifacts: tuple[Artifact, ...]
+    selftest: Carried | None = optional()
+    sizes: Mapping[str, int]
+
+
 def manifest(
-    build: Build, target: str, release: str, files: dict[str, list[str]]
-) -> dict[str, Any]:
+    build: Build,
+    target: str,
+    release: str,
+    files: Mapping[str, Sequence[str]],
+    carried: Sequence[str] | None,
+    sizes: Mapping[str, int],
+) -> Manifest:
     """The manifest of one target's bundle.
 
     Args:
@@ -24,47 +137,50 @@ def manifest(
         target: The target.
         release: The bundle's version.
         files: By label, the paths in the bundle.
+        carried: The paths of the self-test, where there is one.
+        sizes: Of every file its size in bytes.
     """
-    return {
-        "version": VERSION,
-        "project": build.recipe.spec.project,
-        "release": release,
-        "target": target,
-        "made_by": f"modelbuild {buildsys.__version__}",
-        "artifacts": [
+    return Manifest(
+        project=build.recipe.spec.project,
+        release=release,
+        target=target,
+        made_by=f"modelbuild {buildsys.__version__}",
+        artifacts=tuple(
             _artifact(build, verdict, files[verdict.deployable.label])
             for verdict in build.verdicts
             if verdict.deployable.label in files
-        ],
-    }
+        ),
+        selftest=Carried(files=carried) if carried is not None else None,
+        sizes=sizes,
+    )
 
 
-def _artifact(build: Build, verdict: Verdict, files: list[str]) -> dict[str, Any]:
+def _artifact(build: Build, verdict: Verdict, files: Sequence[str]) -> Artifact:
     asked = verdict.deployable
-    return {
-        "label": asked.label,
-        "model": asked.model,
-        "format": asked.format,
-        "quantization": asked.quantized.profile,
-        "scheme": asked.quantized.scheme,
-        "precision": asked.quantized.precision,
-        "options": dict(asked.options),
-        "files": files,
-        "digest": verdict.artifact.digest if verdict.artifact else None,
-        "bytes": verdict.artifact.size if verdict.artifact else None,
-        "size_ratio": size_ratio(verdict),
-        "status": str(verdict.status),
-        "reason": verdict.reason,
-        "inputs_not_known": list(verdict.unseen),
-        "notes": list(verdict.notes),
-        "accept": {"name": asked.limits.acceptance, "bounds": dict(asked.limits.bounds)},
-        "gates": [gate.to_json() for gate in verdict.gates],
-        "measurement": dict(verdict.measurement) if verdict.measurement else None,
-        "io": verdict.io,
-        "route": list(asked.route.rules),
-        "toolchains": dict(verdict.locks),
-        "sources": sources(build, verdict),
-    }
+    return Artifact(
+        label=asked.label,
+        model=asked.model,
+        format=asked.format,
+        quantization=asked.quantized.profile,
+        scheme=asked.quantized.scheme,
+        precision=asked.quantized.precision,
+        options=asked.options,
+        files=files,
+        digest=verdict.artifact.digest if verdict.artifact else None,
+        bytes=verdict.artifact.size if verdict.artifact else None,
+        size_ratio=size_ratio(verdict),
+        status=verdict.status,
+        reason=verdict.reason,
+        inputs_not_known=verdict.unseen,
+        notes=verdict.notes,
+        accept=Accept(name=asked.limits.acceptance, bounds=asked.limits.bounds),
+        gates=verdict.gates,
+        measurement=verdict.measurement,
+        io=verdict.io,
+        route=asked.route.rules,
+        toolchains=verdict.locks,
+        sources=sources(build, verdict),
+    )
 
 
 def sources(build: Build, verdict: Verdict) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any
 from buildsys.engine.outcome.placing import write_text
 from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.session import Build
+from buildsys.figures.json_form import to_json
+from buildsys.report.forms import Detour, Entry, Report, Search
 from buildsys.report.pages.pareto import FOLDER, page
 from buildsys.small_files import read_bytes
 from buildsys.store.content import writing
@@ -19,69 +21,73 @@ NAME = "report.json"
 
 def report(build: Build) -> dict[str, Any]:
     """The report as plain data."""
-    return {
-        "version": VERSION,
-        "project": build.recipe.spec.project,
-        "deployables": [deployable(build, verdict) for verdict in build.verdicts],
-    }
+    entries = tuple(_entry(build, verdict) for verdict in build.verdicts)
+    record: dict[str, Any] = to_json(Report(project=build.recipe.spec.project, deployables=entries))
+    return record
 
 
 def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
-    """One deployable's entry."""
-    asked = verdict.deployable
-    measurement = dict(verdict.measurement) if verdict.measurement else None
+    """One deployable's entry as plain data."""
+    record: dict[str, Any] = to_json(_entry(build, verdict))
+    return record
+
+
+def _entry(build: Build, verdict: Verdict) -> Entry:
+    asked, artifact = verdict.deployable, verdict.artifact
     path = build.paths.get(asked.label)
-    return {
-        "label": asked.label,
-        "target": asked.target,
-        "model": asked.model,
-        "format": asked.format,
-        "quantization": asked.quantized.profile,
-        **_search(build, asked.label),
-        "scheme": asked.quantized.scheme,
-        "precision": asked.quantized.precision,
-        "options": dict(asked.options),
-        "path": shown_path(path, build) if path else None,
-        "sha256": verdict.artifact.digest.partition(":")[2] if verdict.artifact else None,
-        "digest": verdict.artifact.digest if verdict.artifact else None,
-        "bytes": verdict.artifact.size if verdict.artifact else None,
-        "size_ratio": size_ratio(verdict),
-        "status": str(verdict.status),
-        "reason": verdict.reason,
-        "inputs_not_known": list(verdict.unseen),
-        "notes": list(verdict.notes),
-        "accept": asked.limits.acceptance,
-        "gates": [gate.to_json() for gate in verdict.gates],
-        "measurement": measurement,
-        "calibration": dict(verdict.calibration) if verdict.calibration else None,
-        "benchmark": dict(verdict.benchmark) if verdict.benchmark else None,
-        "io": verdict.io,
-        "route": list(asked.route.rules),
-        **_detour(build, asked.label),
-        "reproducible": asked.route.reproducible,
-        "toolchains": dict(verdict.locks),
-        "log": str(verdict.log) if verdict.failure and verdict.log else None,
-    }
+    return Entry(
+        label=asked.label,
+        target=asked.target,
+        model=asked.model,
+        format=asked.format,
+        quantization=asked.quantized.profile,
+        search=_search(build, asked.label),
+        scheme=asked.quantized.scheme,
+        precision=asked.quantized.precision,
+        options=asked.options,
+        path=shown_path(path, build) if path else None,
+        sha256=artifact.digest.partition(":")[2] if artifact else None,
+        digest=artifact.digest if artifact else None,
+        bytes=artifact.size if artifact else None,
+        size_ratio=size_ratio(verdict),
+        status=verdict.status,
+        reason=verdict.reason,
+        inputs_not_known=verdict.unseen,
+        notes=verdict.notes,
+        accept=asked.limits.acceptance,
+        gates=verdict.gates,
+        measurement=verdict.measurement,
+        calibration=verdict.calibration,
+        benchmark=verdict.benchmark,
+        io=verdict.io,
+        route=asked.route.rules,
+        detour=_detour(build, asked.label),
+        reproducible=asked.route.reproducible,
+        toolchains=verdict.locks,
+        log=str(verdict.log) if verdict.failure and verdict.log else None,
+    )
 
 
-def _search(build: Build, label: str) -> dict[str, Any]:
+def _search(build: Build, label: str) -> Search | None:
     """What a search chose, and from what, where one did."""
     choice = build.recipe.choices.get(label)
     if choice is None or not choice.found:
-        return {}
-    found = {"passed": True, **choice.found}
-    kept = {n: found[n] for n in ("profile", "passed", "built", "float_bytes") if n in found}
-    # In one order, whether it was searched just now or is read from the lock.
-    candidates = [dict(sorted(each.items())) for each in found.get("candidates", ())]
-    return {"search": {**kept, "candidates": candidates}}
+        return None
+    found = choice.found
+    return Search(
+        profile=found["profile"],
+        passed=found.get("passed", True),
+        built=found.get("built"),
+        float_bytes=found.get("float_bytes"),
+        # In one order, whether it was searched just now or is read from the lock.
+        candidates=tuple(dict(sorted(each.items())) for each in found.get("candidates", ())),
+    )
 
 
-def _detour(build: Build, label: str) -> dict[str, Any]:
+def _detour(build: Build, label: str) -> Detour | None:
     """Which of the recipe's routes was taken, where those before it gave nothing."""
     detour = build.recipe.detours.get(label)
-    if detour is None:
-        return {}
-    return {"detour": {"taken": detour.taken, "failed": dict(detour.failed)}}
+    return Detour(taken=detour.taken, failed=detour.failed) if detour is not None else None
 
 
 def shown_path(path: Path, build: Build) -> str:

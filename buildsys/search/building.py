@@ -9,11 +9,11 @@ from buildsys.engine import events
 from buildsys.engine.events import Event, Listener, Version, ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session
+from buildsys.figures.candidate import Figures
 from buildsys.planner.choices.candidates import Candidate
 from buildsys.planner.choices.choosing import Question, choose, unsettled
 from buildsys.recipe import Diagnostic, RecipeError
 from buildsys.search import lock, routing, sensitivity
-from buildsys.search.front import Figures
 from buildsys.search.mixing import Layer
 from buildsys.search.searching import Found, Searching
 from buildsys.search.trial import Trials

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+
+from buildsys.figures.candidate import Figures
+from buildsys.figures.measurement import Measurement
 
 PASSED = "passed"
 REJECTED = "rejected"
@@ -12,46 +14,6 @@ FAILED = "failed"
 RULED_OUT = "ruled out"
 REFUSED = "refused"
 BUILT = (PASSED, REJECTED, FAILED)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """A candidate after a search.
-
-    Attributes:
-        name: Its name.
-        status: `passed` or `rejected` by what the search is subject to, `failed` to build, `ruled out`
-            by what another one showed, or `refused` by the format.
-        bytes: Size of the artifact.
-        error: `signal_error` of the worst output; `None` where it is no number.
-        metric: The task's metric.
-        latency_ms: The median latency.
-        latency_ratio: The same relative to the float artifact's, run in turns with it.
-        reason: Why it did not pass.
-        front: Whether no other built candidate is both smaller (or faster) and errs less.
-    """
-
-    name: str
-    status: str
-    bytes: int | None = None
-    error: float | None = None
-    metric: float | None = None
-    latency_ms: float | None = None
-    latency_ratio: float | None = None
-    reason: str | None = None
-    front: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, without what is not known."""
-        record: dict[str, Any] = {"name": self.name, "status": self.status}
-        for name in ("bytes", "error", "metric", "latency_ms", "latency_ratio", "reason"):
-            value = getattr(self, name)
-            if value is not None:
-                # As many digits as mean something; a lock is read by people.
-                record[name] = float(f"{value:.6g}") if isinstance(value, float) else value
-        if self.front:
-            record["front"] = True
-        return record
 
 
 def marked(found: Sequence[Figures], minimize: str) -> list[Figures]:
@@ -82,9 +44,10 @@ def cost_of(figures: Figures, minimize: str) -> float | None:
     return figures.latency_ms if figures.latency_ratio is None else figures.latency_ratio
 
 
-def worst_error(measurement: Mapping[str, Any] | None) -> float | None:
+def worst_error(measurement: Measurement | None) -> float | None:
     """`signal_error` of the output where that is worst; `None` where one is no number."""
     if measurement is None:
         return None
-    errors = [figures["signal_error"] for figures in measurement["outputs"].values()]
-    return None if not errors or None in errors else float(max(errors))
+    errors = [figures.signal_error for figures in measurement.outputs.values()]
+    known = [error for error in errors if error is not None]
+    return float(max(known)) if known and len(known) == len(errors) else None

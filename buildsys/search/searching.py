@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.figures.candidate import Figures
 from buildsys.planner.choices.candidates import Candidate
 from buildsys.planner.choices.choosing import Question
 from buildsys.search.errors import SearchError
-from buildsys.search.front import FAILED, REFUSED, RULED_OUT, Figures, cost_of, marked
+from buildsys.search.front import FAILED, REFUSED, RULED_OUT, cost_of, marked
 from buildsys.search.mixing import Layer, Mixture, find
 from buildsys.search.ordering import Sizes, bits, milder, severity
 from buildsys.search.trial import Trial
@@ -110,7 +111,7 @@ class Searching:
         if self.sizes is None:
             # The build stops at the same step, and says why.
             return Found(self.question, taken[0], False, (), None, 0)
-        timed = (verdict.measurement or {}).get("latency_ms")
+        timed = verdict.measurement is not None and verdict.measurement.latency_ms
         if self.minimize == "latency" and not timed:
             raise SearchError(
                 f"nothing here times `{self.question.entry.label}`, and its search minimizes latency",

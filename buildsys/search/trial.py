@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,16 +14,16 @@ from buildsys.engine.events import Listener
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
+from buildsys.figures.candidate import Figures
 from buildsys.planner import ActionGraph, OutputRef, make_graph
 from buildsys.planner.choices.candidates import Candidate
 from buildsys.planner.choices.choosing import choose
 from buildsys.planner.entries import entries
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.schema.benchmark import Benchmark
-from buildsys.search.front import FAILED, PASSED, REJECTED, Figures, worst_error
+from buildsys.search.front import FAILED, PASSED, REJECTED, worst_error
 from buildsys.search.ordering import Sizes
 from buildsys.verify.judgment.gate import Gate
-from buildsys.verify.judgment.gates import Ratio
 
 ACCURACY = (*OUTPUT_CEILINGS, *OUTPUT_FLOORS, "metric_drop", "finite")
 """Bounds that a milder candidate meets rather than a more aggressive one."""
@@ -156,17 +154,18 @@ def _benchmarked(recipe: Recipe, label: str) -> Recipe:
 
 
 def _figures(name: str, verdict: Verdict) -> Figures:
-    measurement: Mapping[str, Any] = verdict.measurement or {}
-    latency = measurement.get("latency_ms") or {}
-    ratio = Ratio.of(verdict.benchmark)
+    measured, benchmark = verdict.measurement, verdict.benchmark
+    latency = measured.latency_ms if measured is not None else None
+    metric = measured.metric if measured is not None else None
+    ratio = benchmark.against_float if benchmark is not None else None
     figures = Figures(
         name,
         PASSED,
         bytes=verdict.artifact.size if verdict.artifact is not None else None,
-        error=worst_error(verdict.measurement),
-        metric=(measurement.get("metric") or {}).get("value"),
-        latency_ms=latency.get("p50"),
-        latency_ratio=ratio.value if ratio is not None else None,
+        error=worst_error(measured),
+        metric=metric.value if metric is not None else None,
+        latency_ms=latency.p50 if latency is not None else None,
+        latency_ratio=ratio.ratio if ratio is not None else None,
     )
     if verdict.status is Status.REJECTED:
         return replace(figures, status=REJECTED, reason=verdict.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
 from benchmarks.zoo import two_parts
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.figures.measurement import Measurement
 from buildsys.verify.judgment.gate import Gate
 
 VERIFIED = {"status": "verified", "traced": 1.0, "untried": 0}
@@ -57,18 +59,21 @@ def test_a_rejection_is_confirmed_by_outputs_on_other_inputs_alone() -> None:
 
 
 def test_a_rejection_for_the_precision_is_told_from_a_fault() -> None:
-    figures = {"floor": {"float16": {"y": {"signal_error": 0.2561}}}}
+    def measured(floor: float) -> Measurement:
+        costs = {"float16": {"y": {"signal_error": floor}}}
+        return Measurement.of({"outputs": {}, "floor": costs})
+
     gates = (Gate("signal_error", "y", 0.15, 0.256, passed=False),)
-    wanted: Any = SimpleNamespace(quantized=SimpleNamespace(scheme="float16"))
-    told = Verdict(wanted, Status.REJECTED, "y is off", gates=gates, measurement=figures)
+    wanted: Any = SimpleNamespace(scheme="float16")
+    told = Verdict(wanted, Status.REJECTED, "y is off", gates=gates, measurement=measured(0.2561))
     found = record.cell(told, 1.26)
     assert (found["floor"], found["limit"], found["seconds"]) == (0.256, 0.15, 1.3)
     assert record.is_of_precision(found)
     shown = record.document({"levit": {"coreml": {**found, "confirmed": True}}})
     assert "1 are the precision's doing" in shown
     assert "The precision itself costs the original 0.256 in torch" in shown
-    figures["floor"]["float16"]["y"]["signal_error"] = 0.01
-    assert not record.is_of_precision(record.cell(told))
+    cheap = replace(told, measurement=measured(0.01))
+    assert not record.is_of_precision(record.cell(cheap))
     assert not record.is_of_precision({**found, "bounds": ["finite", "signal_error"]})
 
 

@@ -59,8 +59,8 @@ def test_the_mark_is_on_every_output_of_this_build_and_of_the_next(foreign: Spac
         assert build.exit == 0
         [entry] = json.loads(write_report(build).read_text())["deployables"]
         assert entry["inputs_not_known"] == ["the program `cat`"]
-        [artifact] = manifest(build, "ios", "1", {LABEL: []})["artifacts"]
-        assert artifact["inputs_not_known"] == ["the program `cat`"]
+        [artifact] = manifest(build, "ios", "1", {LABEL: []}, None, {}).artifacts
+        assert artifact.inputs_not_known == ("the program `cat`",)
         [gate] = [e for e in foreign.events if isinstance(e, Gate)]
         assert gate.inputs_not_known == ["the program `cat`"]
         # What a next call prints that looks at nothing but the times of files.

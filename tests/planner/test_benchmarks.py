@@ -25,7 +25,8 @@ def test_an_artifact_is_run_in_turns_with_the_float_one(space: Space) -> None:
     ran = space.ran(build)
     # The float artifact was made for it, and was neither described nor measured.
     assert (ran["tflite.benchmark"], ran["tflite.convert"], ran["tflite.run"]) == (1, 1, 1)
-    found: Any = build.verdicts[0].benchmark
+    assert build.verdicts[0].benchmark is not None
+    found: Any = build.verdicts[0].benchmark.record
     assert found["settings"] == {"batch": 1, "runs": 6, "starts": 1, "threads": 1, "warmup": 10}
     beside = found["against_float"]
     assert beside["low"] <= beside["ratio"] <= beside["high"]
@@ -41,8 +42,9 @@ def test_an_artifact_is_run_in_turns_with_the_float_one(space: Space) -> None:
 
 def test_a_float_artifact_is_run_alone(space: Space) -> None:
     space.edit("deploy.yaml", *ASKED)
-    found: Any = verdict(space, "android/m.tflite").benchmark
-    assert found["against_float"] is None
+    found = verdict(space, "android/m.tflite").benchmark
+    assert found is not None
+    assert found.against_float is None
     assert verdict(space, "ios/m.coreml").benchmark is None  # Nothing runs it here.
 
 
@@ -59,8 +61,10 @@ def test_a_bound_on_latency_asks_for_it_and_is_judged_by_it(space: Space) -> Non
     build = space.build(HALF)
     assert space.ran(build)["tflite.run"] == 1
     (gate,) = [g for g in build.verdicts[0].gates if g.bound == "latency_ratio"]
-    found: Any = build.verdicts[0].benchmark
-    assert gate.value == found["against_float"]["ratio"]
+    found = build.verdicts[0].benchmark
+    assert found is not None
+    assert found.against_float is not None
+    assert gate.value == found.against_float.ratio
     assert str(gate.reason).endswith("in 6 rounds")
     space.edit("deploy.yaml", "latency_ratio: 50", "latency_ratio: 0.001")
     again = space.build(HALF)

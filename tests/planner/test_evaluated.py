@@ -39,7 +39,7 @@ def test_an_evaluator_stands_in_for_a_runtime(space: Space) -> None:
     assert evaluated.reason == WORDS
     assert evaluated.measurement is not None
     assert run.measurement is not None
-    assert evaluated.measurement["outputs"] == run.measurement["outputs"]
+    assert evaluated.measurement.outputs == run.measurement.outputs
     assert all(gate.passed for gate in evaluated.gates)
     assert (space.ran(build)["onnx.evaluate"], space.ran(build)["onnx.run"]) == (1, 0)
     (told,) = (row for row in report(build)["deployables"] if row["label"] == LABEL)
@@ -53,9 +53,9 @@ def test_its_time_and_memory_are_not_those_of_a_device(space: Space) -> None:
     space.catalog = catalog()
     (verdict,) = space.build(LABEL).verdicts
     assert verdict.measurement is not None
-    cost = {key: verdict.measurement[key] for key in ("latency_ms", "peak_rss_bytes", "evaluated")}
-    assert cost == {"latency_ms": None, "peak_rss_bytes": None, "evaluated": True}
-    assert latency(verdict.measurement) == "–"
+    found = verdict.measurement
+    assert (found.latency_ms, found.peak_rss_bytes, found.evaluated) == (None, None, True)
+    assert latency(found.record) == "–"
 
 
 def test_what_it_finds_wrong_is_rejected(space: Space) -> None:

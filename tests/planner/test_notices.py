@@ -70,7 +70,7 @@ def test_fixed_sizes_are_said_by_the_plan(space: Space) -> None:
         "  android/m.tflite, android/m.tflite-half\n"
     )
     assert said in text(plan)
-    notices = {d["label"]: d["notices"] for d in record(plan)["deployables"]}
+    notices = {each.label: list(each.notices) for each in record(plan).deployables}
     assert notices["android/m.tflite"] == ["sizes are fixed: N = 1 (`roomy: true` keeps them open)"]
     assert notices["ios/m.onnx"] == []
     # Nothing runs them at sizes that they do not take.

@@ -44,7 +44,8 @@ def test_weights_are_compared_and_the_gate_holds(space: Space) -> None:
     assert [space.ran(build)[step] for step in STEPS] == [1, 1, 1]
     onnx, *others = build.verdicts
     assert onnx.measurement is not None
-    assert onnx.measurement["weights"]["exact"] == 1
+    assert onnx.measurement.weights is not None
+    assert onnx.measurement.weights.exact == 1
     (gate,) = (gate for gate in onnx.gates if gate.bound == "weights")
     assert (gate.passed, gate.value, gate.output) == (True, 0.0, None)
     assert not [g for verdict in others for g in verdict.gates if g.bound == "weights"]

@@ -96,7 +96,7 @@ class Checks:
             )
         for verdict in self.outcome.verdicts:
             if verdict.measurement is not None and verdict.artifact is not None:
-                of = verdict.measurement["of"]
+                of = verdict.measurement.record["of"]
                 hold("1 correct", of == verdict.artifact.digest, "an artifact with other figures")
 
     def _semantics(self, name: str) -> Iterator[str]:

@@ -167,7 +167,7 @@ def test_its_figures_are_those_of_the_build(
     (artifact,) = record["artifacts"]
     values = {gate["bound"]: gate["value"] for gate in artifact["gates"]}
     assert values["signal_error"] == pytest.approx(
-        half.measurement["outputs"]["y"]["signal_error"], rel=1e-9
+        half.measurement.outputs["y"].signal_error, rel=1e-9
     )
 
 

@@ -10,11 +10,13 @@ from typing import Any, cast
 import pytest
 
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.figures.candidate import Figures
+from buildsys.figures.measurement import Measurement
 from buildsys.planner.choices.candidates import Candidate, Candidates
 from buildsys.planner.choices.choosing import Question
 from buildsys.recipe.schema.quantization import Quantization
 from buildsys.search.errors import SearchError
-from buildsys.search.front import FAILED, PASSED, REJECTED, Figures
+from buildsys.search.front import FAILED, PASSED, REJECTED
 from buildsys.search.mixing import Layer, Mixture, find
 from buildsys.search.ordering import Sizes, bits, severity
 from buildsys.search.searching import Searching
@@ -53,7 +55,8 @@ class Bench:
         self.broken: set[str] = set()
 
     def float_artifact(self) -> tuple[Verdict, Sizes | None]:
-        measured = {"latency_ms": {"p50": 2.0} if self.latency else None}
+        times = {"p50": 2.0, "p95": 2.0} if self.latency else None
+        measured = Measurement.of({"outputs": {}, "latency_ms": times})
         verdict = SimpleNamespace(
             status=Status.VERIFIED, artifact=object(), measurement=measured, reason=None
         )

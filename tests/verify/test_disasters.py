@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from buildsys.figures.measurement import Measurement
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
@@ -28,7 +29,7 @@ def judged(
 ) -> dict[str, Gate]:
     figures = compare(artifact, reference).to_json() | spread(artifact, reference)
     record = {"outputs": {"y": figures}, "metric": None}
-    found = judge(record, bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
+    found = judge(Measurement.of(record), bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
     return {gate.bound: gate for gate in found}
 
 

@@ -15,6 +15,9 @@ from buildsys.engine.executors import Failed
 from buildsys.engine.outcome import ways_out
 from buildsys.engine.run import Run
 from buildsys.engine.staleness.unseen import unseen
+from buildsys.figures.benchmark import Benchmark
+from buildsys.figures.calibration import Calibration
+from buildsys.figures.measurement import Measurement
 from buildsys.planner.conversion.steps import RANGES
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.recipe import Position, Recipe
@@ -33,7 +36,7 @@ from buildsys.verify.judgment.defaults import (
 )
 from buildsys.verify.judgment.floors import COSTS, HALF, HALF_WEIGHTS, Floors
 from buildsys.verify.judgment.gate import Gate
-from buildsys.verify.judgment.gates import UNFIT, Ratio, judge
+from buildsys.verify.judgment.gates import UNFIT, judge
 from buildsys.verify.judgment.graph import without_graph
 from buildsys.verify.judgment.limits import Limits
 from buildsys.verify.wording import chance
@@ -65,16 +68,15 @@ class Verdict:
         reason: Why, where the status alone does not say.
         artifact: Digest and size of the artifact, where one was made.
         gates: Each bound with its value.
-        measurement: The figures, as in `measurement.json`.
-        benchmark: How fast it is, as in `benchmark.json`, where that was asked for.
+        measurement: The figures.
+        benchmark: How fast it is, where that was asked for.
         io: The io contract, as in `io.json`.
         notes: What the steps on its way want said, and that its format is legacy.
         baseline_bytes: Size of the unquantized artifact, where it was built.
         locks: Digest of the lock by toolchain on its route.
         log: The log of the step that failed, or of the one that made the artifact.
         failure: The failed step.
-        calibration: How ranges of activations were taken (`method`, `runs`, `tried`, the number of
-            `tensors`), and the digest of all `ranges`, as `kit.quantize.ranges` writes them.
+        calibration: How ranges of activations were taken.
         unseen: Through what its model's code read where nothing could see it, and the recipe lists no
             files: its inputs are not fully known then.
     """
@@ -84,15 +86,15 @@ class Verdict:
     reason: str | None = None
     artifact: Stored | None = None
     gates: tuple[Gate, ...] = ()
-    measurement: Mapping[str, Any] | None = None
-    benchmark: Mapping[str, Any] | None = None
+    measurement: Measurement | None = None
+    benchmark: Benchmark | None = None
     io: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     baseline_bytes: int | None = None
     locks: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     failure: Failed | None = None
-    calibration: Mapping[str, Any] | None = None
+    calibration: Calibration | None = None
     unseen: tuple[str, ...] = ()
 
 
@@ -128,10 +130,12 @@ class Judge:
         if stopped is not None:
             return stopped
         artifact = self._stored(deployable.artifact)
-        measurement = self._json(deployable.evidence.measurement)
+        record, timed = self._json(deployable.evidence.measurement), self._json(deployable.evidence.benchmark)
+        measurement = Measurement.of(record) if record is not None else None
+        benchmark = Benchmark.of(timed) if timed is not None else None
         checked = self._json(deployable.evidence.check)
         baseline = self._stored(deployable.evidence.baseline)
-        gates = self._gates(deployable, artifact, measurement, baseline)
+        gates = self._gates(deployable, artifact, measurement, benchmark, baseline)
         failed = [gate for gate in gates if not gate.passed]
         status, reason = Status.VERIFIED, None
         if failed:
@@ -151,7 +155,7 @@ class Judge:
             artifact=artifact,
             gates=gates,
             measurement=measurement,
-            benchmark=self._json(deployable.evidence.benchmark),
+            benchmark=benchmark,
             io=self._json(deployable.io),
             notes=(
                 *self._notes(deployable),
@@ -176,7 +180,8 @@ class Judge:
         self,
         deployable: Deployable,
         artifact: Stored | None,
-        measurement: Mapping[str, Any] | None,
+        measurement: Measurement | None,
+        benchmark: Benchmark | None,
         baseline: Stored | None,
     ) -> tuple[Gate, ...]:
         if artifact is None:
@@ -190,7 +195,7 @@ class Judge:
             limits = Limits(size)
         else:
             limits = limits_of(deployable, measurement)
-            ratio = Ratio.of(self._json(deployable.evidence.benchmark))
+            ratio = benchmark.against_float if benchmark is not None else None
         return judge(
             measurement,
             limits,
@@ -241,15 +246,20 @@ class Judge:
                 notes[note] = None
         return tuple(notes)
 
-    def _calibration(self, deployable: Deployable) -> dict[str, Any] | None:
+    def _calibration(self, deployable: Deployable) -> Calibration | None:
         for name in reversed(self._graph.below(deployable.artifact)):
             if any(output.name == RANGES for output in self._graph.actions[name].outputs):
                 ref = OutputRef(name, RANGES)
                 stored, found = self._stored(ref), self._json(ref)
                 if stored is None or found is None:
                     return None
-                told = {key: found[key] for key in ("method", "runs", "tried")}
-                return {**told, "tensors": len(found["tensors"]), "ranges": stored.digest}
+                return Calibration(
+                    found["method"],
+                    found["runs"],
+                    found["tried"],
+                    len(found["tensors"]),
+                    stored.digest,
+                )
         return None
 
     def _locks(self, actions: list[str]) -> dict[str, str]:
@@ -268,7 +278,7 @@ def precision_of(deployable: Deployable) -> str | None:
     return HALF_WEIGHTS if precision == HALF and deployable.quantized.widens else precision
 
 
-def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = None) -> Limits:
+def limits_of(deployable: Deployable, measurement: Measurement | None = None) -> Limits:
     """The limits that a deployable's measurement is held to."""
     multiple = raised(
         deployable.quantized.scheme, evaluated=deployable.evidence.evaluated is not None
@@ -295,9 +305,7 @@ def limits_of(deployable: Deployable, measurement: Mapping[str, Any] | None = No
     )
 
 
-def _without_floor(
-    deployable: Deployable, measurement: Mapping[str, Any] | None
-) -> tuple[str, ...]:
+def _without_floor(deployable: Deployable, measurement: Measurement | None) -> tuple[str, ...]:
     """What a default bound is lacking, where the model's own precision is not known."""
     if (
         not deployable.limits.default
@@ -313,7 +321,7 @@ def _without_floor(
     return tuple(f"held to `signal_error` alone: {reason}{told}" for reason in reasons)
 
 
-def useless_floor(deployable: Deployable, measurement: Mapping[str, Any] | None) -> tuple[str, ...]:
+def useless_floor(deployable: Deployable, measurement: Measurement | None) -> tuple[str, ...]:
     """That a precision costs a model so much that its cost is no measure of artifacts, and where."""
     limits = limits_of(deployable)
     if limits.raised is None or limits.precision is None:
@@ -335,10 +343,10 @@ def useless_floor(deployable: Deployable, measurement: Mapping[str, Any] | None)
     )
 
 
-def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _of_metric(deployable: Deployable, measurement: Measurement | None) -> tuple[str, ...]:
     """What a metric's drop does not tell."""
-    metric = (measurement or {}).get("metric")
-    if not metric:
+    metric = measurement.metric if measurement is not None else None
+    if metric is None:
         return ()
     said = chance(metric)
     if deployable.limits.default and _metric_of_zero(deployable, measurement):
@@ -346,17 +354,15 @@ def _of_metric(deployable: Deployable, measurement: Mapping[str, Any] | None) ->
     return tuple(said)
 
 
-def _metric_of_zero(deployable: Deployable, measurement: Mapping[str, Any] | None) -> bool:
+def _metric_of_zero(deployable: Deployable, measurement: Measurement | None) -> bool:
     """Whether a drop is asked of a metric that is 0 for the original, and no share."""
-    metric = (measurement or {}).get("metric")
-    if not metric or "metric_drop" not in deployable.limits.bounds:
+    metric = measurement.metric if measurement is not None else None
+    if metric is None or "metric_drop" not in deployable.limits.bounds:
         return False
-    return metric["name"] not in SHARES and metric["reference"] == 0
+    return metric.name not in SHARES and metric.reference == 0
 
 
-def _without_graph(
-    deployable: Deployable, measurement: Mapping[str, Any] | None
-) -> tuple[str, ...]:
+def _without_graph(deployable: Deployable, measurement: Measurement | None) -> tuple[str, ...]:
     """Why the default bound on the graph alone says nothing, where it does not."""
     reason = without_graph(measurement)
     if reason is None or not deployable.limits.default:

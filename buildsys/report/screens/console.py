@@ -19,6 +19,8 @@ from buildsys.engine.session import Build, Plan, PlannedDeployable
 from buildsys.engine.staleness.unseen import NOT_KNOWN, described
 from buildsys.engine.staleness.walk import State
 from buildsys.exit_status import ExitStatus
+from buildsys.figures.json_form import read
+from buildsys.figures.measurement import Weights
 from buildsys.recipe import Diagnostic
 from buildsys.report.record import deployable
 from buildsys.report.screens.benchmarks import print_benchmarks
@@ -292,7 +294,7 @@ def print_gates(console: Console, entries: Iterable[Entry]) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
         weights = (entry["measurement"] or {}).get("weights")
         if weights is not None:
-            line = f"  weights of {entry['label']}: {summary(weights)}"
+            line = f"  weights of {entry['label']}: {summary(read(Weights, weights))}"
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

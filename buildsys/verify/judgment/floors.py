@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+
+from buildsys.figures.measurement import Cost, Floor, LostDigits, Measurement
 
 WHOLE = "float32"
 HALF, HALF_WEIGHTS = "float16", "float16 weights"
@@ -53,68 +54,68 @@ class Floors:
     lost: str | None = None
 
     @classmethod
-    def of(cls, measurement: Mapping[str, Any] | None, precision: str | None) -> Floors:
+    def of(cls, measurement: Measurement | None, precision: str | None) -> Floors:
         """Reads them from a measurement."""
-        names = measurement["outputs"] if measurement else {}
-        told: Mapping[str, Any] = (measurement or {}).get("floor") or {}
+        outputs = measurement.outputs if measurement else {}
+        told = (measurement.floor if measurement else None) or Floor()
         values, missing = {}, {}
         known = _known_roundings(measurement) if precision in HALVES else {}
-        found_of: Mapping[str, Any] = told.get(precision or "", {})
+        found_of = told.costs(precision)
         if precision in (HALF_WEIGHTS, HALF_CONSTANTS):
             found_of = _of_weights(told, precision) or _of_weights(told, HALF_WEIGHTS)
             if not found_of:
-                precision, found_of = HALF, told.get(HALF, {})
-        for name in names:
+                precision, found_of = HALF, told.costs(HALF)
+        for name, figures in outputs.items():
             if precision is None:
                 missing[name] = "float32 and float16 have a floor, and this scheme has none"
                 continue
-            found = found_of.get(name, {})
-            half = names[name].get("reference_dtype") == HALF
+            found = found_of.get(name) or Cost()
+            half = figures.reference_dtype == HALF
             least = LEAST_FLOORS[HALF if half else precision]
-            if found.get("signal_error") is not None:
-                values[name] = max(found["signal_error"], known.get(name, 0.0), least)
+            if found.signal_error is not None:
+                values[name] = max(found.signal_error, known.get(name, 0.0), least)
             elif half:
                 values[name] = least
             else:
-                missing[name] = found.get("reason") or UNMEASURED
-        lost = (told.get("lost") or {}).get(precision)
+                missing[name] = found.reason or UNMEASURED
+        lost = (told.lost or {}).get(precision or "")
         return cls(values, missing, _lost(lost) if lost else None)
 
 
-def _known_roundings(measurement: Mapping[str, Any] | None) -> dict[str, float]:
+def _known_roundings(measurement: Measurement | None) -> dict[str, float]:
     """What the artifact's own roundings cost the original, where each of them is known to be right.
 
     A converter folds a layer scale of 1e-6 into float16, or rounds an epsilon to it: that costs some models
     more than rounding their weights one by one does. Where every constant in float16 is the nearest to what
     the model has there, and the original with these constants is known, it is what the precision costs.
     """
-    graph: Mapping[str, Any] = (measurement or {}).get("graph") or {}
-    if graph.get("reason") or graph.get("numbers"):
+    graph = measurement.graph if measurement is not None else None
+    if graph is None or graph.reason or graph.numbers:
         return {}
     return {
-        name: each["signal_error"]
-        for name, each in graph.get("cost", {}).items()
-        if each["signal_error"] is not None
+        name: each.signal_error
+        for name, each in (graph.cost or {}).items()
+        if each.signal_error is not None
     }
 
 
-def _of_weights(told: Mapping[str, Any], precision: str) -> dict[str, Any]:
+def _of_weights(told: Floor, precision: str) -> dict[str, Cost]:
     """What rounded weights alone cost; the original's own rounding is in every artifact's error."""
-    own = told.get("float32", {})
+    own = told.costs(WHOLE)
     return {
-        name: {
-            "signal_error": max(each["signal_error"], own.get(name, {}).get("signal_error") or 0.0)
-        }
-        for name, each in told.get(precision, {}).items()
-        if each.get("signal_error") is not None
+        name: replace(
+            each, signal_error=max(each.signal_error, own.get(name, Cost()).signal_error or 0.0)
+        )
+        for name, each in told.costs(precision).items()
+        if each.signal_error is not None
     }
 
 
-def _lost(found: Mapping[str, Any]) -> str:
+def _lost(found: LostDigits) -> str:
     """Where a precision costs a model its digits."""
-    operation = found["operation"].removeprefix("aten::").partition(".")[0]
-    where = f"`{operation}`" + (f" of `{found['layer']}`" if found["layer"] else "")
-    if found["not_finite"]:
-        many = f"{found['not_finite']:,} value{'s are' if found['not_finite'] > 1 else ' is'}"
-        return f"at {where} {many} not finite (exactly, they reach {found['largest']:.3g})"
-    return f"at {where} the error rises from {found['before']:.2g} to {found['after']:.2g}"
+    operation = found.operation.removeprefix("aten::").partition(".")[0]
+    where = f"`{operation}`" + (f" of `{found.layer}`" if found.layer else "")
+    if found.not_finite:
+        many = f"{found.not_finite:,} value{'s are' if found.not_finite > 1 else ' is'}"
+        return f"at {where} {many} not finite (exactly, they reach {found.largest:.3g})"
+    return f"at {where} the error rises from {found.before:.2g} to {found.after:.2g}"

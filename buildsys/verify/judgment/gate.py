@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from buildsys.bounds import BY_NAME, OUTPUT_FLOORS
+from buildsys.figures.json_form import Key, optional
 
 GRAPH = "graph_ratio"
 """The error that is left where the original is given the artifact's own rounded weights, in multiples of what
@@ -39,11 +40,14 @@ class Gate:
     output: str | None
     limit: float
     value: float | None
-    passed: bool
-    reason: str | None = None
-    at: Mapping[str, int] | None = None
-    worst: int | None = None
-    case: str | None = None
+    passed: Annotated[bool, Key("pass")]
+    reason: str | None = optional()
+    at: Mapping[str, int] | None = optional()
+    worst: Annotated[int | None, Key("worst_sample")] = optional()
+    case: str | None = optional()
+
+    COMPUTED: ClassVar = {"least": float}
+    """What JSON has besides."""
 
     @property
     def least(self) -> float | None:

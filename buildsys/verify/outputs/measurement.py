@@ -13,6 +13,8 @@ from buildsys.backends.kit.protocol.arrays import Arrays
 from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.backends.kit.run.extremes import sizes_of
 from buildsys.backends.kit.run.signals import parts
+from buildsys.figures.json_form import read
+from buildsys.figures.measurement import Weights
 from buildsys.verify.outputs.edge_cases import edges
 from buildsys.verify.outputs.fault import VerifyError
 from buildsys.verify.outputs.metrics import compare, variation
@@ -96,7 +98,7 @@ def _weights(request: Request) -> dict[str, Any]:
     if "weights" not in request.inputs:
         return {}
     weights = _read(request.inputs["weights"])
-    for note in noted(weights):
+    for note in noted(read(Weights, weights)):
         request.note(note)
     return {"weights": weights}
 

@@ -13,8 +13,8 @@ import pytest
 
 from buildsys.backends.kit.run.signals import part_errors, signal_error
 from buildsys.engine.outcome.verdicts import limits_of, useless_floor
-from buildsys.planner import graph as planned
-from buildsys.planner.graph import Deployable, Evidence, Quantized
+from buildsys.figures.measurement import Measurement
+from buildsys.planner.graph import Deployable
 from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.verify.judgment.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
 from buildsys.verify.judgment.fast_kernels import notes
@@ -35,7 +35,7 @@ def measured(error: float, floor: float | str | None, precision: str = "float32"
 
 
 def gate(record: dict[str, Any], limits: Limits, bound: str) -> Gate | None:
-    found = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    found = judge(Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None)
     return next((gate for gate in found if gate.bound == bound), None)
 
 
@@ -173,12 +173,18 @@ def test_no_floor_raises_a_default_beyond_what_a_sound_artifact_costs(
         assert at_edge.passed == (scheme is not None), at_edge
 
 
+def with_metric(metric: dict[str, Any]) -> Measurement:
+    return Measurement.of({"outputs": {}, "metric": metric})
+
+
 def test_a_metric_that_cannot_judge_leaves_the_stricter_bound_on_errors() -> None:
     coarse = deployable("weight-only", default_bounds("weight-only", coarse=True, metric=True))
     metric = {"name": "mse", "value": 0.0, "reference": 0.0}
-    assert limits_of(coarse, {"metric": metric}).general["signal_error"] == 0.5
-    assert limits_of(coarse, {"metric": metric | {"reference": 1.0}}).general["signal_error"] == 0.9
-    assert limits_of(coarse, {"metric": metric | {"name": "top1"}}).general["signal_error"] == 0.9
+    assert limits_of(coarse, with_metric(metric)).general["signal_error"] == 0.5
+    assert (
+        limits_of(coarse, with_metric(metric | {"reference": 1.0})).general["signal_error"] == 0.9
+    )
+    assert limits_of(coarse, with_metric(metric | {"name": "top1"})).general["signal_error"] == 0.9
 
 
 def test_a_floor_that_is_no_measure_is_told_with_the_operation() -> None:
@@ -186,12 +192,12 @@ def test_a_floor_that_is_no_measure_is_told_with_the_operation() -> None:
     record = measured(1e-4, 0.52, "float16")
     lost = {"layer": "conv2", "operation": "aten::convolution", "largest": 3.0, "not_finite": 0}
     record["floor"]["lost"] = {"float16": lost | {"before": 0.001, "after": 0.5}}
-    (said,) = useless_floor(deployable("float16", bounds), record)
+    (said,) = useless_floor(deployable("float16", bounds), Measurement.of(record))
     assert "float16 costs the model 0.52 of `a` in torch" in said
     assert "at `convolution` of `conv2` the error rises from 0.001 to 0.5" in said
     assert "0.15; name one of your own under `accept`" in said
     record["floor"]["float16"]["a"]["signal_error"] = 0.01
-    assert useless_floor(deployable("float16", bounds), record) == ()
+    assert useless_floor(deployable("float16", bounds), Measurement.of(record)) == ()
 
 
 def test_what_widens_its_weights_is_held_to_what_their_rounding_costs() -> None:
@@ -213,14 +219,14 @@ def test_what_widens_its_weights_is_held_to_what_their_rounding_costs() -> None:
         found = gate(record, limits_of(held), "floor_ratio")
         assert found is not None
         assert found.passed is passed
-        assert bool(useless_floor(held, record)) is not widens
+        assert bool(useless_floor(held, Measurement.of(record))) is not widens
     # What the original itself loses in its own precision is in its artifact's error, too.
     record["floor"]["float32"]["a"]["signal_error"] = 1e-3
     found = gate(record, limits, "floor_ratio")
     assert found is not None
     assert found.value == pytest.approx(2.6)
     record["floor"]["float16 weights"]["a"]["signal_error"] = 0.3
-    (said,) = useless_floor(deployable("float16", bounds, widens=True), record)
+    (said,) = useless_floor(deployable("float16", bounds, widens=True), Measurement.of(record))
     assert said.startswith("rounding the weights to float16 costs the model 0.3 of `a`")
 
 
@@ -293,7 +299,7 @@ def test_what_fast_kernels_cost_is_no_fault_of_a_file_that_is_right_without_them
     held = limits_of(deployable(None, default_bounds(None)))
     record = shipped(error, 1e-6)
     for at in (record, record | {"extremes": [{"at": {"N": 64}, "outputs": record["outputs"]}]}):
-        found = judge(at, held, bytes=1, baseline_bytes=None, latency_ratio=None)
+        found = judge(Measurement.of(at), held, bytes=1, baseline_bytes=None, latency_ratio=None)
         assert all(each.passed for each in found), found
         limits = {each.bound: each.limit for each in found}
         assert limits["signal_error"] == most
@@ -423,7 +429,7 @@ def test_a_bound_on_an_output_goes_before_the_general_one() -> None:
     figures = compare(REFERENCE, REFERENCE).to_json() | {"max_abs": 0.3}
     record = {"outputs": {"boxes": figures, "scores": figures}, "metric": None}
     limits = Limits({"max_abs": 0.1}, {"boxes": {"max_abs": 0.5, "rmse": 1.0}})
-    found = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    found = judge(Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None)
     told = {(g.bound, g.output): (g.limit, g.passed) for g in found}
     assert told["max_abs", "boxes"] == (0.5, True)
     assert told["max_abs", "scores"] == (0.1, False)

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from buildsys.bounds import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, REGRESSION_BOUNDS
 from buildsys.engine.outcome.verdicts import describe, rejection
+from buildsys.figures.benchmark import AgainstFloat
+from buildsys.figures.measurement import Measurement
 from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.recipe.schema.quantization import SchemeName
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.judgment.gate import Gate
-from buildsys.verify.judgment.gates import Ratio, judge
+from buildsys.verify.judgment.gates import judge
 from buildsys.verify.outputs.metrics import compare
 
 unhurried = settings(deadline=None)
@@ -52,8 +54,11 @@ def gates(
     baseline: int | None = 100,
     latency: float | None = 0.5,
 ) -> dict[str, Gate]:
-    ratio = Ratio(latency, latency - 0.2, latency + 0.1, 200) if latency is not None else None
-    judged = judge(measured, bounds, bytes=size, baseline_bytes=baseline, latency_ratio=ratio)
+    ratio = (
+        AgainstFloat(latency, latency - 0.2, latency + 0.1, 200) if latency is not None else None
+    )
+    found = Measurement.of(measured) if measured is not None else None
+    judged = judge(found, bounds, bytes=size, baseline_bytes=baseline, latency_ratio=ratio)
     return {gate.bound: gate for gate in judged}
 
 
@@ -160,7 +165,9 @@ def test_another_family_of_dtype_fails() -> None:
 def test_each_output_is_judged() -> None:
     measured = measurement()
     measured["outputs"]["boxes"] = compare(REFERENCE + 1, REFERENCE).to_json()
-    judged = judge(measured, {"max_abs": 0.5}, bytes=1, baseline_bytes=None, latency_ratio=None)
+    judged = judge(
+        Measurement.of(measured), {"max_abs": 0.5}, bytes=1, baseline_bytes=None, latency_ratio=None
+    )
     verdicts = {gate.output: gate.passed for gate in judged if gate.bound == "max_abs"}
     assert verdicts == {"logits": True, "boxes": False}
 
@@ -169,7 +176,11 @@ def test_top1_agreement_is_asked_of_outputs_with_classes() -> None:
     measured = measurement()
     measured["outputs"]["score"] = compare(REFERENCE[:, 0], REFERENCE[:, 0]).to_json()
     judged = judge(
-        measured, {"top1_agreement": 0.9}, bytes=1, baseline_bytes=None, latency_ratio=None
+        Measurement.of(measured),
+        {"top1_agreement": 0.9},
+        bytes=1,
+        baseline_bytes=None,
+        latency_ratio=None,
     )
     asked = [gate for gate in judged if gate.bound == "top1_agreement"]
     assert asked == [Gate("top1_agreement", "logits", 0.9, 1.0, passed=True)]

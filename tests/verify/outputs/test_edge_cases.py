@@ -14,6 +14,7 @@ from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.backends.kit.run import batches, edges
 from buildsys.engine.outcome.verdicts import describe
+from buildsys.figures.measurement import Measurement
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.judgment.limits import Limits
@@ -121,7 +122,7 @@ def gates(
     told = compared(outputs, reference, {"y": model(SAMPLES)}, NAMES)
     figures = compare(model(SAMPLES), model(SAMPLES)).to_json()
     record = {"outputs": {"y": figures}, "metric": None, "edges": told}
-    found = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    found = judge(Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None)
     return [gate for gate in found if not gate.passed]
 
 
@@ -167,7 +168,9 @@ def test_extremes_that_nobody_declared_must_be_finite_in_float32_alone() -> None
     figures = compare(SAMPLES, SAMPLES).to_json()
     record = {"outputs": {"y": figures}, "metric": None, "edges": told}
     for limits, count in ((CLOSE, 2), (HALF, 0)):
-        found = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+        found = judge(
+            Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None
+        )
         assert len([gate for gate in found if not gate.passed]) == count
 
 
@@ -188,8 +191,8 @@ def test_a_build_runs_them(space: Space) -> None:
     assert set(statuses(build).values()) == {"verified"}
     measurement = build.verdicts[0].measurement
     assert measurement is not None
-    assert {edge["case"] for edge in measurement["edges"]} == {"zeros", "low", "high"}
-    assert all(edge["steady"] == {"y": True} for edge in measurement["edges"])
+    assert {edge.case for edge in measurement.edges} == {"zeros", "low", "high"}
+    assert all(edge.steady == {"y": True} for edge in measurement.edges)
 
 
 def test_an_edge_that_tells_of_rounding_is_not_judged_where_one_draw_alone_hides_it() -> None:

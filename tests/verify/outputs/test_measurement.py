@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.arrays import LABELS
 from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.figures.measurement import Measurement
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.outputs.measurement import measure
 
@@ -155,7 +156,7 @@ def test_nan_becomes_null_and_fails(step: Step) -> None:
     assert record["outputs"]["logits"]["signal_error"] is None
     assert record["metric"]["value"] is None
     judged = judge(
-        record,
+        Measurement.of(record),
         {"signal_error": 1e9, "metric_drop": 1e9},
         bytes=1,
         baseline_bytes=None,
@@ -217,7 +218,9 @@ def test_figures_at_other_sizes(step: Step) -> None:
     assert figures["signal_error"] == pytest.approx(0.5 / (2 / 3))
     (gate,) = [
         gate
-        for gate in judge(record, {"max_abs": 0.4}, bytes=1, baseline_bytes=1, latency_ratio=None)
+        for gate in judge(
+            Measurement.of(record), {"max_abs": 0.4}, bytes=1, baseline_bytes=1, latency_ratio=None
+        )
         if gate.bound == "max_abs"
     ]
     assert (gate.value, gate.at, gate.passed) == (0.5, {"N": 2}, False)

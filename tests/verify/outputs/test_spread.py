@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from buildsys.bounds import OUTPUT_FLOORS
 from buildsys.engine.outcome.verdicts import describe
+from buildsys.figures.measurement import Measurement
 from buildsys.report.screens.histogram import bars
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
@@ -111,7 +112,7 @@ def test_a_failed_bound_tells_all_of_it() -> None:
     (gate,) = (
         g
         for g in judge(
-            {"outputs": {"y": figures}, "metric": None},
+            Measurement.of({"outputs": {"y": figures}}),
             {"max_abs": 0.5},
             bytes=1,
             baseline_bytes=None,

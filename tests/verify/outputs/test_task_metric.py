@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.request import Request, StepError
+from buildsys.figures.json_form import read
+from buildsys.figures.measurement import Measurement, Metric
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.judgment.limits import Limits
@@ -105,7 +107,9 @@ def test_a_built_in_metric_takes_one_array_of_labels(tmp_path: Path) -> None:
 def gate(metric: dict[str, Any], limit: float, **more: Any) -> list[Gate]:
     measured = {"outputs": {}, "metric": metric}
     limits = Limits({"metric_drop": limit}, **more)
-    judged = judge(measured, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    judged = judge(
+        Measurement.of(measured), limits, bytes=1, baseline_bytes=None, latency_ratio=None
+    )
     return [each for each in judged if each.bound == "metric_drop"]
 
 
@@ -135,10 +139,12 @@ def test_what_a_gate_says_of_chance() -> None:
     assert beyond.reason == said + "; more data would decide, as the bound lies within"
     (sure,) = gate(drawn("top1", 0.9, 0.97, 0.04, 0.1), 0.03)
     assert sure.reason == "7.00 points, 95 %: 4.00 to 10.00"
-    assert chance(metric)
-    assert not chance(drawn("top1", 0.9, 0.97, 0.04, 0.1))
-    assert not chance(drawn("top1", 0.97, 0.97, -0.01, 0.01))  # There is no drop to speak of.
-    assert drop(drawn("mse", 0.2, 0.1, 0.05, 0.15)) == "95 %: 0.05 to 0.15"
+    assert chance(read(Metric, metric))
+    assert not chance(read(Metric, drawn("top1", 0.9, 0.97, 0.04, 0.1)))
+    assert not chance(
+        read(Metric, drawn("top1", 0.97, 0.97, -0.01, 0.01))
+    )  # There is no drop to speak of.
+    assert drop(read(Metric, drawn("mse", 0.2, 0.1, 0.05, 0.15))) == "95 %: 0.05 to 0.15"
 
 
 def test_a_default_is_a_part_of_what_has_no_scale() -> None:

@@ -18,6 +18,9 @@ from buildsys.backends.kit.inspect.stored_weights import (
     along,
     plain,
 )
+from buildsys.figures.json_form import read
+from buildsys.figures.measurement import Measurement
+from buildsys.figures.measurement import Weights as Compared
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.weights.comparison import judged
 from buildsys.verify.wording import noted, summary
@@ -76,7 +79,7 @@ def test_a_layout_is_no_alteration(order: tuple[int, ...]) -> None:
     assert clean(found)
     assert found["share_of_bytes"] == 1.0
     told = "1 of 1 explained (1 exact), 100 % of the numbers traced to the model"
-    assert summary(found) == told
+    assert summary(read(Compared, found)) == told
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1)])
@@ -426,9 +429,11 @@ def test_what_stands_where_a_weight_belongs_is_told_and_is_no_evidence() -> None
     assert [t["of"] for t in found["missing"]] == [["fc.bias"]]
     assert found["traced"] == weight.size / (weight.size + bias.size)
     measurement = {"outputs": {}, "weights": found, "metric": None}
-    (gate,) = judge(measurement, {}, bytes=1, baseline_bytes=None, latency_ratio=None)
+    (gate,) = judge(
+        Measurement.of(measurement), {}, bytes=1, baseline_bytes=None, latency_ratio=None
+    )
     assert gate.passed
-    (note,) = noted(found)
+    (note,) = noted(read(Compared, found))
     assert "`b` [12]" in note
 
 
@@ -455,7 +460,7 @@ def test_what_converters_make_themselves_is_no_fault() -> None:
     found = judged(tensors, original)
     assert clean(found)
     assert [t["name"] for t in found["unexplained"]] == ["table", "mask"]
-    (note,) = noted(found)
+    (note,) = noted(read(Compared, found))
     assert "`table` [9, 9], `mask` [9, 9]" in note
 
 
@@ -501,7 +506,9 @@ def test_the_gate_names_the_tensor_the_element_and_both_values() -> None:
     weight = drawn(6, 5)
     weights = judged(one(flipped(weight, 7)), model(body__fc__weight=weight))
     measurement = {"outputs": {}, "weights": weights, "metric": None}
-    (gate,) = judge(measurement, {}, bytes=1, baseline_bytes=None, latency_ratio=None)
+    (gate,) = judge(
+        Measurement.of(measurement), {}, bytes=1, baseline_bytes=None, latency_ratio=None
+    )
     assert (gate.bound, gate.value, gate.passed) == ("weights", 1.0, False)
     expected = f"{weight[1, 2]:.9g}"
     assert gate.reason is not None
@@ -512,7 +519,11 @@ def test_the_gate_names_the_tensor_the_element_and_both_values() -> None:
     assert "at [1, 2] it is " in gate.reason
     healthy = judged(one(weight), model(body__fc__weight=weight))
     (gate,) = judge(
-        {**measurement, "weights": healthy}, {}, bytes=1, baseline_bytes=None, latency_ratio=None
+        Measurement.of({**measurement, "weights": healthy}),
+        {},
+        bytes=1,
+        baseline_bytes=None,
+        latency_ratio=None,
     )
     assert (gate.passed, gate.reason) == (True, None)
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.inspect.stored_weights import DERIVED, Norm, Stored, Weights, plain
+from buildsys.figures.measurement import Measurement
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.weights.budget import Budget
@@ -212,7 +213,9 @@ def test_a_recipe_may_ask_for_every_number_to_be_traced() -> None:
     measurement = {"outputs": {}, "weights": found, "metric": None}
 
     def gates(measured: dict[str, Any], **bounds: float) -> Gate:
-        (gate,) = judge(measured, bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
+        (gate,) = judge(
+            Measurement.of(measured), bounds, bytes=1, baseline_bytes=None, latency_ratio=None
+        )
         return gate
 
     assert gates(measurement).passed

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.inspect.stored_weights import Norm, Stored, Weights, save
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.request import Request
+from buildsys.figures.measurement import Measurement
 from buildsys.verify.judgment.defaults import ABOVE_FLOOR, GRAPH_ABOVE_FLOOR, default_bounds
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
@@ -192,7 +193,7 @@ def measurement(error: float | None, at_zeros: float = 0.0, **more: Any) -> dict
 
 def graph_gates(record: dict[str, Any]) -> list[Gate]:
     limits = Limits(default_bounds("float16"), precision="float16", graph=GRAPH_ABOVE_FLOOR)
-    gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    gates = judge(Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None)
     return [gate for gate in gates if gate.bound == "graph_ratio"]
 
 
@@ -218,10 +219,10 @@ def test_the_graph_is_held_to_what_float32_costs(
 def test_a_graph_that_cannot_be_told_from_its_weights_is_not_judged() -> None:
     unknown = measurement(1.0, reason="none of its weights is rounded")
     assert graph_gates(unknown) == []
-    assert without_graph(unknown) == "none of its weights is rounded"
+    assert without_graph(Measurement.of(unknown)) == "none of its weights is rounded"
     beside = measurement(1.0, numbers=["scale"])
     assert graph_gates(beside) == []
-    assert without_graph(beside) == "single numbers are rounded as well (`scale`)"
+    assert without_graph(Measurement.of(beside)) == "single numbers are rounded as well (`scale`)"
     assert graph_gates({**measurement(1.0), "graph": {}}) == []
     assert without_graph(None) is None
 
@@ -231,7 +232,9 @@ def test_roundings_that_are_known_to_be_right_are_what_the_precision_costs() -> 
     limits = Limits({"floor_ratio": 2}, precision="float16")
 
     def ratio(record: dict[str, Any]) -> Gate:
-        gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+        gates = judge(
+            Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None
+        )
         (found,) = (gate for gate in gates if gate.bound == "floor_ratio")
         return found
 
@@ -262,7 +265,7 @@ def test_a_run_that_rounds_weights_alone_is_held_to_what_that_costs(
         floor_needed=False,
         unrounded=ABOVE_FLOOR["float16"],
     )
-    gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    gates = judge(Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None)
     found = [gate for gate in gates if gate.bound == "floor_ratio"]
     assert all(gate.passed for gate in found) == passed
     if not passed:
@@ -271,11 +274,11 @@ def test_a_run_that_rounds_weights_alone_is_held_to_what_that_costs(
         assert gate.limit == 4
     # What the numbers of the model's code cost when they are rounded is no fault of its weights.
     record["floor"]["float16 constants"] = {"y": {"signal_error": 9e-4}}
-    gates = judge(record, limits, bytes=1, baseline_bytes=None, latency_ratio=None)
+    gates = judge(Measurement.of(record), limits, bytes=1, baseline_bytes=None, latency_ratio=None)
     assert all(gate.passed for gate in gates if gate.bound == "floor_ratio")
     # A recipe that names its own bounds has said what it asks for.
     own = replace(limits, unrounded=None)
-    gates = judge(record, own, bytes=1, baseline_bytes=None, latency_ratio=None)
+    gates = judge(Measurement.of(record), own, bytes=1, baseline_bytes=None, latency_ratio=None)
     assert all(gate.passed for gate in gates if gate.bound == "floor_ratio")
 
 

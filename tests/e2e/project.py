@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import schemas
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
@@ -107,6 +109,8 @@ class Project:
         """`modelbuild build --json`."""
         result = self.run("build", "--json", *arguments, environment=environment)
         result.events = [json.loads(line) for line in result.stdout.splitlines()]
+        for event in result.events:
+            schemas.check("build", event)
         return result
 
     def plan(self, *arguments: str) -> dict[str, Any]:
@@ -114,6 +118,7 @@ class Project:
         result = self.run("plan", "--json", *arguments)
         assert result.code == 0, result.stderr
         record: dict[str, Any] = json.loads(result.stdout)
+        schemas.check("plan", record)
         return record
 
     def reasons(self, *arguments: str) -> str:
@@ -124,7 +129,7 @@ class Project:
     def report(self) -> dict[str, dict[str, Any]]:
         """`artifacts/report.json`, by label."""
         record = json.loads((self.folder / "artifacts" / "report.json").read_text())
-        assert record["version"] == 1
+        schemas.check("report", record)
         return {d["label"]: d for d in record["deployables"]}
 
     def deployables(self) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from benchmarks.timm_zoo.families import FAMILIES
 from benchmarks.timm_zoo.project import ENTRIES
 from benchmarks.zoo import coverage, two_parts
 from buildsys.engine.outcome.verdicts import Status, Verdict
-from buildsys.figures.measurement import Cost
+from buildsys.figures.floor import Cost
 
 RESULTS = coverage.REPOSITORY / "benchmarks" / "results" / "timm.json"
 DOCUMENT = coverage.DOCUMENT

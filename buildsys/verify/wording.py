@@ -6,7 +6,8 @@ Needs no numpy: reports of builds that did nothing say it too.
 from __future__ import annotations
 
 from buildsys.backends.kit.tasks.direction import SHARES
-from buildsys.figures.measurement import Altered, Metric, Missing, Unexplained, Weights
+from buildsys.figures.measurement import Metric
+from buildsys.figures.weights import Altered, Missing, Unexplained, Weights
 
 KINDS = ("exact", "rounded", "quantized", "rearranged", "folded")
 """What a constant that is explained may be."""

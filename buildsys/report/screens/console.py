@@ -20,7 +20,7 @@ from buildsys.engine.staleness.unseen import NOT_KNOWN, described
 from buildsys.engine.staleness.walk import State
 from buildsys.exit_status import ExitStatus
 from buildsys.figures.json_form import read
-from buildsys.figures.measurement import Weights
+from buildsys.figures.weights import Weights
 from buildsys.recipe import Diagnostic
 from buildsys.report.record import deployable
 from buildsys.report.screens.benchmarks import print_benchmarks

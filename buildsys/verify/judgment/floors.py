@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from buildsys.figures.measurement import Cost, Floor, LostDigits, Measurement
+from buildsys.figures.floor import Cost, Floor, LostDigits
+from buildsys.figures.measurement import Measurement
 
 WHOLE = "float32"
 HALF, HALF_WEIGHTS = "float16", "float16 weights"

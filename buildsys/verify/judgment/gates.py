@@ -14,7 +14,8 @@ from buildsys.backends.kit.run.edge_cases import WORDS
 from buildsys.backends.kit.tasks.direction import SHARES, better
 from buildsys.bounds import OUTPUT_BOUNDS, OUTPUT_FLOORS
 from buildsys.figures.benchmark import AgainstFloat
-from buildsys.figures.measurement import Measurement, OutputFigures, SampleFigures, Weights
+from buildsys.figures.measurement import Measurement, OutputFigures, SampleFigures
+from buildsys.figures.weights import Weights
 from buildsys.verify.judgment import fast_kernels, graph
 from buildsys.verify.judgment.floors import COSTS, HALF_CONSTANTS, WHOLE, Floors
 from buildsys.verify.judgment.gate import Gate, bounded

@@ -14,7 +14,7 @@ from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.backends.kit.run.extremes import sizes_of
 from buildsys.backends.kit.run.signals import parts
 from buildsys.figures.json_form import read
-from buildsys.figures.measurement import Weights
+from buildsys.figures.weights import Weights
 from buildsys.verify.outputs.edge_cases import edges
 from buildsys.verify.outputs.fault import VerifyError
 from buildsys.verify.outputs.metrics import compare, variation

@@ -20,7 +20,7 @@ from buildsys.backends.kit.inspect.stored_weights import (
 )
 from buildsys.figures.json_form import read
 from buildsys.figures.measurement import Measurement
-from buildsys.figures.measurement import Weights as Compared
+from buildsys.figures.weights import Weights as Compared
 from buildsys.verify.judgment.gates import judge
 from buildsys.verify.weights.comparison import judged
 from buildsys.verify.wording import noted, summary

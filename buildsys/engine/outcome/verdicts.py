@@ -130,7 +130,10 @@ class Judge:
         if stopped is not None:
             return stopped
         artifact = self._stored(deployable.artifact)
-        record, timed = self._json(deployable.evidence.measurement), self._json(deployable.evidence.benchmark)
+        record, timed = (
+            self._json(deployable.evidence.measurement),
+            self._json(deployable.evidence.benchmark),
+        )
         measurement = Measurement.of(record) if record is not None else None
         benchmark = Benchmark.of(timed) if timed is not None else None
         checked = self._json(deployable.evidence.check)

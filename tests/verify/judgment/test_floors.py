@@ -14,7 +14,8 @@ import pytest
 from buildsys.backends.kit.run.signals import part_errors, signal_error
 from buildsys.engine.outcome.verdicts import limits_of, useless_floor
 from buildsys.figures.measurement import Measurement
-from buildsys.planner.graph import Deployable
+from buildsys.planner import graph as planned
+from buildsys.planner.graph import Deployable, Evidence, Quantized
 from buildsys.recipe.schema.acceptance import Acceptance
 from buildsys.verify.judgment.defaults import BY_SCHEME, FLOORS, cap, default_bounds, raised
 from buildsys.verify.judgment.fast_kernels import notes

@@ -64,7 +64,7 @@ def test_a_rejection_for_the_precision_is_told_from_a_fault() -> None:
         return Measurement.of({"outputs": {}, "floor": costs})
 
     gates = (Gate("signal_error", "y", 0.15, 0.256, passed=False),)
-    wanted: Any = SimpleNamespace(scheme="float16")
+    wanted: Any = SimpleNamespace(quantized=SimpleNamespace(scheme="float16"))
     told = Verdict(wanted, Status.REJECTED, "y is off", gates=gates, measurement=measured(0.2561))
     found = record.cell(told, 1.26)
     assert (found["floor"], found["limit"], found["seconds"]) == (0.256, 0.15, 1.3)

@@ -20,7 +20,7 @@ LAYERS = (
     {"engine"},
     {"planner"},
     {"recipe", "store", "toolchains", "verify"},
-    {"backends"},
+    {"backends", "figures"},
 )
 """The packages of `buildsys`, the highest first: each imports only what is below it."""
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

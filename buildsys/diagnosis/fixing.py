@@ -120,7 +120,7 @@ def apply(
         session: Opens a recipe's store; no session may be open meanwhile.
         out: Where artifacts go; default: `artifacts/` beside the recipe.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
         show: Is told what is tried, in lines for people.
 
     Returns:

@@ -46,7 +46,7 @@ def locate(
         session: The recipe and the store.
         label: The deployable's; it may be one that is rejected, or has never been built.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
 
     Raises:
         RecipeError: The deployable has no route.

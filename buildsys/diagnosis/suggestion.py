@@ -140,7 +140,7 @@ def suggest(
         session: The recipe and the store.
         selectors: Targets, labels or globs; all deployables where there is none.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
 
     Raises:
         RecipeError: A deployable has no route.

@@ -54,7 +54,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a build of a graph came to.
+    """The result of building a graph.
 
     Attributes:
         run: What happened to the actions.
@@ -303,7 +303,7 @@ class Engine:
         claims: Claims,
         lease: Lease,
     ) -> tuple[Run, list[Verdict]]:
-        """Runs, judges and places; anew where a file turns out to be bad when it leaves the store."""
+        """Runs, judges and places; starts over if a file that leaves the store is damaged."""
         warn = _warner(listener)
         executed: list[str] = []
         damaged: set[str] = set()

@@ -56,6 +56,6 @@ class Run:
     environment_error: ToolchainError | None = None
 
     def trace(self, action: str) -> Trace | None:
-        """What an action gave, if it came to an end."""
+        """The trace of an action, if it finished."""
         standing = self.standings.get(action)
         return standing.trace if standing else None

@@ -129,7 +129,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Build:
-    """What a build came to.
+    """The result of a build.
 
     Attributes:
         recipe: What was built.
@@ -327,7 +327,7 @@ class Session:
             out: Where artifacts go; default: `artifacts/` beside the recipe.
             strict: Whether a deployable is an error that is unverified, or whose inputs are not fully
                 known.
-            listener: Is told what happens.
+            listener: Receives the build's events.
 
         Raises:
             RecipeError: A deployable has no route.

@@ -37,7 +37,7 @@ class PlannedModel:
         environment: Where its own code runs.
         metric: The evaluation's metric, or `None`.
         metric_function: `module:function` of a metric in Python, or `None`.
-        resamples: On how many draws of the rows that is computed anew.
+        resamples: How many times the metric is computed again, each time on rows drawn at random.
         declared: Its entry of `models:`.
         place: Its `source:` in the recipe.
         original: What it was before its transforms, once it had weights: without a checkpoint that is
@@ -141,7 +141,7 @@ class PlannedModel:
 def _source(
     recipe: Recipe, name: str, model: Model
 ) -> tuple[dict[str, Any], dict[str, DraftInput]]:
-    """What workers are told of a model's source, and its files."""
+    """What workers receive about a model's source, and its files."""
     source, place = model.source, ("models", name, "source")
     if source.factory is None:
         kind = next(k for k in ("torchscript", "exported", "onnx") if getattr(source, k))

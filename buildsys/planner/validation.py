@@ -128,7 +128,7 @@ def _entry(recipe: Recipe, catalog: Catalog, place: Place, item: Any) -> list[Di
 
 
 def _none_taken(recipe: Recipe, declared: Format, place: Place, name: str) -> list[Diagnostic]:
-    """A search of which a format can take nothing; what it cannot take besides is passed over."""
+    """Refuses a search if a format supports none of its candidates; skips single ones that it does not."""
     found = candidates(recipe, declared, place, name)
     if found.taken:
         return []

@@ -1,1 +1,1 @@
-"""What a build came to, for machines and for people."""
+"""The results of a build, for machines and for people."""

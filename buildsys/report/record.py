@@ -1,4 +1,4 @@
-"""`artifacts/report.json`: what the last build came to; no dates, so equal builds give equal bytes."""
+"""`artifacts/report.json`: the results of the last build. Without dates, so equal builds give equal bytes."""
 
 from __future__ import annotations
 

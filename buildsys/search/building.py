@@ -38,8 +38,8 @@ def build(
         settings: How to run.
         out: Where artifacts go; default: `artifacts/` beside the recipe.
         strict: Whether a deployable is an error that is unverified, or whose inputs are not fully known.
-        listener: Is told what happens.
-        again: Whether what is chosen is searched for anew.
+        listener: Receives the build's events.
+        again: Whether to search again where a choice exists.
         locked: Whether a search that would have to run is an error.
 
     Raises:

@@ -34,7 +34,7 @@ def build(
     Args:
         session: The recipe and the store; its recipe has the detours afterwards.
         run: Builds what is selected, and tells a listener.
-        listener: Is told what happens.
+        listener: Receives the build's events.
         before: What the lock says.
 
     Raises:

@@ -7,7 +7,7 @@ the most aggressive. Then
 - what passes, and has nearly all of its weights in fewer bits, rules out what rounds the same weights to as
   many bits and something else besides;
 - of one scheme, what the others needed besides their weights is thought to be needed by all.
-Latency cannot be foretold: there only errors rule out, and the mildest go first.
+Latency cannot be predicted: only errors rule candidates out, and the mildest go first.
 
 Where nothing passes, or something smaller nearly does, the layers that are hurt most by it stay float: as few
 as suffice, found by bisection (`mixing`).
@@ -51,7 +51,7 @@ class Bench(Protocol):
 
 @dataclass(frozen=True)
 class Found:
-    """What a search came to.
+    """The result of a search.
 
     Attributes:
         question: What was asked.
@@ -79,7 +79,7 @@ class Searching:
         minimize: `size` or `latency`.
         bench: Builds candidates.
         layers: The layers by how much they are hurt by a candidate; `None` where nothing tells.
-        show: Is told the figures of each candidate that was built.
+        show: Called with the figures of each candidate that was built.
     """
 
     question: Question

@@ -65,7 +65,7 @@ def sensitivity(
         label: The deployable's; it may be one that is rejected, or has never been built.
         recipe: A recipe in place of the session's.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
 
     Raises:
         RecipeError: The deployable has no route.

@@ -66,7 +66,7 @@ class Trials:
         session: The recipe and the store.
         label: The deployable's.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
         timed: Whether candidates are run in turns with the float artifact.
     """
 

@@ -1,7 +1,7 @@
 """The SQLite index: what each action key gave, what models' code reads, and digests by stat.
 
 Only the coordinator of a build opens it; workers return results. Losing it costs rebuilds, nothing
-else, so a file that is not what was written is set aside and made anew. SQLite alone does not see that:
+else, so a file that is not what was written is set aside and rebuilt. SQLite alone does not see that:
 it reads what is missing of a last page as zeros, and puts new rows over rows that it cannot see any more,
 so that one action's row may hold the outputs of another. What results hang on has a sum in each row.
 """
@@ -119,7 +119,7 @@ class Known:
 
 
 class DamagedIndex(Exception):
-    """The file is not what SQLite wrote. It has been set aside: open the index anew."""
+    """The file is not what SQLite wrote. It has been set aside: open the index again."""
 
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -141,7 +141,7 @@ class Index:
     """The index file `index.sqlite` below `root`.
 
     Attributes:
-        damage: What was wrong with the file that was found, when it had to be made anew.
+        damage: What was wrong with the file, if it had to be rebuilt.
         statements: How many were executed, for tests.
     """
 
@@ -247,7 +247,7 @@ class Index:
         return DamagedIndex(why)
 
     def _discard(self) -> None:
-        """Removes the file, unless somebody else has done so and made it anew."""
+        """Removes the file, unless another process has already replaced it."""
         with suppress(FileNotFoundError):
             if os.stat(self._path).st_ino != self._inode:
                 return

@@ -201,7 +201,7 @@ class LocalObjects:
 
     @staticmethod
     def _settle(temporary: str) -> None:
-        """Makes a file read-only, and has it on the disk before it gets its name."""
+        """Makes a file read-only and flushes it to the disk before it gets its name."""
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fchmod(descriptor, 0o444)

@@ -93,7 +93,7 @@ def _fixed(
     if fixed.cured:
         show(f"cured: {label} ships with it; the recipe is written")
     elif not answer.as_json:
-        # The way out that the answer has told already is not told again.
+        # A way out that the answer has shown is not shown again.
         told = None if answer.quiet else location.get("way_out")
         hint = None if told and fixed.hint and fixed.hint.startswith(told) else fixed.hint
         errors.say_error(fixed.reason or "nothing cures it", hint)

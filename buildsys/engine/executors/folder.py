@@ -120,7 +120,7 @@ class ActionFolder:
         telling: Where it says how far it is.
         temporary: Outside of it, by a short name: `TMPDIR` of the step. It goes when the step ends.
         resume: Outside of it: what an interrupted attempt at the same step has left, and what this one
-            leaves; `None` for a step that begins anew each time.
+            leaves; `None` for a step that always starts from the beginning.
     """
 
     def __init__(self, store: Store, spec: JobSpec, path: Path, temporary: Path) -> None:

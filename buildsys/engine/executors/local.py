@@ -46,8 +46,8 @@ class LocalExecutor:
     Args:
         store: Where inputs come from and outputs go.
         warm: Whether an environment's imports are shared by its actions. It changes no bytes.
-        variables: What workers are told besides the listed environment variables, or instead.
-        warn: Is told what the user should know of this machine.
+        variables: Environment variables for workers, besides the listed ones or instead of them.
+        warn: Called with messages about this machine that the user should see.
 
     Attributes:
         processes_started: How many: hosts, their children, and processes of a single action.

@@ -67,7 +67,7 @@ class TemporaryFolders:
 
     Args:
         places: Where to look for one that can be used, the best first; default: `candidates`.
-        warn: Is told where the first place cannot be used.
+        warn: Called with a message if the first place cannot be used.
     """
 
     def __init__(

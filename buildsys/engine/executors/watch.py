@@ -18,7 +18,7 @@ class _Tail:
 
     Args:
         path: The file; it need not be there.
-        told: Is called with each line.
+        told: Called with each line.
     """
 
     def __init__(self, path: Path, told: Told) -> None:

@@ -71,9 +71,9 @@ class Placing:
         """Makes the folder agree with the verdicts; writes nothing where it does already.
 
         Args:
-            verdicts: What the build came to.
+            verdicts: The build's verdicts.
             labels: Every label of the recipe: what is remembered under another one is removed.
-            on_wait: Is told who else is placing artifacts there.
+            on_wait: Called with the name of another build that is placing artifacts there.
 
         Raises:
             CorruptObject: A stored artifact is damaged.

@@ -1,4 +1,4 @@
-"""What became of each deployable: its status, judged anew at every build from cached figures."""
+"""The status of each deployable, judged again at every build from cached figures."""
 
 from __future__ import annotations
 

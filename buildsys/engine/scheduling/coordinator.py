@@ -64,7 +64,7 @@ class Coordinator:
         executor: What runs them.
         project: The recipe's folder.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
         claims: Which actions this build runs, of those that several want.
         lease: Keeps what this build uses from being collected.
         threads: Makes the threads that mind workers, given how many there are at most.

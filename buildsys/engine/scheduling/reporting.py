@@ -25,7 +25,7 @@ class Reporter:
     """The events of one build.
 
     Args:
-        listener: Is told what happens.
+        listener: Receives the build's events.
     """
 
     def __init__(self, listener: Listener) -> None:

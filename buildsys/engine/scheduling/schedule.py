@@ -17,7 +17,7 @@ from buildsys.planner.graph import Action
 from buildsys.store.index import Expense
 
 UNKNOWN = Expense(seconds=1.0, peak_rss=512 << 20)
-"""What an action is taken to need of which nothing is known."""
+"""What an action is assumed to need before it has ever run."""
 LOOK = 1024
 """How many candidates are looked at for one that fits."""
 

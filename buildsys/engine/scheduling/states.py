@@ -169,7 +169,7 @@ class ActionTable:
     def move(self, node: Node, to: ActionState) -> None:
         """Puts an action into a state; the only place where states change.
 
-        Actions below are told when the action becomes decided, or undecided again.
+        Actions below are notified when the action becomes decided, or undecided again.
 
         Raises:
             RuntimeError: The state cannot follow the present one; a bug of ours.

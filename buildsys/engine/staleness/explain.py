@@ -83,7 +83,7 @@ class Explanation:
         label: The deployable.
         state: `stale`, `up to date` or `blocked`.
         chain: The actions that have to do with it, from the deployable towards the causes.
-        sure: Whether something is certain to run; else all hangs on bytes that are made anew.
+        sure: Whether something is certain to run. Otherwise it depends on bytes that will be rebuilt.
         blocked: What this machine lacks.
     """
 
@@ -129,7 +129,7 @@ class Explainer:
         return list(unique.values())
 
     def action(self, action: Action) -> list[Reason]:
-        """What changed for one action; nothing where only an input of it is to be made anew."""
+        """What changed for one action; nothing if only one of its inputs will be rebuilt."""
         found = self._changes(action)
         if found is None:
             return []

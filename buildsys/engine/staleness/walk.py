@@ -31,8 +31,8 @@ class State(enum.Enum):
     RUN = "run"
     """Nothing under its key: it will run."""
     MAYBE = "maybe"
-    """An input will be made anew, or its toolchain is still to be installed: it runs unless the
-    bytes come out as they were."""
+    """An input will be rebuilt, or its toolchain is not installed yet. It runs unless the bytes stay the
+    same."""
     BLOCKED = "blocked"
     """This machine cannot do it, or cannot do what it needs."""
 
@@ -119,7 +119,7 @@ class Walk:
         for name in reversed(found):
             standing = found[name]
             if standing.lost and name not in needed:
-                # Made anew only when something needs its bytes.
+                # Rebuilt only when something needs its bytes.
                 found[name] = replace(standing, state=State.HIT, reason=NOT_NEEDED)
             elif standing.state in (State.RUN, State.MAYBE):
                 needed.update(self.graph.actions[name].upstream())
@@ -179,7 +179,7 @@ class Walk:
         key = keys.digest(record)
         trace = self.known.traces.get(key)
         if trace is None or not self.present(trace):
-            trace = self.index.trace(key)  # Another build may have made it anew since.
+            trace = self.index.trace(key)  # Another build may have rebuilt it since.
         if trace is None:
             return Standing(State.RUN, record, key, static)
         if self.present(trace):

@@ -3,7 +3,7 @@
 A choice stays until its question is another one: the search and the profiles that it names, the bounds that
 it is subject to, the model as the recipe declares it, and the entry's format, route and options. What is in
 files (weights, data, the model's code) is no part of it: a model that is trained again every night must not
-change its artifact's precision unasked. The gates judge the choice anew at each build all the same.
+change its artifact's precision unasked. The gates still judge the choice at every build.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def unsettled(
         recipe: As `settled` gave it.
         catalog: All backends.
         selectors: Targets, labels or globs; all entries where there is none.
-        again: Whether those that have one are asked anew.
+        again: Whether to search again where a choice exists.
 
     Raises:
         NoMatch: A selector matches nothing.

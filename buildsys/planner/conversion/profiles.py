@@ -1,4 +1,4 @@
-"""Quantization profiles of a recipe: as steps are told of them, and as formats can take them."""
+"""Quantization profiles of a recipe: as steps receive them, and checked against what formats support."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[str | int, ...]
 
 
 def settings(recipe: Recipe, name: str) -> dict[str, Any]:
-    """A profile as a step is told of it.
+    """A profile in the form that a step receives.
 
     What is not given is left out. `calibration` holds how ranges are taken (`method`, `percentile`); the
     data are an input of the step. The profiles of a `mixed` one stand in their places, `null` for layers

@@ -18,7 +18,7 @@ MEASURED = (
     "memory_bytes",
     "against_float",
 )
-"""What is measured anew with each run, and never the same."""
+"""Outputs that are measured, and so differ from run to run."""
 
 
 def benchmark(model: PlannedModel, subject: Subject, beside: Artifact | None) -> DraftOutput | None:

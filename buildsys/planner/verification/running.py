@@ -15,7 +15,7 @@ from buildsys.planner.workers import kit_worker
 
 LATENCY = {"warmup": 5, "runs": 50}
 COST = ("latency_ms", "peak_rss_bytes")
-"""What is measured anew with each run, and never the same."""
+"""Outputs that are measured, and so differ from run to run."""
 SIZES = base.Output("sizes", "sizes.npz")
 EXTREMES = base.Output("extremes", "extremes.npz")
 EDGES = base.Output("edges", "edges.npz")

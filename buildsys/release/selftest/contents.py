@@ -88,7 +88,7 @@ def contents(
         target: The target.
         files: By label, the artifact's paths in the bundle.
         settings: How to run.
-        listener: Is told what happens.
+        listener: Receives the build's events.
 
     Raises:
         BundleError: What was collected could not be made again.
@@ -198,7 +198,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 
 def _ports(graph: ActionGraph, deployable: Deployable) -> list[dict[str, Any]]:
-    """The model's inputs, as the steps that run something are told them."""
+    """The model's inputs, in the form that steps receive them."""
     for name in deployable.actions:
         options = graph.actions[name].options
         if "ports" in options:

@@ -173,7 +173,7 @@ def print_build(console: Console, build: Build, seconds: float, *, verbose: bool
 
 def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seconds: float) -> None:
     """Reasons, notes and failures, then the counts."""
-    # What failed is told with its log and its way out.
+    # A failure is shown with its log and a way out.
     print_said(console, entries, [e for e in entries if e["status"] != Status.FAILED])
     for entry in entries:
         if "search" in entry:
@@ -238,7 +238,7 @@ def print_unbuilt(console: Console, labels: Sequence[str]) -> None:
 
 
 def tally(entries: Sequence[Entry]) -> str:
-    """How many deployables there are, and of which status."""
+    """How many deployables have each status."""
     statuses = [entry["status"] for entry in entries]
     found = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
     marked = sum(bool(entry.get("inputs_not_known")) for entry in entries)

@@ -1,4 +1,4 @@
-"""How the process of an action came to its end."""
+"""How the process of an action ended."""
 
 from __future__ import annotations
 

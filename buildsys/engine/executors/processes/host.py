@@ -124,7 +124,7 @@ class Host:
                 self.close()
 
     def prepare(self, spec: Mapping[str, Any], done: Callable[[], None]) -> None:
-        """Has it import what a step will need; it is told of when that is done, or the host is gone."""
+        """Asks the host to import what a step will need; calls `done` afterwards, or if the host is gone."""
         message = {"number": next(self._numbers), "prepare": dict(spec)}
         with self._guard:
             self._prepared = done

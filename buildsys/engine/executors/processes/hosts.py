@@ -102,7 +102,7 @@ class Hosts:
         spec: Mapping[str, Any],
         done: Callable[[], None],
     ) -> None:
-        """Starts an environment's host before it is needed, and has it import; where none is there."""
+        """Starts an environment's host, if there is none, and lets it import before a step needs it."""
         with self._guard:
             known = environment in self._hosts
         host = None if known else self._host(environment, python, variables)

@@ -121,9 +121,9 @@ def _holds(record: dict[str, Any]) -> bool:
 
 
 def _machine() -> str:
-    from buildsys.engine import machine
+    from buildsys.backends.kit.run.machine import machine_name
 
-    return machine.name()
+    return machine_name()
 
 
 def _lists(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildsys.backends.base import Format, Rule
-from buildsys.engine.machine import free_memory
+from buildsys.engine.memory import free_memory
 from buildsys.planner import Catalog
 from buildsys.toolchains import Provisioner
 from buildsys.toolchains.environments import installers

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from buildsys.engine import machine
+from buildsys.backends.kit.run.machine import machine_name
 from buildsys.engine.environments import Environments
 from buildsys.engine.events import Listener, warning
 from buildsys.engine.executors import LocalExecutor
@@ -149,7 +149,7 @@ class Engine:
 
     def machine(self) -> str:
         """What the machine is called that times are measured on."""
-        return self._executor.machine() if self._executor else machine.name()
+        return self._executor.machine() if self._executor else machine_name()
 
     def walk(self, graph: ActionGraph, project: Project) -> Walk:
         """A look at a graph as things are now."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from buildsys.backends.kit.run.machine import machine_name
 from buildsys.cli import answer
-from buildsys.engine import machine
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build
@@ -91,7 +91,7 @@ def test_what_no_bound_judges_serves_every_machine(space: Space) -> None:
     second = built(space, "fast")
     assert second.run.executed == []
     measurement: Any = second.verdicts[0].measurement
-    assert measurement["machine"] == machine.name()
+    assert measurement["machine"] == machine_name()
 
 
 def test_a_benchmark_names_the_machine_as_its_key_does(timed: Space) -> None:
@@ -103,12 +103,12 @@ def test_a_benchmark_names_the_machine_as_its_key_does(timed: Space) -> None:
         if build.graph.actions[name].rule == BENCHMARK
     ]
     found: Any = build.verdicts[0].benchmark
-    assert key == found["machine"] == machine.name()
+    assert key == found["machine"] == machine_name()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the processor's name is read from /proc")
 def test_the_processor_has_a_name() -> None:
-    assert machine.name().endswith(" cores")
+    assert machine_name().endswith(" cores")
 
 
 def test_an_answer_that_was_kept_is_not_another_machine_s(
@@ -121,5 +121,5 @@ def test_an_answer_that_was_kept_is_not_another_machine_s(
             break
         assert modelbuild(*command).code == 0
     assert answer.recall(command) is not None
-    monkeypatch.setattr(machine, "name", lambda: "another")
+    monkeypatch.setattr("buildsys.backends.kit.run.machine.machine_name", lambda: "another")
     assert answer.recall(command) is None

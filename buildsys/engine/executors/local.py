@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import buildsys.toolchains
-from buildsys.engine import machine
+from buildsys.backends.kit.run.machine import machine_name
 from buildsys.engine.executors.executor import Capacity
 from buildsys.engine.executors.folder import ActionFolder, ActionFolders, step
 from buildsys.engine.executors.job import Done, Failed, Job, JobSpec, Outcome
@@ -29,6 +29,7 @@ from buildsys.engine.executors.processes.tree import kill_strays
 from buildsys.engine.executors.temporary import TemporaryFolders
 from buildsys.engine.executors.variables import worker_environment
 from buildsys.engine.executors.watch import Watch
+from buildsys.engine.memory import free_memory
 from buildsys.store import Store
 
 PROGRAM = Path(buildsys.toolchains.__file__).parent / "inside" / "program.py"
@@ -80,11 +81,11 @@ class LocalExecutor:
 
     def capacity(self) -> Capacity:
         """What is free of this machine now; its named resources are the user's to say."""
-        return Capacity(os.cpu_count() or 1, machine.free_memory())
+        return Capacity(os.cpu_count() or 1, free_memory())
 
     def machine(self) -> str:
         """The name of this machine."""
-        return machine.name()
+        return machine_name()
 
     def count(self) -> None:
         """Counts a process."""

@@ -13,7 +13,7 @@ import pytest
 from buildsys.engine.executors import Job, LocalExecutor, Outcome
 from buildsys.engine.executors.executor import Capacity
 from buildsys.engine.executors.job import JobSpec
-from buildsys.engine.machine import free_memory
+from buildsys.engine.memory import free_memory
 from buildsys.engine.run import Run, Settings
 from buildsys.store import Store
 from tests.space import Space

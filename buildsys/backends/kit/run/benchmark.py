@@ -18,7 +18,8 @@ from ..protocol import arrays, backends
 from ..protocol.contract import Contract
 from ..protocol.request import Request, StepError
 from . import batches, fresh
-from .measurement import Session, feeds_of, machine, median_interval, run_round, times
+from .machine import machine_name
+from .measurement import Session, feeds_of, median_interval, run_round, times
 
 SECONDS = 120.0
 """Rounds end after so long, when there were `FEWEST_ROUNDS`: a slow model would take hours."""
@@ -59,7 +60,7 @@ def run(request: Request) -> None:
         for (name, _), contract in zip(subjects, contracts, strict=True):
             sessions.append(runtime.load(request.inputs[name], contract, settings["threads"]))
         seconds, rounds = _in_turns(sessions, feeds, settings, request)
-        told = {"runtime": sessions[0].runtime, "machine": machine()}
+        told = {"runtime": sessions[0].runtime, "machine": machine_name()}
     finally:
         for session in sessions:
             getattr(session, "close", lambda: None)()

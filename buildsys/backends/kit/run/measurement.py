@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +18,7 @@ from ..protocol import arrays, backends
 from ..protocol.contract import Contract
 from ..protocol.request import Request, StepError
 from . import batches, edges, extremes
+from .machine import machine_name
 
 LATENCY_SECONDS = 20.0
 """A slow model's latency is measured for no longer than this, with five runs at least."""
@@ -114,7 +112,7 @@ def record(session: Session, request: Request, contract: Contract | None = None)
         "runtime": session.runtime,
         **_cost(session, options["latency"], batches.example(feeds, plan)),
         "threads": request.threads,
-        "machine": machine(),
+        "machine": machine_name(),
         "batch_sizes": sorted(sizes),
     }
     request.outputs["run"].write_text(json.dumps(report, sort_keys=True, indent=1) + "\n")
@@ -302,18 +300,6 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
         cut += 1
         beyond += math.comb(count, cut)
     return float(ordered[max(0, cut - 1)]), float(ordered[min(count - 1, count - cut)])
-
-
-def machine() -> str:
-    """What latencies depend on before all else: the processor, and how many cores there are."""
-    name = ""
-    with suppress(OSError):  # Not Linux.
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-                break
-    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def peak_rss(process: int | str = "self") -> int:

@@ -90,8 +90,9 @@ def test_what_no_bound_judges_serves_every_machine(space: Space) -> None:
     assert statuses(built(space, "slow")) == {HALF: "verified"}
     second = built(space, "fast")
     assert second.run.executed == []
-    measurement: Any = second.verdicts[0].measurement
-    assert measurement["machine"] == machine_name()
+    measurement = second.verdicts[0].measurement
+    assert measurement is not None
+    assert measurement.machine == machine_name()
 
 
 def test_a_benchmark_names_the_machine_as_its_key_does(timed: Space) -> None:
@@ -102,8 +103,9 @@ def test_a_benchmark_names_the_machine_as_its_key_does(timed: Space) -> None:
         for name, standing in build.run.standings.items()
         if build.graph.actions[name].rule == BENCHMARK
     ]
-    found: Any = build.verdicts[0].benchmark
-    assert key == found["machine"] == machine_name()
+    found = build.verdicts[0].benchmark
+    assert found is not None
+    assert key == found.machine == machine_name()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the processor's name is read from /proc")

@@ -25,6 +25,7 @@ from buildsys.engine.session import (
     cache_root,
     toolchains_root,
 )
+from buildsys.figures.measurement import Measurement
 from buildsys.planner.catalog import Catalog, load_built_in
 from tests.support import toolchain
 
@@ -90,7 +91,9 @@ def verdict(model: str, format_name: str, status: Status, **more: Any) -> Verdic
 
 
 def test_a_partial_run_changes_its_own_cells_only() -> None:
-    measured = {"runtime": "ort 1", "outputs": {"y": {"signal_error": 1.234e-7}}}
+    counts = {"nan_count": 0, "inf_count": 0, "nonfinite_mismatch": 0}
+    figures = {"signal_error": 1.234e-7, **counts, "shape_match": True, "dtype_match": True}
+    measured = Measurement.of({"runtime": "ort 1", "outputs": {"y": figures}})
     first = coverage.updated(
         {},
         [

@@ -23,7 +23,7 @@ from buildsys.verify.weights.match import (
     outcome,
 )
 from buildsys.verify.weights.numbers.agreement import FLOATS, WIDTH, agrees, least_step, room_of
-from buildsys.verify.weights.numbers.axis_orders import is_vector, orders, picked
+from buildsys.verify.weights.numbers.axis_orders import is_vector, orders, picked, spread
 from buildsys.verify.weights.numbers.candidates import Candidate, Group
 from buildsys.verify.weights.numbers.fingerprints import TINY_HALF
 from buildsys.verify.weights.numbers.proportion import distance, factors_of, proportional, telling
@@ -175,7 +175,7 @@ class Comparison:
         self, stored: Stored, candidate: Candidate, order: tuple[int, ...], best: _Best
     ) -> None:
         size = stored.values.size
-        places = np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+        places = spread(size, SAMPLE)
         self._budget.spend(len(places) * OVERHEAD)
         sample = picked(candidate.values, order, places)
         slack = candidate.slack
@@ -410,7 +410,7 @@ class Comparison:
         values = stored.values.reshape(-1)
         room = np.full(1, COARSE[stored.storage] * float(np.abs(values).max()))
         most = REPEATED[stored.storage] * WIDTH[stored.storage]
-        few = slice(None, None, max(1, values.size // LOOKED_AT))
+        few = spread(values.size, LOOKED_AT)
         for group in self._groups(values.size):
             for which, order in group.alike.agreeing(stored.decoded, lambda at: room, group.slack):
                 candidate = group.candidates[which]

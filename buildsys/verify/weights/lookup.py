@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from buildsys.verify.weights.match import (
     altered,
 )
 from buildsys.verify.weights.numbers.agreement import FLOATS, WIDTH
-from buildsys.verify.weights.numbers.axis_orders import best_order, orders, picked
+from buildsys.verify.weights.numbers.axis_orders import best_order, orders, picked, spread
 from buildsys.verify.weights.numbers.fingerprints import (
     BITS,
     Fingerprints,
@@ -62,22 +61,16 @@ class Lookup:
         self._storages = {tensor.name: tensor.storage for tensor in model.tensors}
         self._constants = Fingerprints() if prints is None else prints
         self._own = Fingerprints()
-        self._digests: dict[str, dict[tuple[int, int], list[str]]] = {}
         self._indices: dict[str, Index] = {}
 
     def found(self, stored: Stored) -> Match | None:
         """A weight, or slices of some, in any layout; `None` where the numbers are others."""
         for storage in self._storages_of(stored):
-            values = rounded(stored.values, storage)
-            key = (
-                values.size,
-                self._constants.whole((id(stored), storage), partial(np.asarray, values)),
-            )
-            for name in self._by_digest(storage).get(key, ()):
-                found = self._arranged(stored, values, name, storage)
+            for name in self._equal(stored, storage):
+                found = self._arranged(stored, rounded(stored.values, storage), name, storage)
                 if found is not None:
                     return found
-            found = self._sliced(stored, values, storage)
+            found = self._sliced(stored, storage)
             if found is not None:
                 return found
         return None
@@ -92,18 +85,18 @@ class Lookup:
                 found.append("float16")
         return found
 
-    def _by_digest(self, storage: str) -> dict[tuple[int, int], list[str]]:
-        known = self._digests.get(storage)
-        if known is None:
-            known = {}
-            for name, values in self._weights.items():
-                key = (
-                    values.size,
-                    self._own.whole((name, storage), partial(rounded, values, storage)),
-                )
-                known.setdefault(key, []).append(name)
-            self._digests[storage] = known
-        return known
+    def _equal(self, stored: Stored, storage: str) -> list[str]:
+        """The weights with the same numbers, in any order."""
+        size = stored.values.size
+        same_size = [name for name, values in self._weights.items() if values.size == size]
+        if not same_size:
+            return []
+        wanted = self._constants.whole(id(stored), stored.values, storage)
+        return [
+            name
+            for name in same_size
+            if self._own.whole(name, self._weights[name], storage) == wanted
+        ]
 
     def _arranged(self, stored: Stored, values: Array, name: str, storage: str) -> Match | None:
         """The weight with the same numbers, if in an order that a layout explains."""
@@ -136,19 +129,19 @@ class Lookup:
             return None
         return (0, 1) if stored.orientation == ROWS else (1, 0)
 
-    def _sliced(self, stored: Stored, values: Array, storage: str) -> Match | None:
+    def _sliced(self, stored: Stored, storage: str) -> Match | None:
         """What is put together of slices of weights: cut, joined, or in another order."""
-        if not telling(values):
+        if not telling(stored.values):
             return None
         index = self._index(storage)
-        for slicing in self._constants.slicings((id(stored), storage), partial(np.asarray, values)):
-            if index.likely(slicing) < 1:
+        for slicing in self._constants.slicings(id(stored), stored.values, storage):
+            if not index.likely(slicing, least=1):
                 continue
             owners, _ = index.find(slicing)
             if (owners >= 0).all():
-                wrong = self._disordered(stored, values, index) or self._misplaced(
-                    stored, slicing, index
-                )
+                wrong = self._disordered(
+                    stored, rounded(stored.values, storage), index
+                ) or self._misplaced(stored, slicing, index)
                 if wrong is not None:
                     return wrong
                 names = [self._names[int(owner)] for owner in dict.fromkeys(owners.tolist())]
@@ -197,34 +190,29 @@ class Lookup:
     def _index(self, storage: str) -> Index:
         index = self._indices.get(storage)
         if index is None:
+            arrays = [(name, values, storage) for name, values in self._weights.items()]
             index = Index(
                 [values.shape for values in self._weights.values()],
-                lambda owner: self._own.whole(*self._keyed(owner, storage)),
-                lambda owner: self._own.slicings(*self._keyed(owner, storage)),
+                lambda owner: self._own.whole(*arrays[owner]),
+                lambda owner: self._own.slicings(*arrays[owner]),
             )
             self._indices[storage] = index
         return index
-
-    def _keyed(self, owner: int, storage: str) -> tuple[tuple[str, str], Callable[[], Array]]:
-        name = self._names[owner]
-        return (name, storage), partial(rounded, self._weights[name], storage)
 
     def nearly(self, stored: Stored) -> Match | None:
         """Slices of weights, but for a few: what stands where one of them belongs is altered."""
         if stored.storage not in FLOATS or not telling(stored.values):
             return None
-        values = rounded(stored.values, stored.storage)
         index = self._index(stored.storage)
-        for slicing in self._constants.slicings(
-            (id(stored), stored.storage), partial(np.asarray, values)
-        ):
-            if index.likely(slicing) < min(NEARLY, 1 - 1 / len(slicing.parts)):
+        for slicing in self._constants.slicings(id(stored), stored.values, stored.storage):
+            if not index.likely(slicing, min(NEARLY, 1 - 1 / len(slicing.parts))):
                 continue
             owners, places = index.find(slicing)
             hit = owners >= 0
             lost = np.flatnonzero(~hit)
             if not (hit.mean() >= NEARLY or (len(lost) == 1 and len(hit) >= FEWEST)):
                 continue
+            values = rounded(stored.values, stored.storage)
             found = self._altered_slices(values, slicing, owners, places, lost)
             if found is not None:
                 return found
@@ -273,7 +261,7 @@ def _are_half(values: Array) -> bool:
 
 def _fitting(weight: Array, flat: Array, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """The orders of a weight's axes that give the stored numbers, bit by bit."""
-    places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, TASTED)).astype(np.int64))
+    places = spread(flat.size, TASTED)
     bits = BITS[weight.dtype.itemsize]
     weight, flat = np.ascontiguousarray(weight).view(bits), np.ascontiguousarray(flat).view(bits)
     for order in orders(weight.shape, shape):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from buildsys.backends.kit.inspect.stored_weights import Stored
 from buildsys.verify.weights.match import ALTERED, Match
 from buildsys.verify.weights.numbers.agreement import agrees
-from buildsys.verify.weights.numbers.axis_orders import orders, picked
+from buildsys.verify.weights.numbers.axis_orders import orders, picked, spread
 from buildsys.verify.weights.numbers.fingerprints import rounded
 from buildsys.verify.weights.numbers.scale_groups import Groups
 
@@ -96,7 +96,7 @@ class Scales:
     def _likely(self, stored: Stored) -> Iterator[tuple[str, Array]]:
         """The weights that it may be, flattened in its order, the likeliest first."""
         size = stored.values.size
-        places = np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+        places = spread(size, SAMPLE)
         mine = stored.decoded.reshape(-1)[places].astype(np.float64)
         found: list[tuple[float, int, str, Array, tuple[int, ...]]] = []
         for name, values in self._sizes.get(size, ()):

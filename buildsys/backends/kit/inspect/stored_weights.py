@@ -177,7 +177,7 @@ def save(weights: Weights, path: Path, names: Path) -> None:
 def load(path: Path, names: Path) -> Weights:
     """Reads what `save` wrote."""
     record = json.loads(names.read_text(encoding="utf-8"))
-    held = arrays.load(path)
+    held = arrays.mapped(path)
     tensors = [
         Stored(
             name=entry["name"],

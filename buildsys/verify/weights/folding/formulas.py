@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buildsys.backends.kit.inspect.stored_weights import Norm
-from buildsys.verify.weights.numbers.axis_orders import is_vector
+from buildsys.verify.weights.numbers.axis_orders import is_vector, spread
 from buildsys.verify.weights.numbers.sampled import Room
 
 Array = NDArray[Any]
@@ -180,7 +180,7 @@ class Vectors:
         own = {part for n in norms for part in (n.gamma, n.beta, n.mean, n.variance) if part}
         biases = [name for name in sized if name.rpartition(".")[2].startswith("bias")]
         kernels = [name for name, a in sized.items() if a.ndim > 2 and len(a) == size]
-        self._places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).astype(np.int64))
+        self._places = spread(size, PLACES)
         shifted: list[_Term] = []
         scaled: list[_Term] = []
         nothing = np.zeros(size)

@@ -50,6 +50,14 @@ def picked(weight: Array, order: tuple[int, ...], places: Array) -> Array:
     return np.asarray(weight[tuple(index[i] for i in back)])
 
 
+def spread(size: int, most: int) -> Array:
+    """Places from the first to the last of a flattened tensor, as far apart as so many can be.
+
+    The steps are of two lengths, so that no axis is seen at one of its places only.
+    """
+    return np.unique(np.linspace(0, size - 1, min(size, most)).astype(np.int64))
+
+
 def best_order(mine: Array, theirs: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Which elements are the same, in the order of axes in which most of them are."""
     best = np.zeros(mine.size, bool)

@@ -26,8 +26,12 @@ LARGEST_HALF = 65504.0
 BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 FEW = 2**16
 """Elements of an array up to which each of them is looked up by itself."""
+SHORT = 16
+"""Numbers in a row that are added column by column."""
 CHUNK = 2**15
 """Elements that are mixed at a time: a core's own cache holds their digests, which are read ten times."""
+FEW_PARTS = 64
+"""Parts that are looked at before all are."""
 ROOM = 8
 """Places of a filter for each part that is known: one in so many others passes it."""
 WIDEST = 27
@@ -86,9 +90,18 @@ def digests(values: Array) -> Array:
     return found.reshape(values.shape)
 
 
-def digest(values: Array) -> int:
-    """The digest of a whole array."""
-    return int(digests(values).sum(dtype=np.uint64))
+def digest(values: Array, storage: str) -> int:
+    """The digest of a whole array, rounded to a type.
+
+    Block by block: what a large array needs beside itself is written to new memory, and that takes longer
+    than its digests do.
+    """
+    flat = values.reshape(-1)
+    total = 0
+    for start in range(0, flat.size, CHUNK):
+        mixed = digests(rounded(flat[start : start + CHUNK], storage))
+        total += int(mixed.sum(dtype=np.uint64))
+    return total % 2**64
 
 
 @dataclass(frozen=True)
@@ -133,12 +146,51 @@ def cuts(shape: tuple[int, ...]) -> Iterator[Cut]:
         yield Cut((size,), 0, 1)
 
 
-def sliced(mixed: Array, cut: Cut) -> Slicing:
-    """The digests of the parts, from those of all numbers."""
-    others = tuple(i for i in range(len(cut.shape)) if i != cut.axis)
-    parts = mixed.reshape(cut.shape)
-    parts = parts.sum(axis=others, dtype=np.uint64) if others else parts.copy()
-    return Slicing(cut.shape, cut.axis, cut.size, np.asarray(parts))
+def slicings(values: Array, storage: str) -> list[Slicing]:
+    """The digests of all slices of an array, rounded to a type; block by block, as `digest`."""
+    shape = tuple(n for n in values.shape if n > 1) or (1,)
+    rows = values.reshape(shape)
+    # Sums over the last axes, for each number of axes that is left; and those over the first axis.
+    tails = [np.empty(shape[:left], np.uint64) for left in range(1, len(shape))]
+    heads = np.zeros(shape[1:], np.uint64)
+    single = math.prod(shape) <= FEW or len(shape) == 1
+    whole = np.empty(shape if single else 0, np.uint64)
+    step = max(1, CHUNK // math.prod(shape[1:]))
+    for start in range(0, shape[0], step):
+        block = slice(start, start + step)
+        mixed = digests(rounded(rows[block], storage))
+        if single:
+            whole[block] = mixed
+        heads += mixed.sum(axis=0, dtype=np.uint64)
+        for tail in reversed(tails):
+            mixed = _last_summed(mixed)
+            tail[block] = mixed
+    tails.append(whole)
+    return [
+        Slicing(cut.shape, cut.axis, cut.size, _parts(cut, shape, tails, heads))
+        for cut in cuts(shape)
+    ]
+
+
+def _last_summed(mixed: Array) -> Array:
+    """The sums over the last axis: numpy takes several times as long to add few numbers in a row."""
+    if mixed.shape[-1] > SHORT:
+        return np.asarray(mixed.sum(axis=-1, dtype=np.uint64))
+    total = mixed[..., 0].copy()
+    for place in range(1, mixed.shape[-1]):
+        total += mixed[..., place]
+    return np.asarray(total)
+
+
+def _parts(cut: Cut, shape: tuple[int, ...], tails: list[Array], heads: Array) -> Array:
+    """The digests of a cut's parts, from the sums over the last axes and over the first."""
+    if cut.axis == 0:
+        whole = math.prod(shape) // cut.size
+        return next(tail for tail in tails if tail.size == whole).reshape(-1)
+    if cut.shape == shape:  # One axis of several.
+        others = tuple(axis for axis in range(heads.ndim) if axis != cut.axis - 1)
+        return np.asarray(heads.sum(axis=others, dtype=np.uint64))
+    return np.asarray(heads.reshape(-1, cut.count).sum(axis=0, dtype=np.uint64))
 
 
 class Fingerprints:
@@ -147,31 +199,24 @@ class Fingerprints:
     def __init__(self) -> None:
         self._whole: dict[Hashable, int] = {}
         self._slicings: dict[Hashable, list[Slicing]] = {}
-        self._last: tuple[Hashable, Array] | None = None
 
-    def whole(self, key: Hashable, values: Callable[[], Array]) -> int:
+    def whole(self, key: Hashable, values: Array, storage: str) -> int:
         """The digest of an array.
 
         Args:
             key: Stands for the array, here and below.
-            values: Gives it, as `rounded` does.
+            values: The array.
+            storage: The type that it is rounded to.
         """
-        if key not in self._whole:
-            self._whole[key] = int(self._mixed(key, values).sum(dtype=np.uint64))
-        return self._whole[key]
+        if (key, storage) not in self._whole:
+            self._whole[key, storage] = digest(values, storage)
+        return self._whole[key, storage]
 
-    def slicings(self, key: Hashable, values: Callable[[], Array]) -> list[Slicing]:
+    def slicings(self, key: Hashable, values: Array, storage: str) -> list[Slicing]:
         """All of its slices' digests."""
-        if key not in self._slicings:
-            mixed = self._mixed(key, values)
-            self._slicings[key] = [sliced(mixed, cut) for cut in cuts(mixed.shape)]
-        return self._slicings[key]
-
-    def _mixed(self, key: Hashable, values: Callable[[], Array]) -> Array:
-        # Whoever asks for the slices of an array has mostly asked for the whole just before.
-        if self._last is None or self._last[0] != key:
-            self._last = key, digests(values())
-        return self._last[1]
+        if (key, storage) not in self._slicings:
+            self._slicings[key, storage] = slicings(values, storage)
+        return self._slicings[key, storage]
 
 
 class Index:
@@ -205,10 +250,10 @@ class Index:
         self._sorted: dict[int, tuple[Array, Array, Array]] = {}
         self._filters: dict[int, Array] = {}
 
-    def likely(self, slicing: Slicing) -> float:
-        """The share of parts that may be of some array: never less than `find` finds, and cheaper."""
+    def likely(self, slicing: Slicing, least: float) -> bool:
+        """Whether so large a share of parts may be of some array: cheaper than `find`, which knows."""
         if slicing.size not in self._owners:
-            return 0.0
+            return False
         known = self._filters.get(slicing.size)
         if known is None:
             every = self._of_size(slicing.size)
@@ -219,7 +264,9 @@ class Index:
                 known[parts >> np.uint64(64 - bits)] = True
             self._filters[slicing.size] = known
         shift = np.uint64(64 - (len(known).bit_length() - 1))
-        return float(known[slicing.parts >> shift].mean())
+        if least == 1 and not known[slicing.parts[:FEW_PARTS] >> shift].all():
+            return False
+        return bool(known[slicing.parts >> shift].mean() >= least)
 
     def find(self, slicing: Slicing) -> tuple[Array, Array]:
         """Whose each part is, and its place there; -1 for parts of no one."""

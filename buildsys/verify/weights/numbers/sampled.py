@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from buildsys.verify.weights.numbers.axis_orders import orders
+from buildsys.verify.weights.numbers.axis_orders import orders, spread
 
 Array = NDArray[Any]
 Order = tuple[int, ...]
@@ -63,7 +63,7 @@ class Alike:
             slack: Of each array, how far arithmetic may have.
         """
         size = stored.size
-        places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).astype(np.int64))
+        places = spread(size, PLACES)
         mine = stored.reshape(-1)[places].astype(np.float64)
         near = room(places)
         found = []
@@ -122,7 +122,7 @@ def _channels(shape: tuple[int, ...], axis: int) -> Array:
     """Places of a few elements of the first channels, [channels, n]."""
     others = [n for i, n in enumerate(shape) if i != axis]
     count = math.prod(others)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, ALONG)).astype(np.int64))
+    chosen = spread(count, ALONG)
     index = list(np.unravel_index(chosen, others)) if others else [chosen]
     rows = np.arange(min(ROWS, shape[axis]))[:, None]
     index = [np.broadcast_to(each, (len(rows), len(chosen))) for each in index]

@@ -33,7 +33,7 @@ def measured(folder: Path, store: Path) -> dict[str, float]:
     from buildsys.engine.events import Event
     from buildsys.engine.run import Settings
     from buildsys.engine.session import Session, open_recipe
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
 
     catalog = Catalog.load([copying_backend.load()])
     recipe = open_recipe(folder / "deploy.yaml", catalog, os.environ)

@@ -35,7 +35,7 @@ def measured(folder: Path, store: Path) -> dict[str, float]:
         CPU seconds by step, the number of `actions`, and `peak_mib`.
     """
     from buildsys.engine.session import Session, open_recipe
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
 
     catalog = Catalog.load([copying_backend.load()])
     found: dict[str, float] = {}

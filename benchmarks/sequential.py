@@ -322,7 +322,7 @@ def compared(work: Path) -> dict[str, dict[str, float]]:
 def interpreters() -> dict[str, Path]:
     """The Python of each toolchain, which is made where it is missing."""
     from buildsys.engine.session import cache_root, toolchains_root
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
     from buildsys.toolchains import Provisioner
 
     provisioner = Provisioner(toolchains_root(cache_root()), Catalog.load().toolchains)

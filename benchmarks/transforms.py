@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.toolchains import Provisioner
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.executors.job import Done, Job, Outcome
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session, open_recipe
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.store import Store
 from buildsys.toolchains.inside.watch import PYTHON, SWITCH
 

@@ -22,10 +22,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import machine
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.executors import Done, Job, LocalExecutor
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Store
 from buildsys.toolchains import Provisioner

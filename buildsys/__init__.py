@@ -32,7 +32,7 @@ def load(path: str | Path) -> Recipe:
     from pathlib import Path
 
     from buildsys.engine.session import open_recipe
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
 
     return open_recipe(Path(path), Catalog.load())
 

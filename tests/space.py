@@ -13,7 +13,7 @@ from buildsys.engine.events import Event
 from buildsys.engine.executors.executor import Executor
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Plan, Session, open_recipe
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from tests.fakes.numeric.rules import backend
 
 RECIPE = """\

@@ -9,7 +9,9 @@ from pathlib import Path
 from buildsys.backends.kit.tasks.direction import DIRECTIONS
 from buildsys.figures.json_form import read
 from buildsys.figures.measurement import Metric
-from buildsys.planner import Catalog, check, make_graph
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
 from buildsys.recipe import load
 from buildsys.recipe.schema.benchmark import Benchmark
 from buildsys.recipe.schema.model import Evaluate

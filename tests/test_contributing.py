@@ -29,7 +29,7 @@ gates = judge(measured, bounds, bytes=1, baseline_bytes=None, latency_ratio=None
 print(json.dumps([gate.to_json() for gate in gates if gate.bound == "p99_abs"]))
 """
 PLAN = """
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion.routes import cheapest
 catalog = Catalog.load()
 print([step.rule.name for step in cheapest(catalog, "source:factory", "trace", ("textproto", None))])

@@ -28,7 +28,7 @@ def test_the_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
 
 def test_the_example_recipe_is_valid(tmp_path: Path) -> None:
     """With the files that it names, and the formats that there are."""
-    from buildsys.recipe import schema
+    from buildsys.recipe.schema.json_schema import schema
 
     text = (REPOSITORY / "deploy.yaml.example").read_text()
     for name in schema()["properties"]:

@@ -26,7 +26,7 @@ from benchmarks.exporters.document import CASES, ROUTES
 from benchmarks.zoo import coverage, project
 from benchmarks.zoo.architectures import ARCHITECTURES
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Action, OutputRef
 from buildsys.toolchains import Provisioner
 

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from benchmarks.faults import document, judging, projects
 from benchmarks.faults.kinds import KINDS
-from buildsys.planner import Catalog
-from buildsys.planner.catalog import load_built_in
+from buildsys.planner.catalog import Catalog, load_built_in
 
 SEEDS = (1, 2)
 """Of the samples that sound artifacts are judged on; faults are judged on the first."""

@@ -21,7 +21,7 @@ from buildsys.engine.events import ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Build, Session, open_recipe
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Deployable
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from benchmarks.faults.substitution import Substitute, relocated
 from buildsys.engine.events import ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
-from buildsys.planner import make_location
+from buildsys.planner.planning import make_location
 
 COLUMNS = ("onnx", "tflite", "openvino", "coreml")
 """Where faults are located: in float32, where an output that is wrong is beyond all rounding."""

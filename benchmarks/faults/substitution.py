@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import adoption
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.planner.graph import (
     Action,
     ActionGraph,

@@ -32,7 +32,7 @@ from benchmarks.quantization.document import RESULTS, faults, table, updated
 from buildsys.engine.outcome.placing import REJECTED
 from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.toolchains import Provisioner
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -21,8 +21,7 @@ from benchmarks.zoo import coverage, project, two_parts
 from benchmarks.zoo.architectures import ARCHITECTURES
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Settings
-from buildsys.planner import Catalog
-from buildsys.planner.catalog import load_built_in
+from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.planner.conversion import routes
 
 HALVES = ("coreml",)

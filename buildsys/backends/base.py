@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["file", "tree"]
+from buildsys.backends.output import Kind
+from buildsys.backends.toolchain import Toolchain
 
 
 class Options(BaseModel):
@@ -310,24 +311,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Output:
-    """A file or folder that a step must write.
-
-    Attributes:
-        name: What other steps call it.
-        filename: Its name on the disk.
-        kind: Whether it is a file or a folder.
-        measured: Of a JSON file, the fields that are measured anew each time: times and memory. All
-            else must be the same when the step is repeated.
-    """
-
-    name: str
-    filename: str
-    kind: Kind = "file"
-    measured: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Rule:
     """A kind of step.
 
@@ -416,29 +399,6 @@ class Rule:
     def makes(self) -> bool:
         """Whether it makes its format from something else."""
         return not (self.quantizes or self.refines)
-
-
-@dataclass(frozen=True)
-class Toolchain:
-    """A pinned environment.
-
-    Attributes:
-        name: For example `coreml`; unique over all backends.
-        lock: The lock file: exact pins, with hashes where one build serves every machine.
-        requirements: What `modelbuild toolchain lock` resolves into the lock.
-        python: Minor versions of CPython the lock is valid for, best first.
-        about: One line for `toolchain list`.
-        node: A folder with `package.json` (exact versions) and `package-lock.json`, where the
-            toolchain runs JavaScript: npm installs what they say into its `node_modules`, and
-            Node.js is linked as its `bin/node`.
-    """
-
-    name: str
-    lock: Path
-    requirements: Path
-    python: tuple[str, ...] = ("3.11",)
-    about: str = ""
-    node: Path | None = None
 
 
 @dataclass(frozen=True)

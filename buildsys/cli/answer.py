@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from buildsys.engine.run import Run
     from buildsys.engine.session import Session
-    from buildsys.planner import ActionGraph
+    from buildsys.planner.graph import ActionGraph
 
 VERSION = 2
 COMMANDS = ("build", "plan")

@@ -70,7 +70,7 @@ def open_file(file: Path | None) -> Recipe:
         RecipeError: There is none, or it is wrong.
     """
     from buildsys.engine.session import open_recipe
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
 
     return open_recipe(file if file is not None else find(Path.cwd(), RECIPE_NAME), Catalog.load())
 

@@ -32,7 +32,7 @@ def command(file: Path | None, as_json: bool, color: str, quiet: bool, verbose: 
     """
     from buildsys.engine import checkup
     from buildsys.engine.session import cache_root, toolchains_root
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
     from buildsys.toolchains import Provisioner
     from buildsys.toolchains.health import State
 

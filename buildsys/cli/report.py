@@ -172,7 +172,7 @@ def _sensitivity(
     from buildsys.cli.build import chosen
     from buildsys.cli.options import user_settings
     from buildsys.engine.session import Session
-    from buildsys.planner import NoSensitivity
+    from buildsys.planner.verification.sensitivity import NoSensitivity
     from buildsys.report.progress import Progress
     from buildsys.report.screens.sensitivity import print_sensitivity
     from buildsys.search.sensitivity import sensitivity

@@ -32,7 +32,7 @@ def command(form: str) -> None:
 def schema_of(form: str) -> dict[str, Any]:
     """The schema of a form."""
     if form == "recipe":
-        from buildsys.recipe import schema
+        from buildsys.recipe.schema.json_schema import schema
 
         return schema()
     from buildsys.engine import events

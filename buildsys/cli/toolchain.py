@@ -24,7 +24,7 @@ def command() -> None:
 def provisioner(file: Path | None) -> Provisioner:
     """The provisioner for a recipe's overrides, or for none where there is no recipe."""
     from buildsys.engine.session import cache_root, toolchains_root
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
     from buildsys.toolchains import Provisioner
 
     overrides: dict[str, Path] = {}

@@ -11,7 +11,8 @@ from buildsys.engine.events import Listener, ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
-from buildsys.planner import ActionGraph, make_location
+from buildsys.planner.graph import ActionGraph
+from buildsys.planner.planning import make_location
 from buildsys.toolchains.locks.lockfile import parse
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.engine import Engine, Project
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.executors import LocalExecutor

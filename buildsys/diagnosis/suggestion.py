@@ -20,8 +20,8 @@ from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.figures.json_form import to_json
 from buildsys.figures.measurement import Measurement, Quantiles
-from buildsys.planner import ActionGraph, Deployable, make_measurements
-from buildsys.planner.graph import OutputRef
+from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
+from buildsys.planner.planning import make_measurements
 from buildsys.recipe import Recipe
 from buildsys.verify.judgment.defaults import UNRELATED
 from buildsys.verify.judgment.floors import LEAST_FLOORS, Floors

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from buildsys.backends.base import Format, Rule
 from buildsys.engine.memory import free_memory
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.toolchains import Provisioner
 from buildsys.toolchains.environments import installers
 from buildsys.toolchains.environments.verification import Digests

@@ -24,8 +24,11 @@ from buildsys.engine.scheduling import schedule
 from buildsys.engine.staleness.explain import Explainer, Reason
 from buildsys.engine.staleness.walk import Standing, State, Walk
 from buildsys.exit_status import ExitStatus
-from buildsys.planner import ActionGraph, Catalog, Deployable, check, make_graph
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.choices.choosing import Question, choose, settled, unsettled
+from buildsys.planner.graph import ActionGraph, Deployable
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
 from buildsys.recipe import Recipe, load
 from buildsys.store import DamagedIndex, StoreError
 from buildsys.store.collection import Collector

@@ -7,14 +7,13 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import buildsys.backends
-from buildsys.backends.base import Backend, Format, Rule, Source, Toolchain
+from buildsys.backends import BUILT_IN
+from buildsys.backends.base import Backend, Format, Rule, Source
+from buildsys.backends.toolchain import Toolchain
 
 ENTRY_POINTS = "modelbuild.backends"
-BUILT_IN = Path(buildsys.backends.__file__).parent
 
 
 class CatalogError(Exception):

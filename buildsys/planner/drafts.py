@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.planner.graph import FileInput, OutputRef, Worker
 
 _NUMBERS = count()

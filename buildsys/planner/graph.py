@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
+
+RANGES = "ranges"
+"""The output that says what calibration found of activations; see `kit.quantize.ranges`."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,21 @@
-"""`deploy.yaml` to a recipe: schema, loading with positions, diagnostics."""
+"""`deploy.yaml` to a recipe: schema, loading with positions, diagnostics.
 
-from buildsys.recipe.diagnostic import Diagnostic, RecipeError
-from buildsys.recipe.loading import Check, find, load
-from buildsys.recipe.recipe import Choice, Detour, Recipe
-from buildsys.recipe.schema.json_schema import schema
-from buildsys.recipe.schema.spec import Spec
-from buildsys.recipe.text.position import Position
+Names are imported when they are asked for: the schema's classes take longer to make than a plan that reuses
+an earlier one takes in all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from buildsys.recipe.diagnostic import Diagnostic, RecipeError
+    from buildsys.recipe.finding import find
+    from buildsys.recipe.loading import Check, load
+    from buildsys.recipe.recipe import Choice, Detour, Recipe
+    from buildsys.recipe.schema.spec import Spec
+    from buildsys.recipe.text.position import Position
 
 __all__ = [
     "Check",
@@ -18,5 +28,20 @@ __all__ = [
     "Spec",
     "find",
     "load",
-    "schema",
 ]
+
+_MODULES = {
+    "diagnostic": ("Diagnostic", "RecipeError"),
+    "finding": ("find",),
+    "loading": ("Check", "load"),
+    "recipe": ("Choice", "Detour", "Recipe"),
+    "schema.spec": ("Spec",),
+    "text.position": ("Position",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

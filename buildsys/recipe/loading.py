@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from buildsys.recipe.checks import consistency, faults, references
 from buildsys.recipe.diagnostic import Diagnostic, RecipeError
+from buildsys.recipe.finding import absolute, is_file
 from buildsys.recipe.recipe import Recipe
 from buildsys.recipe.schema.spec import Spec
 from buildsys.recipe.text import includes
@@ -22,21 +22,6 @@ from buildsys.recipe.text.syntax import decode, encoding_diagnostic
 from buildsys.small_files import read_bytes
 
 Check = Callable[[Recipe], list[Diagnostic]]
-FILE_NAME = "deploy.yaml"
-
-
-def find(start: Path, name: str = FILE_NAME) -> Path:
-    """The recipe in a folder or the nearest one above it.
-
-    Raises:
-        RecipeError: There is none.
-    """
-    folder = _absolute(start)
-    for candidate in (folder, *folder.parents):
-        if references.is_file(candidate / name):
-            return candidate / name
-    message = f"no `{name}` in `{folder}` or any folder above it"
-    raise RecipeError([Diagnostic(message, hint="go to your project, or name one with `--file`")])
 
 
 def load(
@@ -58,7 +43,7 @@ def load(
     Raises:
         RecipeError: Something is wrong; it carries everything that could be found.
     """
-    reader = _Reader(_absolute(path), environ, texts)
+    reader = _Reader(absolute(path), environ, texts)
     root = reader.read()
     found = reader.diagnostics
     if root is None:
@@ -136,12 +121,12 @@ class _Reader:
         return joined
 
     def _fragment(self, written: str, place: Position) -> Node | None:
-        path = _absolute(self.folder / written)
+        path = absolute(self.folder / written)
         if path in self.files:
             message = f"`{written}` is included already"
             self.diagnostics.append(Diagnostic(message, place, "delete it"))
             return None
-        if not references.is_file(path):
+        if not is_file(path):
             message, hint = references.absent(written, self.folder, "file")
             self.diagnostics.append(Diagnostic(message, place, hint))
             return None
@@ -168,11 +153,6 @@ class _Reader:
         self.diagnostics += composer.diagnostics
         self.used.update(composer.used)
         return root
-
-
-def _absolute(path: Path) -> Path:
-    # Not `resolve`: a recipe that is a link is the recipe of the folder that the link is in.
-    return Path(os.path.abspath(path))
 
 
 def _ordered(found: Iterable[Diagnostic], files: list[Path]) -> list[Diagnostic]:

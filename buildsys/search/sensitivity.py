@@ -9,9 +9,10 @@ from typing import Any
 from buildsys.engine.events import Listener, ignore
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
-from buildsys.planner import ActionGraph, OutputRef, make_sensitivity
 from buildsys.planner.choices.candidates import Candidate
 from buildsys.planner.choices.choosing import choose
+from buildsys.planner.graph import ActionGraph, OutputRef
+from buildsys.planner.planning import make_sensitivity
 from buildsys.planner.verification.sensitivity import NoSensitivity, keeps_layers
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.search.mixing import Layer

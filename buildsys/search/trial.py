@@ -15,10 +15,11 @@ from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.figures.candidate import Figures
-from buildsys.planner import ActionGraph, OutputRef, make_graph
 from buildsys.planner.choices.candidates import Candidate
 from buildsys.planner.choices.choosing import choose
 from buildsys.planner.entries import entries
+from buildsys.planner.graph import ActionGraph, OutputRef
+from buildsys.planner.planning import make_graph
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.schema.benchmark import Benchmark
 from buildsys.search.front import FAILED, PASSED, REJECTED, worst_error

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.small_files import read_text
 from buildsys.toolchains.environments import installers, interpreters, node
 from buildsys.toolchains.environments.environment import FILE, Environment, Look, Step, refused

@@ -15,7 +15,7 @@ from benchmarks.copying_backend import PACKAGE
 from buildsys.engine.outcome.verdicts import Status
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from benchmarks.faults.graph import Array, Graph, Node, Setting
 from benchmarks.faults.inject import chosen, spots
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.substitution import Substitute, relocated, substituted
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.session import CACHE_VARIABLE, TOOLCHAINS_VARIABLE, cache_root, toolchains_root
 from buildsys.planner.catalog import Catalog, load_built_in
 from buildsys.planner.graph import Action, ActionGraph, Deployable, Evidence, FileInput, OutputRef

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import copying_backend, shape
-from buildsys.planner import Action, Catalog, FileInput, check, make_graph
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import Action, FileInput
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
 from buildsys.recipe import load
 
 OF_RULES = {

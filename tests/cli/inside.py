@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from buildsys.cli.main import run
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from tests.space import Space
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from buildsys.cli.main import run
 from buildsys.engine.checkup import abilities
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.toolchains import Provisioner
 from buildsys.toolchains.environments.environment import MARKER, VERSION
 from buildsys.toolchains.health import Health, State

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.cli import toolchain
 from buildsys.cli.main import run
 from buildsys.toolchains import Provisioner

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from buildsys.diagnosis.defects import DEFECTS, explain
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.toolchains.locks.lockfile import parse
 
 PINNED = {"coremltools": "9.0"}

@@ -11,7 +11,7 @@ from buildsys.backends.base import Normaliser, Rule
 from buildsys.diagnosis.rebuilding import Held, Rebuilt, rebuild
 from buildsys.engine.events import ActionFinished, Event
 from buildsys.engine.run import Settings
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from tests.cli.inside import Inside
 from tests.fakes.numeric.rules import backend
 from tests.space import Space

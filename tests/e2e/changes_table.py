@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.store import Store
 from buildsys.toolchains import Provisioner
 from tests.e2e.project import Project

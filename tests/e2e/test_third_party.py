@@ -108,7 +108,7 @@ def test_its_options_are_checked_at_their_place(project: Project, tmp_path: Path
 def test_its_options_are_documented(python: Path) -> None:
     program = (
         "import sys; sys.path.insert(0, 'docs'); import formats; "
-        "from buildsys.planner import Catalog; print(formats.document(Catalog.load()))"
+        "from buildsys.planner.catalog import Catalog; print(formats.document(Catalog.load()))"
     )
     done = subprocess.run(
         [python, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.events import ActionFinished
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
 from buildsys.engine.executors.processes import tree

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, Outcome
 from buildsys.engine.executors.processes.hosts import FORKS
 from buildsys.engine.executors.variables import worker_environment

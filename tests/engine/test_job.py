@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.executors import Job, LocalExecutor, Outcome
 from buildsys.engine.executors.job import JobSpec
 from buildsys.engine.run import Settings

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor, Outcome
 from buildsys.engine.executors.processes.hosts import FORKS
 from buildsys.planner.graph import Action, Worker

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildsys import capped_log as capped
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.capped_log import CappedLog
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
 from buildsys.engine.executors.logs import Logs

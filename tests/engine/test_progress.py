@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.events import (
     ActionFinished,
     ActionName,

@@ -12,7 +12,7 @@ import pytest
 from buildsys.engine.executors.processes.host import Host
 from buildsys.engine.executors.processes.hosts import FORKS
 from buildsys.engine.executors.variables import worker_environment
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.store import Store
 from tests.fakes.numeric.rules import backend
 from tests.shared_hosts import POOL, SharingExecutor

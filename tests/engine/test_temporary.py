@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.executors import Done, Failed, Job, LocalExecutor
 from buildsys.engine.executors import temporary as module
 from buildsys.engine.executors.temporary import LONGEST, TemporaryFolders, sweep, unfit

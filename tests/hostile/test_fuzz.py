@@ -264,7 +264,7 @@ def test_locks_and_settings(bench: Bench) -> None:
 def _asked(bench: Bench, recipe: str) -> str:
     """The digest of the recipe's question, so that its lock is an answer."""
     from buildsys.engine.session import open_recipe
-    from buildsys.planner import Catalog
+    from buildsys.planner.catalog import Catalog
     from buildsys.planner.choices.choosing import unsettled
 
     (bench.folder / "deploy.yaml").write_text(recipe)

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from buildsys.backends.base import Backend, Rule, Runtime, Toolchain
+from buildsys.backends import BUILT_IN
+from buildsys.backends.base import Backend, Rule, Runtime
+from buildsys.backends.toolchain import Toolchain
 from buildsys.engine import session as sessions
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build, Session, open_recipe
 from buildsys.engine.staleness.keys import canonical
 from buildsys.engine.staleness.walk import Standing, State
-from buildsys.planner import Catalog
-from buildsys.planner.catalog import BUILT_IN, load_backends
+from buildsys.planner.catalog import Catalog, load_backends
 from buildsys.planner.graph import Action, ActionGraph, FileInput
 from buildsys.report.record import report
 from tests.mutation import recipe as full

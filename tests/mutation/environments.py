@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.toolchains import Provisioner
 from buildsys.toolchains.environments.fingerprint import Fingerprint, Interpreter
 from buildsys.toolchains.locks.lockfile import parse

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from buildsys.backends import BUILT_IN
 from buildsys.engine.staleness import keys
-from buildsys.planner import Catalog
-from buildsys.planner.catalog import BUILT_IN
+from buildsys.planner.catalog import Catalog
 from tests.mutation import recipe
 from tests.mutation.bench import Bench, catalog
 from tests.mutation.cases import DESCRIPTIONS, OF_TOOLCHAIN_ONNX, ORIGINALS

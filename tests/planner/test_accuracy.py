@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from buildsys.engine.outcome.verdicts import Verdict
-from buildsys.planner import Catalog, check, make_graph
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
 from buildsys.recipe import load
 from tests.space import Space
 

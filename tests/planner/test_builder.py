@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.planner.builder import GraphBuilder, placed
 from buildsys.planner.drafts import Draft, DraftInput
 from buildsys.planner.graph import OutputRef

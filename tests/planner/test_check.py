@@ -7,7 +7,8 @@ from typing import Any
 
 from buildsys.backends.base import Check, Runtime
 from buildsys.engine.checkup import abilities
-from buildsys.planner import ActionGraph, Catalog
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import ActionGraph
 from buildsys.report.record import report
 from tests.fakes.numeric.rules import backend
 from tests.space import Space, statuses

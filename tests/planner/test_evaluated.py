@@ -12,7 +12,7 @@ import pytest
 
 from buildsys.backends.base import Runtime
 from buildsys.engine.checkup import Ability, abilities
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.release.bundle import BundleError, create
 from buildsys.report.record import report
 from buildsys.report.screens.checkup import _run_here

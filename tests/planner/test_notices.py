@@ -13,7 +13,7 @@ from rich.console import Console
 from buildsys.backends.base import Options, Ports, Refusal, varying
 from buildsys.cli.plan import record
 from buildsys.engine.session import Plan
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.recipe import Diagnostic, RecipeError
 from buildsys.report.screens.console import print_plan
 from tests.fakes.numeric.rules import backend

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from buildsys.backends.base import Runtime
-from buildsys.planner import ActionGraph, Catalog
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import ActionGraph
 from tests.fakes.numeric.rules import backend
 from tests.space import Space, statuses
 

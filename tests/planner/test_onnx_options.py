@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.planner import Action, ActionGraph, Catalog, check, make_graph
-from buildsys.planner.graph import OutputRef
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import Action, ActionGraph, OutputRef
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
 from buildsys.recipe import RecipeError, load
 
 RECIPE = """\

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.planner import ActionGraph, Catalog, make_graph
-from buildsys.planner.catalog import load_built_in
+from buildsys.planner.catalog import Catalog, load_built_in
+from buildsys.planner.graph import ActionGraph
+from buildsys.planner.planning import make_graph
 from buildsys.recipe import load
 
 RECIPE = """\

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks import copying_backend, shape
-from buildsys.planner import Action, Catalog, check, make_graph
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import Action
+from buildsys.planner.planning import make_graph
+from buildsys.planner.validation import check
 from buildsys.recipe import Recipe, load
 
 FEW, MANY = 20, 80

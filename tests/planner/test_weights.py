@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from buildsys.backends.base import Reader
-from buildsys.planner import ActionGraph, Catalog, make_graph
-from buildsys.planner.graph import FileInput, OutputRef
+from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import ActionGraph, FileInput, OutputRef
+from buildsys.planner.planning import make_graph
 from buildsys.recipe import load
 from buildsys.report.screens.console import print_build
 from tests.fakes.numeric.rules import backend

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.environments import Environments
 from buildsys.engine.staleness import keys
 from buildsys.planner.graph import (

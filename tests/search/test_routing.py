@@ -13,7 +13,7 @@ import yaml
 from buildsys.backends.base import Rule
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Build
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.recipe import RecipeError
 from buildsys.report.record import write_report
 from buildsys.search.building import build

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from buildsys.planner import NoSensitivity
+from buildsys.planner.verification.sensitivity import NoSensitivity
 from buildsys.report.screens.sensitivity import print_sensitivity
 from buildsys.search.sensitivity import sensitivity
 from tests.search.project import COLUMNS, SearchSpace

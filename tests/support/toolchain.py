@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.engine.session import cache_root, toolchains_root
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.toolchains import Provisioner
 
 

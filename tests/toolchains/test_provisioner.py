@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.toolchains import Provisioner, ToolchainError
 from buildsys.toolchains.environments import installers, interpreters
 from buildsys.toolchains.environments.environment import MARKER

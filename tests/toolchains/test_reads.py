@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.engine.executors import Failed, LocalExecutor
 from buildsys.engine.executors.job import Job
 from buildsys.planner.graph import Action, Worker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import buildsys.backends
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.toolchains import Provisioner, ToolchainError
 from buildsys.toolchains.environments.installers import find_uv
 from buildsys.toolchains.environments.verification import Digests

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import buildsys.toolchains
-from buildsys.planner.catalog import BUILT_IN
+from buildsys.backends import BUILT_IN
 from buildsys.toolchains.inside import source_imports
 from tests.space import Space
 

@@ -22,9 +22,9 @@ from buildsys.backends.base import (
     Rule,
     Runtime,
     Scheme,
-    Toolchain,
     varying,
 )
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 METADATA = MetadataWriter("coreml", "metadata:describe")

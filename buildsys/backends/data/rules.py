@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Toolchain
+from buildsys.backends.base import Backend
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 

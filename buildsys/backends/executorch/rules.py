@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from buildsys.backends.base import Backend, Format, Options, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    Options,
+    Rule,
+    Runtime,
+    Scheme,
+)
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 LIBRARY = "torchao, XNNPACKQuantizer of ExecuTorch"

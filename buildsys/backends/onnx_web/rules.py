@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Format, Rule, Runtime, Toolchain
+from buildsys.backends.base import Backend, Format, Rule, Runtime
 from buildsys.backends.onnx.rules import SCHEMES
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from buildsys.backends.base import Backend, Format, Probe, Reader, Rule, Runtime, Scheme, Toolchain
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    Probe,
+    Reader,
+    Rule,
+    Runtime,
+    Scheme,
+)
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 

@@ -13,8 +13,8 @@ from buildsys.backends.base import (
     Options,
     Rule,
     Runtime,
-    Toolchain,
 )
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 

@@ -18,10 +18,10 @@ from buildsys.backends.base import (
     Refusal,
     Rule,
     Runtime,
-    Toolchain,
     varying,
 )
 from buildsys.backends.tensorrt import gpu
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 

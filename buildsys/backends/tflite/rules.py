@@ -13,8 +13,8 @@ from buildsys.backends.base import (
     Rule,
     Runtime,
     Scheme,
-    Toolchain,
 )
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 LIBRARY = "ai-edge-quantizer"

@@ -13,8 +13,8 @@ from buildsys.backends.base import (
     Runtime,
     Scheme,
     Source,
-    Toolchain,
 )
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 METADATA = MetadataWriter("torch", "metadata:describe")

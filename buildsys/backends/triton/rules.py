@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from buildsys.backends.base import Backend, Check, Format, Options, Rule, Toolchain
+from buildsys.backends.base import Backend, Check, Format, Options, Rule
+from buildsys.backends.toolchain import Toolchain
 
 FOLDER = Path(__file__).parent
 

@@ -29,7 +29,7 @@ def run(recipe: Recipe, label: str, fix: bool, answer: Answer, out: Path | None)
     from buildsys.cli.options import user_settings
     from buildsys.diagnosis.locating import locate
     from buildsys.engine.session import Session
-    from buildsys.planner import NoProbe
+    from buildsys.planner.verification.locating import NoProbe
     from buildsys.report.pages.location import page
     from buildsys.report.progress import Progress
     from buildsys.report.screens.location import print_location

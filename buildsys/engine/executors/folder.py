@@ -19,9 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from buildsys.backends import BUILT_IN
 from buildsys.engine.executors.job import JobSpec
 from buildsys.engine.executors.temporary import TemporaryFolders
-from buildsys.planner.catalog import BUILT_IN
 from buildsys.store import Store, Stored
 from buildsys.store.content import (
     RESUME,

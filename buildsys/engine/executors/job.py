@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.planner.graph import Action, Worker
 from buildsys.store import Stored
 

@@ -18,10 +18,7 @@ from buildsys.engine.staleness.unseen import unseen
 from buildsys.figures.benchmark import Benchmark
 from buildsys.figures.calibration import Calibration
 from buildsys.figures.measurement import Measurement
-from buildsys.planner.conversion.steps import RANGES
-from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
-from buildsys.recipe import Position, Recipe
-from buildsys.recipe.schema.model import Model
+from buildsys.planner.graph import RANGES, ActionGraph, Deployable, OutputRef
 from buildsys.store import CorruptObject, Store, Stored
 from buildsys.verify.judgment import fast_kernels
 from buildsys.verify.judgment.defaults import (
@@ -406,29 +403,3 @@ def describe(gate: Gate) -> str:
         text += f", {gate.least:.12g} would pass"
     # Of a bound on elements it is the sample with the greatest `signal_error`, which mostly is the same.
     return text if gate.worst is None else f"{text}; the worst sample is number {gate.worst}"
-
-
-def failure_position(recipe: Recipe, action: Action, field: str | None) -> Position | None:
-    """The place in the recipe to point at for a failed step.
-
-    Args:
-        recipe: The recipe.
-        action: The step.
-        field: What the worker names, relative to the model, the dataset or the target's entry.
-    """
-    if not action.origin:
-        return None
-    if field is None:
-        return recipe.where(*action.origin)
-    keys = field.split(".")
-    if keys[0] == "count" and action.asked:
-        return recipe.where(*action.asked, *keys)
-    section = action.origin[0]
-    if section == "targets" and keys[0] == "quantization":
-        target, index = str(action.origin[1]), int(action.origin[2])
-        entry = next(v for k, v in recipe.spec.targets.items() if k == target)[index]
-        return recipe.where("quantization", entry.quantization or "", *keys[1:])
-    # A transform's own fields lie below it; what it says of the model, beside it.
-    transform = action.origin[2:3] == ("transforms",) and keys[0] not in Model.model_fields
-    base = action.origin if section == "targets" or transform else action.origin[:2]
-    return recipe.where(*base, *keys)

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildsys.engine.staleness import keys
 from buildsys.engine.staleness.keys import Change
 from buildsys.engine.staleness.positions import Positions
 from buildsys.engine.staleness.walk import LOST, Standing, State, Walk
 from buildsys.planner.graph import Action, ActionGraph, Deployable, FileInput
-from buildsys.recipe import Position, Recipe
 from buildsys.toolchains.inside.program import ABSENT, PRESENCE, UNSEEN
+
+if TYPE_CHECKING:
+    from buildsys.recipe import Position, Recipe
 
 SHORT = 6
 FIRST = "was built for the first time"

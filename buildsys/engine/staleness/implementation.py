@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildsys.backends import BUILT_IN
 from buildsys.engine.staleness import keys
-from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import Worker
 from buildsys.store import Index, Memo
 from buildsys.toolchains.inside.program import HOST_PACKAGE, PACKAGE

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from buildsys.planner.graph import Action, ActionGraph, FileInput
-from buildsys.recipe import Position, Recipe
+
+if TYPE_CHECKING:
+    from buildsys.recipe import Position, Recipe
 
 Keys = tuple[str | int, ...]
 
@@ -85,3 +89,31 @@ class Positions:
             model = self._model(action)
             return (*model, "environment") if model[:1] == ("models",) else ()
         return ()
+
+
+def failure_position(recipe: Recipe, action: Action, field: str | None) -> Position | None:
+    """The place in the recipe to point at for a failed step.
+
+    Args:
+        recipe: The recipe.
+        action: The step.
+        field: What the worker names, relative to the model, the dataset or the target's entry.
+    """
+    if not action.origin:
+        return None
+    if field is None:
+        return recipe.where(*action.origin)
+    keys = field.split(".")
+    if keys[0] == "count" and action.asked:
+        return recipe.where(*action.asked, *keys)
+    section = action.origin[0]
+    if section == "targets" and keys[0] == "quantization":
+        target, index = str(action.origin[1]), int(action.origin[2])
+        entry = next(v for k, v in recipe.spec.targets.items() if k == target)[index]
+        return recipe.where("quantization", entry.quantization or "", *keys[1:])
+    from buildsys.recipe.schema.model import Model  # Its classes are made for a failure only.
+
+    # A transform's own fields lie below it; what it says of the model, beside it.
+    transform = action.origin[2:3] == ("transforms",) and keys[0] not in Model.model_fields
+    base = action.origin if section == "targets" or transform else action.origin[:2]
+    return recipe.where(*base, *keys)

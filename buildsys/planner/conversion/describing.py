@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.graph import FileInput
 from buildsys.planner.model import PlannedModel
@@ -45,13 +45,13 @@ def describe(
     writer = declared.metadata_writer
     options: dict[str, Any] = {}
     inputs: dict[str, DraftInput] = {"io": io, **told(model, PARTS, options)}
-    outputs = [base.Output("io", "io.json")]
+    outputs = [Output("io", "io.json")]
     worker, environment = host_worker(DESCRIBE), None
     if writer is not None:
         backend = model.machine.catalog.backend_of(format_name)
         worker, environment = rule_worker(backend, function=writer.worker), writer.toolchain
         inputs["artifact"] = artifact
-        outputs.append(base.Output("artifact", "model" + declared.suffix, declared.kind))
+        outputs.append(Output("artifact", "model" + declared.suffix, declared.kind))
     draft = Draft(
         f"{format_name}.describe",
         worker,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from buildsys.backends.base import Normaliser, Output
+from buildsys.backends.base import Normaliser
+from buildsys.backends.output import Output
 from buildsys.planner.builder import GraphBuilder, placed
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.drafts import Draft

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from buildsys.backends import base
+from buildsys.backends.output import Kind, Output
 from buildsys.planner.conversion import profiles
 from buildsys.planner.conversion.describing import told
 from buildsys.planner.conversion.routes import Step, without
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
+from buildsys.planner.graph import RANGES
 from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification import data
 from buildsys.planner.workers import rule_worker
 from buildsys.recipe.schema.quantization import FLOAT_SCHEMES
 
 ARTIFACT, IO = "artifact", "io"
-RANGES = "ranges"
-"""What calibration found of activations; see `kit.quantize.ranges`."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +154,9 @@ def _options(
 
 
 @cache
-def _outputs(suffix: str, kind: base.Kind, calibrated: bool) -> tuple[base.Output, ...]:
-    ranges = (base.Output(RANGES, "ranges.json"),) if calibrated else ()
-    return (base.Output(ARTIFACT, "model" + suffix, kind), base.Output(IO, "io.json"), *ranges)
+def _outputs(suffix: str, kind: Kind, calibrated: bool) -> tuple[Output, ...]:
+    ranges = (Output(RANGES, "ranges.json"),) if calibrated else ()
+    return (Output(ARTIFACT, "model" + suffix, kind), Output(IO, "io.json"), *ranges)
 
 
 def _profile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.planner.drafts import Draft, DraftInput
 from buildsys.planner.machine import Machine
 from buildsys.planner.model import PlannedModel

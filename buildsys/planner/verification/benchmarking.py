@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.conversion.steps import Artifact
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.model import PlannedModel
@@ -53,7 +53,7 @@ def benchmark(model: PlannedModel, subject: Subject, beside: Artifact | None) ->
             "runtime_module": module,
             "benchmark": settings.model_dump(mode="json"),
         },
-        outputs=(base.Output("benchmark", "benchmark.json", measured=MEASURED),),
+        outputs=(Output("benchmark", "benchmark.json", measured=MEASURED),),
         origin=("models", model.name, "benchmark"),
         resources=runtime.resources,
         timed=True,

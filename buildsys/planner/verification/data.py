@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.base import Output
+from buildsys.backends.output import Output
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.graph import FileInput
 from buildsys.planner.model import PlannedModel, Samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.graph import ActionGraph, Deployable, OutputRef
 from buildsys.planner.impossible import Impossible
@@ -14,7 +14,7 @@ from buildsys.planner.verification.original import original_file
 from buildsys.planner.verification.running import EDGES
 from buildsys.planner.workers import host_worker, kit_worker, rule_worker
 
-RECORDING = (base.Output("steps", "steps.json"), base.Output("tensors", "tensors.npz"))
+RECORDING = (Output("steps", "steps.json"), Output("tensors", "tensors.npz"))
 
 
 class NoProbe(Impossible):
@@ -60,7 +60,7 @@ def locate(model: PlannedModel, graph: ActionGraph, deployable: Deployable) -> D
             "bounds": dict(deployable.limits.bounds),
             "output_bounds": {name: dict(e) for name, e in deployable.limits.output_bounds.items()},
         },
-        outputs=(base.Output("location", "location.json"),),
+        outputs=(Output("location", "location.json"),),
         origin=("models", model.name),
     )["location"]
 
@@ -87,7 +87,7 @@ def _chosen(model: PlannedModel, graph: ActionGraph, deployable: Deployable) -> 
         environment=None,
         inputs=inputs,
         options={"outputs": model.outputs, "scheme": deployable.quantized.scheme},
-        outputs=(base.Output("chosen", "chosen.npz"), base.Output("varies", "varies.json")),
+        outputs=(Output("chosen", "chosen.npz"), Output("varies", "varies.json")),
         origin=("models", model.name, "samples"),
     )
 

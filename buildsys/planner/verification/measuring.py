@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification import data
@@ -14,10 +15,10 @@ from buildsys.planner.verification.weights import compare_weights
 from buildsys.planner.workers import host_worker
 
 UNROUNDED = (
-    base.Output("unrounded", "unrounded.npz"),
-    base.Output("unrounded_edges", "unrounded_edges.npz"),
+    Output("unrounded", "unrounded.npz"),
+    Output("unrounded_edges", "unrounded_edges.npz"),
 )
-PLAIN = base.Output("plain", "plain.npz")
+PLAIN = Output("plain", "plain.npz")
 ROUNDED_WEIGHTS = "float16"
 """The scheme of artifacts that may be the model with rounded weights, and nothing but that."""
 
@@ -130,7 +131,7 @@ def _measurement(
         environment=None,
         inputs=inputs,
         options=options,
-        outputs=(base.Output("measurement", "measurement.json", measured=COST),),
+        outputs=(Output("measurement", "measurement.json", measured=COST),),
         origin=("models", model.name, "samples"),
     )["measurement"]
 

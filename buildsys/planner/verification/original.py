@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.conversion.routes import cheapest
 from buildsys.planner.conversion.steps import ARTIFACT, IO, Artifact, Goal, follow
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
@@ -23,8 +24,8 @@ from buildsys.planner.verification.running import (
 )
 from buildsys.planner.workers import host_worker, rule_worker
 
-HELD = base.Output("held", "held.npz")
-TOLD = base.Output("told", "told.json")
+HELD = Output("held", "held.npz")
+TOLD = Output("told", "told.json")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def check_original(model: PlannedModel) -> DraftOutput:
         environment=None,
         inputs={"reference": reference_of(model).outputs},
         options={"outputs": model.outputs},
-        outputs=(base.Output("original", "original.json"),),
+        outputs=(Output("original", "original.json"),),
         origin=("models", model.name, "samples"),
     )["original"]
 
@@ -133,7 +134,7 @@ def _floor(model: PlannedModel) -> DraftOutput:
         environment=environment,
         inputs={**inputs, "samples": reference_of(model).samples},
         options=model.contract_and_source,
-        outputs=(base.Output("floor", "floor.json"),),
+        outputs=(Output("floor", "floor.json"),),
         user_code=framework.code,
         origin=model.place,
     )["floor"]
@@ -155,7 +156,7 @@ def rounded(model: PlannedModel, weights: DraftOutput, label: str) -> dict[str, 
             HELD.name: weights.draft[HELD.name],
         },
         options=model.contract_and_source,
-        outputs=(base.Output("samples", "samples.npz"), EDGE_OUTPUTS, TOLD),
+        outputs=(Output("samples", "samples.npz"), EDGE_OUTPUTS, TOLD),
         user_code=framework.code,
         origin=model.place,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.conversion.steps import Artifact
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.machine import Runner
@@ -16,10 +17,10 @@ from buildsys.planner.workers import kit_worker
 LATENCY = {"warmup": 5, "runs": 50}
 COST = ("latency_ms", "peak_rss_bytes")
 """Outputs that are measured, and so differ from run to run."""
-SIZES = base.Output("sizes", "sizes.npz")
-EXTREMES = base.Output("extremes", "extremes.npz")
-EDGES = base.Output("edges", "edges.npz")
-EDGE_OUTPUTS = base.Output("edge_outputs", "edge_outputs.npz")
+SIZES = Output("sizes", "sizes.npz")
+EXTREMES = Output("extremes", "extremes.npz")
+EDGES = Output("edges", "edges.npz")
+EDGE_OUTPUTS = Output("edge_outputs", "edge_outputs.npz")
 
 
 @dataclass(frozen=True)
@@ -46,28 +47,28 @@ class RunsOn:
     """Inputs and outputs of a step that runs something on the samples."""
 
     inputs: dict[str, DraftInput]
-    outputs: tuple[base.Output, ...]
+    outputs: tuple[Output, ...]
 
 
 def runs_on(
     samples: DraftOutput,
     evaluation: DraftOutput | None,
-    *more: base.Output,
+    *more: Output,
     sizes: DraftOutput | None = None,
     edges: DraftOutput | None = None,
 ) -> RunsOn:
     """What every step that runs something takes and gives, and `more` outputs."""
     inputs: dict[str, DraftInput] = {"samples": samples}
     outputs = [
-        base.Output("samples", "samples.npz"),
-        base.Output("run", "run.json", measured=COST),
+        Output("samples", "samples.npz"),
+        Output("run", "run.json", measured=COST),
         EDGE_OUTPUTS,
     ]
     if edges is not None:
         inputs[EDGES.name] = edges
     if evaluation is not None:
         inputs["evaluation"] = evaluation
-        outputs.append(base.Output("evaluation", "evaluation.npz"))
+        outputs.append(Output("evaluation", "evaluation.npz"))
     if sizes is not None:
         inputs[SIZES.name] = sizes
         outputs.append(EXTREMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.drafts import Draft, DraftOutput
 from buildsys.planner.graph import Action, ActionGraph, Deployable
@@ -56,7 +57,7 @@ def sensitivity(model: PlannedModel, graph: ActionGraph, deployable: Deployable)
             "filename": next(o.filename for o in step.outputs if o.name == ARTIFACT),
             "others": {o.name: o.filename for o in step.outputs if o.name != ARTIFACT},
         },
-        outputs=(base.Output("sensitivity", "sensitivity.json"),),
+        outputs=(Output("sensitivity", "sensitivity.json"),),
         origin=deployable.place,
         resources=by.runtime.resources,
     )["sensitivity"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.bounds import LATENCY_BOUNDS, SIZE_BOUNDS, limits_of
 from buildsys.planner.conversion.converting import Conversion, unquantized
 from buildsys.planner.drafts import Draft, DraftOutput
@@ -109,7 +110,7 @@ def _check(model: PlannedModel, subject: Subject) -> DraftOutput | None:
         environment=check.toolchain,
         inputs={**made.inputs, "contained": made.taken.artifact},
         options={"ports": model.ports},
-        outputs=(base.Output("check", "check.json"),),
+        outputs=(Output("check", "check.json"),),
     )["check"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from buildsys.backends import base
+from buildsys.backends.output import Output
 from buildsys.planner.drafts import Draft, DraftInput, DraftOutput
 from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification.original import HELD, as_given
@@ -12,7 +13,7 @@ from buildsys.planner.verification.running import Subject
 from buildsys.planner.workers import host_worker, kit_worker, rule_worker
 from buildsys.recipe.schema.quantization import FLOAT_SCHEMES
 
-WEIGHTS = (base.Output("weights", "weights.npz"), base.Output("names", "names.json"))
+WEIGHTS = (Output("weights", "weights.npz"), Output("names", "names.json"))
 
 
 def compare_weights(model: PlannedModel, subject: Subject, *, held: bool) -> DraftOutput | None:
@@ -39,7 +40,7 @@ def compare_weights(model: PlannedModel, subject: Subject, *, held: bool) -> Dra
         slot=subject.label,
         environment=None,
         inputs=inputs,
-        outputs=(base.Output("weights", "weights.json"), *((HELD,) if held else ())),
+        outputs=(Output("weights", "weights.json"), *((HELD,) if held else ())),
     )["weights"]
 
 

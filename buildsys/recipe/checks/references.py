@@ -132,14 +132,6 @@ def missing_files(root: Node, folder: Path) -> list[Diagnostic]:
     return found
 
 
-def is_file(path: Path) -> bool:
-    """Whether a regular file is there; a path that no file can have leads to none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; a path that no folder can have leads to none."""
     try:

@@ -14,8 +14,9 @@ from rich.text import Text
 from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.outcome import ways_out
-from buildsys.engine.outcome.verdicts import Status, failure_position
+from buildsys.engine.outcome.verdicts import Status
 from buildsys.engine.session import Build, Plan, PlannedDeployable
+from buildsys.engine.staleness.positions import failure_position
 from buildsys.engine.staleness.unseen import NOT_KNOWN, described
 from buildsys.engine.staleness.walk import State
 from buildsys.exit_status import ExitStatus

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.toolchains.environments import installers, node
 from buildsys.toolchains.errors import ToolchainError, explain
 from buildsys.toolchains.locks.lockfile import overrides, parse, render, tidy, without

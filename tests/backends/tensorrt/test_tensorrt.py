@@ -15,7 +15,7 @@ from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.tensorrt import gpu, profiles, rules
 from buildsys.backends.tensorrt.rules import backend
 from buildsys.engine.session import Plan
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.recipe import RecipeError
 from tests.fakes.numeric.rules import backend as fakes
 from tests.space import Space, statuses

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from buildsys.backends import BUILT_IN
 from buildsys.engine.staleness.implementation import Implementations
-from buildsys.planner.catalog import BUILT_IN
 from buildsys.planner.graph import Worker
 from buildsys.planner.workers import host_worker
 from buildsys.store import Index, Memo

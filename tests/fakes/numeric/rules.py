@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from buildsys.backends.base import Backend, Format, Options, Probe, Rule, Runtime, Scheme, Source
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    Options,
+    Probe,
+    Rule,
+    Runtime,
+    Scheme,
+    Source,
+)
 
 HERE = Path(__file__).parent
 RUNTIME = Runtime("host", "runtime")

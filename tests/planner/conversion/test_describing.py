@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from buildsys.backends.base import MetadataWriter
-from buildsys.engine.outcome.verdicts import failure_position
 from buildsys.engine.session import Build
-from buildsys.planner import Catalog
+from buildsys.engine.staleness.positions import failure_position
+from buildsys.planner.catalog import Catalog
 from tests.fakes.numeric.rules import backend
 from tests.space import Space
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from buildsys.backends.base import Backend, Rule
-from buildsys.planner import Catalog
+from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion.routes import NoRoute, State, cheapest, refined, without
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from buildsys.recipe import load, schema
-from buildsys.recipe.schema.json_schema import properties
+from buildsys.recipe import load
+from buildsys.recipe.schema.json_schema import properties, schema
 from tests.recipe.project import RIGHT, Project
 
 EXAMPLE = Path(__file__).parents[3] / "deploy.yaml.example"

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from buildsys.backends.base import Backend, Format, Options, Ports, Refusal, Rule, Runtime
+from buildsys.backends.base import (
+    Backend,
+    Format,
+    Options,
+    Ports,
+    Refusal,
+    Rule,
+    Runtime,
+)
 
 FOLDER = Path(__file__).parent
 

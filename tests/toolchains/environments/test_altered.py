@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.engine.environments import Environments
 from buildsys.toolchains import Provisioner, ToolchainError
 from buildsys.toolchains.environments import contents, installers

@@ -11,7 +11,7 @@ import pytest
 
 import buildsys.backends
 import tests.support
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.toolchains import Provisioner, ToolchainError, lock
 from buildsys.toolchains.environments import installers
 from buildsys.toolchains.environments.environment import MARKER

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.backends.base import Toolchain
+from buildsys.backends.toolchain import Toolchain
 from buildsys.toolchains import ToolchainError, lock
 from buildsys.toolchains.environments import installers
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME]...
 
-NAME is `planning`, `overhead`, `workers`, `cold` or `pipeline`; without one, all of them. It takes
+NAME is `startup`, `planning`, `overhead`, `workers`, `cold` or `pipeline`; without one, all of them. It takes
 hours, most of them for other tools' first builds, and the machine should do nothing else meanwhile.
 Results go to `benchmarks/results/`, from where `docs/performance.svg` and `docs/performance.md` are made.
 """
@@ -15,7 +15,7 @@ import sys
 
 from benchmarks import chart, tables
 
-NAMES = ("planning", "overhead", "workers", "cold", "pipeline")
+NAMES = ("startup", "planning", "overhead", "workers", "cold", "pipeline")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cold, overhead, pipeline, planning, workers
+from benchmarks import cold, overhead, pipeline, planning, startup, workers
 
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -54,6 +54,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "change": ("pipeline", lambda record: pipeline.table(record["rows"], "change")),
     "first": ("pipeline", lambda record: pipeline.table(record["rows"], "first")),
     "ratios": ("pipeline", of_ratios),
+    "startup": ("startup", lambda record: startup.table(record["rows"])),
     "planning": ("planning", lambda record: planning.table(record["rows"])),
     "overhead": ("overhead", lambda record: overhead.table(record["rows"])),
     "workers": ("workers", lambda record: workers.table(record["milliseconds"])),

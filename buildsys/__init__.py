@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from buildsys.engine.results import Build, Plan
     from buildsys.engine.run import Settings
-    from buildsys.engine.session import Build, Plan
     from buildsys.recipe import Recipe
 
 __version__ = "0.1.0"

@@ -11,8 +11,9 @@ import numpy as np
 
 from buildsys.engine.events import Event
 from buildsys.engine.executors.executor import Executor
+from buildsys.engine.results import Build, Plan
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build, Plan, Session, open_recipe
+from buildsys.engine.session import Session, open_recipe
 from buildsys.planner.catalog import Catalog
 from tests.fakes.numeric.rules import backend
 

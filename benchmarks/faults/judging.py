@@ -17,10 +17,12 @@ from benchmarks.faults import locating, projects, usual
 from benchmarks.faults.graph import Array
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.substitution import Substitute, substituted
-from buildsys.engine.events import ignore
+from buildsys.engine import building
+from buildsys.engine.listener import ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.engine.results import Build
 from buildsys.engine.run import Run, Settings
-from buildsys.engine.session import Build, Session, open_recipe
+from buildsys.engine.session import Session, open_recipe
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.graph import Deployable
 
@@ -106,7 +108,7 @@ def with_faults(
     project = made.session.project(folder / "artifacts")
     settings = Settings(jobs=jobs, max_failures=None)
     engine = made.session.engine
-    outcome = engine.build(graph, project, settings, ignore)
+    outcome = building.build(engine, graph, project, settings, ignore)
     found = {verdict.deployable.label: verdict for verdict in outcome.verdicts}
     sound = {verdict.deployable.label: verdict.deployable for verdict in made.build.verdicts}
     order = [fault for label in faults for fault in faults[label]]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.faults.substitution import Substitute, relocated
-from buildsys.engine.events import ignore
+from buildsys.engine import building
+from buildsys.engine.listener import ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
 from buildsys.planner.planning import make_location
@@ -37,7 +38,7 @@ def located(
     graph, _ = make_location(session.recipe, session.catalog, label)
     every = relocated(graph, substitutes)
     settings = Settings(max_failures=None)
-    _, files = session.engine.give(every, session.project(), settings, ignore)
+    _, files = building.give(session.engine, every, session.project(), settings, ignore)
     for fault, wanted in zip(faults, every.wanted, strict=True):
         read = files.get(wanted)
         fault["locate"] = place(fault, json.loads(read)) if read is not None else NOWHERE

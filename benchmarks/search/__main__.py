@@ -25,7 +25,7 @@ import yaml
 import buildsys
 from benchmarks.search.document import BUILT, DOCUMENT, LARGER, RESULTS, document, holds
 from benchmarks.zoo import project
-from buildsys.engine.events import ignore
+from buildsys.engine.listener import ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
 from buildsys.planner.choices.choosing import unsettled

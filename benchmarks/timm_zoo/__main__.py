@@ -20,8 +20,8 @@ import buildsys
 from benchmarks.timm_zoo import project, record
 from benchmarks.timm_zoo.families import FAMILIES, HARD
 from buildsys.engine.outcome.verdicts import Status
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build
 
 
 def looked_at(family: str, jobs: int) -> dict[str, record.Cell]:

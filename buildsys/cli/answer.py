@@ -16,8 +16,10 @@ import json
 import os
 import sys
 import time
-import zlib
 from contextlib import suppress
+
+from buildsys import validity
+from buildsys.validity import Stat, Unknown, stat_of, store_root, young
 
 TYPE_CHECKING = False  # Not from `typing`, which takes longer to import than all that is done here.
 if TYPE_CHECKING:
@@ -35,9 +37,8 @@ FOLDER = "answers"
 KEY_FILE = "secret"
 """A file of the store with random bytes: values of a recipe's variables are kept as digests by it."""
 SECRET_BYTES = 32
-DAY = 86_400.0
-"""Seconds. Once a day the usual path is taken, which also says to the store what is still in use."""
-KEPT = 30 * DAY
+DAY = validity.DAY
+"""Once a day the usual path is taken, which also says to the store what is still in use."""
 ENVIRONMENT = (
     "MODELBUILD_CACHE",
     "MODELBUILD_TOOLCHAINS",
@@ -56,8 +57,6 @@ ENVIRONMENT = (
     "XDG_CONFIG_HOME",
 )
 """Variables that decide what is read or how it is shown."""
-
-Stat = list[int]
 
 
 class _Question:
@@ -81,11 +80,7 @@ def recall(arguments: Sequence[str]) -> str | None:
         return None
     try:
         asked = _Question.asked = _asked(arguments)
-        with open(_path(asked), "rb") as stream:
-            checksum, _, body = stream.read().partition(b"\n")
-        if _checksum(body) != checksum:
-            return None
-        record = json.loads(body)
+        record = validity.read(_path(asked))
         if record["asked"] != asked or not 0 <= time.time() - record["written"] < DAY:
             return None
         if not _holds(record):
@@ -103,17 +98,7 @@ def _holds(record: dict[str, Any]) -> bool:
     index, inode = record["index"]
     if os.stat(index).st_ino != inode:
         return False
-    stat = os.stat
-    for path, (size, mtime, ctime, inode) in record["files"].items():
-        now = stat(path)
-        if (
-            now.st_mtime_ns != mtime
-            or now.st_ctime_ns != ctime
-            or now.st_size != size
-            or now.st_ino != inode
-        ):
-            return False
-    if any(os.path.lexists(path) for path in record["absent"]):
+    if not validity.unchanged(record["files"], record["absent"]):
         return False
     if record["machine"] is not None and _machine() != record["machine"]:
         return False
@@ -131,7 +116,7 @@ def _lists(
 ) -> bool:
     """Whether a folder still offers the same names; only looked into when its time is another one."""
     folder = os.path.dirname(os.path.join(project, name))
-    if seen is not None and _stat(folder) == seen and _packages(packages) == packages:
+    if seen is not None and stat_of(folder) == seen and _packages(packages) == packages:
         return True
     from buildsys.toolchains.inside import program
 
@@ -141,14 +126,6 @@ def _lists(
 def _packages(folders: Iterable[str]) -> dict[str, bool]:
     """Which folders are packages: a folder's own time does not tell of its folders'."""
     return {folder: os.path.isfile(os.path.join(folder, "__init__.py")) for folder in folders}
-
-
-def _stat(path: str) -> Stat | None:
-    try:
-        now = os.stat(path)
-    except OSError:
-        return None
-    return [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino]
 
 
 def _asked(arguments: Sequence[str]) -> list[Any]:
@@ -163,7 +140,9 @@ def _asked(arguments: Sequence[str]) -> list[Any]:
 
 def _path(asked: list[Any]) -> str:
     """Where the answer lies. Two questions may share a file; then the later one has it."""
-    return os.path.join(_root(), FOLDER, _checksum(json.dumps(asked).encode()).decode())
+    return os.path.join(
+        store_root(), FOLDER, validity.checksum_of(json.dumps(asked).encode()).decode()
+    )
 
 
 def _digests(names: Iterable[str], secret: bytes) -> dict[str, str | None]:
@@ -186,7 +165,7 @@ def _secret() -> bytes:
         OSError: There are none yet.
         ValueError: They are damaged.
     """
-    with open(os.path.join(_root(), KEY_FILE), "rb") as stream:
+    with open(os.path.join(store_root(), KEY_FILE), "rb") as stream:
         found = stream.read()
     if len(found) != SECRET_BYTES:
         raise ValueError
@@ -200,8 +179,8 @@ def _own_secret() -> bytes:
     """
     with suppress(OSError, ValueError):
         return _secret()
-    path = os.path.join(_root(), KEY_FILE)
-    shelf = os.path.join(_root(), FOLDER)
+    path = os.path.join(store_root(), KEY_FILE)
+    shelf = os.path.join(store_root(), FOLDER)
     with suppress(FileNotFoundError):
         for entry in os.scandir(shelf):
             os.unlink(entry.path)
@@ -213,23 +192,6 @@ def _own_secret() -> bytes:
         stream.write(os.urandom(SECRET_BYTES))
     os.replace(temporary, path)
     return _secret()  # Of two that made one at once, the later has it.
-
-
-def _checksum(data: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(data)
-
-
-def _root() -> str:
-    given = os.environ.get("MODELBUILD_CACHE")
-    if given:
-        return os.path.abspath(given)
-    from platformdirs import user_cache_path
-
-    return str(user_cache_path("modelbuild"))
-
-
-class Unknown(Exception):
-    """Something was looked at whose state cannot be known by a stat."""
 
 
 def keep(session: Session, graph: ActionGraph, run: Run, folder: Path | None, text: str) -> None:
@@ -247,22 +209,7 @@ def keep(session: Session, graph: ActionGraph, run: Run, folder: Path | None, te
         return
     with suppress(Unknown, OSError, ValueError):
         record = _record(session, graph, run, folder) | {"asked": asked, "text": text}
-        body = json.dumps(record, ensure_ascii=False).encode()
-        path = _path(asked)
-        shelf = os.path.dirname(path)
-        os.makedirs(shelf, exist_ok=True)
-        temporary = f"{path}.{os.getpid()}"
-        with open(temporary, "wb") as stream:
-            stream.write(_checksum(body) + b"\n" + body)
-        os.replace(temporary, path)
-        _sweep(shelf)
-
-
-def _sweep(folder: str) -> None:
-    old = time.time() - KEPT
-    for entry in os.scandir(folder):
-        if entry.stat().st_mtime < old:
-            os.unlink(entry.path)
+        validity.write(_path(asked), record)
 
 
 def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None) -> dict[str, Any]:
@@ -270,8 +217,8 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
     from buildsys.report.record import NAME
     from buildsys.store.inventory import RECORD
 
-    engine, recipe = session.engine, session.recipe
-    if not engine.memo.settled or _asks_machine(session, graph):
+    engine, outline = session.engine, session.outline
+    if not engine.memo.settled or session.asks_machine(graph):
         raise Unknown
     looked: dict[str, Stat | None] = {
         path: None if found is None else list(found) for path, found in engine.memo.looked.items()
@@ -285,79 +232,42 @@ def _record(session: Session, graph: ActionGraph, run: Run, folder: Path | None)
         own += [*records, *(str(folder / d.target / d.filename) for d in graph.deployables)]
         # What must not lie there: an artifact that was rejected before it was right.
         strays = [str(folder / REJECTED / d.target / d.filename) for d in graph.deployables]
-        looked.update({path: _stat(path) for path in (*records, *strays)})
-    mine = stored.union(own)
-    below = tuple(path + os.sep for path in own)
+        looked.update({path: stat_of(path) for path in (*records, *strays)})
     for path in (*_other_inputs(session, graph), *stored):
-        looked.setdefault(path, _stat(path))
-    files, absent = {}, []
-    for path, seen in looked.items():
-        if seen is None:
-            absent.append(path)
-        elif _young(seen, _Question.started) and path not in mine and not path.startswith(below):
-            raise Unknown  # It was written while we worked, or a moment before.
-        elif _stat(path) != seen:
-            raise Unknown
-        else:
-            files[path] = seen
+        looked.setdefault(path, stat_of(path))
+    files, absent = validity.settled(looked, _Question.started, {*stored, *own})
     index = os.path.join(engine.root, "index.sqlite")
     listings = engine.looked.listings if engine.looked is not None else {}
     return {
         "written": time.time(),
         "machine": _machine() if any(a.timed for a in graph.actions.values()) else None,
-        "environ": _digests(recipe.environment, _own_secret()) if recipe.environment else {},
+        "environ": _digests(outline.environment, _own_secret()) if outline.environment else {},
         "index": [index, os.stat(index).st_ino],
-        "project": str(recipe.folder),
+        "project": str(outline.folder),
         "files": files,
         "absent": absent,
-        "listings": [_listing(recipe.folder, *row) for row in listings.items()],
+        "listings": [_listing(outline.folder, *row) for row in listings.items()],
     }
-
-
-def _young(seen: Stat, moment: int) -> bool:
-    """Whether what a stat was taken of could have changed after a moment and show the same times."""
-    from buildsys.store.memo import grain
-
-    return max(seen[1], seen[2]) > moment - grain(seen[1])
-
-
-def _asks_machine(session: Session, graph: ActionGraph) -> bool:
-    """Whether a rule or a runtime looks at this machine by itself (a GPU, a Mac): no stat tells of it."""
-    asking = {rule.name for _, rule in session.catalog.rules if rule.asks_machine}
-    formats = session.catalog.formats
-    declared = [formats[d.format] for d in graph.deployables if d.format in formats]
-    runtimes = [by for f in declared for by in (f.runtime, f.evaluator)]
-    return any(action.rule in asking for action in graph.actions.values()) or any(
-        runtime is not None and runtime.asks_machine for runtime in runtimes
-    )
 
 
 def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
     """What was read past the memo: the recipe, this program, environments, what was placed."""
     from buildsys import settings
-    from buildsys.engine.staleness.implementation import SCRIPTS
+    from buildsys.engine.staleness.needs import SCRIPTS
 
-    recipe = session.recipe
-    yield from map(str, recipe.files)
-    yield str(recipe.lock)
+    outline = session.outline
+    yield from session.planned_from
     yield str(settings.config_file())
     # A recipe that is nearer to where we are called would be taken instead of this one.
     folder = os.getcwd()
-    while folder != str(recipe.folder) and folder != os.path.dirname(folder):
-        yield os.path.join(folder, recipe.path.name)
+    while folder != str(outline.folder) and folder != os.path.dirname(folder):
+        yield os.path.join(folder, outline.path.name)
         folder = os.path.dirname(folder)
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file and module.__name__.partition(".")[0] == "buildsys":
-            yield file
-    for backend in session.catalog.backends:
-        yield str(backend.folder.parent)
-        for root, folders, names in os.walk(backend.folder):
+    for backend in session.backend_folders:
+        for root, folders, names in os.walk(backend):
             folders[:] = [name for name in folders if name != "__pycache__"]
             yield root
             yield from (os.path.join(root, name) for name in names if name.endswith(SCRIPTS))
-    # What is installed beside us: packages with backends, numpy, all of environment `host`.
-    yield from (path for path in sys.path if path and os.path.isdir(path))
     for environment in {a.environment for a in graph.actions.values() if a.environment}:
         yield from map(str, session.environments.evidence(environment))
 
@@ -375,13 +285,13 @@ def _listing(project: os.PathLike[str], name: str, digest: str) -> list[Any]:
     from buildsys.toolchains.inside import program
 
     folder = os.path.dirname(os.path.join(project, name))
-    seen = _stat(folder)
-    if seen is not None and _young(seen, time.time_ns()):
+    seen = stat_of(folder)
+    if seen is not None and young(seen, time.time_ns()):
         time.sleep(FINE_NS / 1e9)  # The folder of artifacts may have been made in it just now.
-        seen = _stat(folder)
+        seen = stat_of(folder)
     packages = _packages(entry.path for entry in os.scandir(folder) if entry.is_dir())
     if program.discovered_digest(str(project), name) != digest:
         raise Unknown
-    if seen is None or _young(seen, time.time_ns()):
+    if seen is None or young(seen, time.time_ns()):
         return [name, digest, None, packages]  # Looked into every time.
     return [name, digest, seen, packages]

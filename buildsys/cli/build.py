@@ -14,7 +14,7 @@ import click
 from buildsys.cli import answer, options
 from buildsys.cli.common import (
     console,
-    open_file,
+    open_session,
     output_options,
     recipe_option,
     selector_argument,
@@ -134,7 +134,6 @@ def command(
     SELECTOR is a target (`ios`), a label (`ios/classifier.onnx`) or a glob over labels
     (`'*/classifier.tflite*'`). Without one, everything.
     """
-    from buildsys.engine.session import Session
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
     from buildsys.report.screens.console import idle_text, print_build
@@ -161,9 +160,9 @@ def command(
                 timeline(event)
             progress(event)
 
-        recipe = open_file(file)
         limit = user_settings().max_size
-        with Session(recipe, offline=offline, max_size=limit) as session, progress:
+        opened = open_session(file, selectors, offline=offline, max_size=limit)
+        with opened as session, progress:
             build = searched_build(
                 session,
                 selectors,

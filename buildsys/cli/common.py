@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from buildsys.recipe import Recipe, find
+from buildsys.recipe.finding import find
 from buildsys.terminal import json_text
+
+if TYPE_CHECKING:
+    from buildsys.engine.session import Session
+    from buildsys.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -69,10 +73,30 @@ def open_file(file: Path | None) -> Recipe:
     Raises:
         RecipeError: There is none, or it is wrong.
     """
-    from buildsys.engine.session import open_recipe
-    from buildsys.planner.catalog import Catalog
+    from buildsys.engine.session import load_catalog, open_recipe
 
-    return open_recipe(file if file is not None else find(Path.cwd(), RECIPE_NAME), Catalog.load())
+    return open_recipe(_file(file), load_catalog())
+
+
+def open_session(
+    file: Path | None,
+    selectors: Sequence[str],
+    *,
+    offline: bool = False,
+    max_size: int | None = None,
+) -> Session:
+    """A session for a recipe and what is selected of it; see `Session.open`.
+
+    Raises:
+        RecipeError: There is no recipe, or it is wrong.
+    """
+    from buildsys.engine.session import Session
+
+    return Session.open(_file(file), selectors, offline=offline, max_size=max_size)
+
+
+def _file(file: Path | None) -> Path:
+    return file if file is not None else find(Path.cwd(), RECIPE_NAME)
 
 
 def console(color: str, *, stderr: bool = False) -> Any:

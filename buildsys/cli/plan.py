@@ -9,7 +9,7 @@ import click
 
 from buildsys.cli.common import (
     console,
-    open_file,
+    open_session,
     output_options,
     print_json,
     recipe_option,
@@ -18,7 +18,7 @@ from buildsys.cli.common import (
 from buildsys.exit_status import ExitStatus
 
 if TYPE_CHECKING:
-    from buildsys.engine.session import Plan
+    from buildsys.engine.results import Plan
     from buildsys.report.forms import PlanRecord
 
 
@@ -53,22 +53,23 @@ def command(
         raise click.UsageError("`--graph` and `--json` exclude each other: take `--graph json`")
     from buildsys.cli import answer
     from buildsys.engine.run import Run
-    from buildsys.engine.session import Session
-    from buildsys.figures.json_form import to_json
-    from buildsys.report.screens import console as rendering
 
-    with Session(open_file(file)) as session:
+    with open_session(file, selectors) as session:
         plan = session.plan(selectors)
     if graph is not None:
         from buildsys.report.graph_export import graph_text  # It imports networkx.
 
         click.echo(graph_text(plan.graph, graph))
     elif as_json:
+        from buildsys.figures.json_form import to_json
+
         print_json(to_json(record(plan)))
     elif not quiet:
+        from buildsys.report.screens.plan import print_plan
+
         shown = console(color)
         with shown.capture() as captured:
-            rendering.print_plan(shown, plan, verbose=verbose)
+            print_plan(shown, plan, verbose=verbose)
         click.echo(captured.get(), nl=False, color=True)
         if not plan.has_work:
             answer.keep(session, plan.action_graph, Run(plan.standings), None, captured.get())

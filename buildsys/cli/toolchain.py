@@ -173,7 +173,7 @@ def lock_command(
     names: tuple[str, ...], file: Path | None, as_json: bool, color: str, quiet: bool, verbose: bool
 ) -> None:
     """Resolve requirements again and write the lock."""
-    from buildsys.toolchains import lock
+    from buildsys.toolchains.locks.resolution import lock
 
     source = provisioner(file)
     known(names, source)

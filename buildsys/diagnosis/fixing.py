@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.diagnosis.locating import locate
-from buildsys.engine.events import Listener, ignore
+from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build, Session, open_recipe
+from buildsys.engine.session import Session, open_recipe
 from buildsys.planner.entries import Entry, entries
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.text.editing import CannotEditError, Edit, append

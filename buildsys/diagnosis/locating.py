@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from buildsys.diagnosis.defects import explain
-from buildsys.engine.events import Listener, ignore
+from buildsys.engine import building
+from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
@@ -59,7 +60,7 @@ def locate(
     engine = session.engine
 
     def do() -> tuple[Run, dict[Any, bytes]]:
-        return engine.give(graph, session.project(), settings or Settings(), listener)
+        return building.give(engine, graph, session.project(), settings or Settings(), listener)
 
     run, files = engine.mended(do, lambda _: None)
     read = files.get(found)
@@ -91,7 +92,7 @@ def _judged(
     graph = session.graph([label])
 
     def do() -> tuple[Run, list[Verdict]]:
-        return session.engine.judge(graph, session.project(), settings, listener)
+        return building.judge(session.engine, graph, session.project(), settings, listener)
 
     _, (verdict,) = session.engine.mended(do, lambda _: None)
     if verdict.status not in (Status.VERIFIED, Status.CHECKED):

@@ -10,15 +10,16 @@ from __future__ import annotations
 import enum
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from buildsys.backends.output import Output
+from buildsys.engine import building
 from buildsys.engine.engine import Engine, Project
-from buildsys.engine.events import Listener, ignore
 from buildsys.engine.executors import LocalExecutor
+from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.engine.staleness.keys import changes
@@ -148,7 +149,7 @@ class Rebuilt:
 
 def rebuild(
     session: Session,
-    selectors: Iterable[str] = (),
+    selectors: Sequence[str] = (),
     *,
     settings: Settings | None = None,
     listener: Listener = ignore,
@@ -172,7 +173,7 @@ def rebuild(
     settings = settings or Settings()
     graph, project = session.graph(selectors), session.project()
     first = session.engine.mended(
-        lambda: session.engine.give(graph, project, settings, listener)[0], lambda _: None
+        lambda: building.give(session.engine, graph, project, settings, listener)[0], lambda _: None
     )
     if first.environment_error is not None:
         raise first.environment_error
@@ -183,7 +184,7 @@ def rebuild(
         elsewhere = Project(project.name, project.folder, project.recipe, Path(folder) / "out")
         try:
             with again:
-                second, _ = again.give(graph, elsewhere, settings, listener)
+                second, _ = building.give(again, graph, elsewhere, settings, listener)
                 comparing = Comparing(session, graph, first, second, again, elsewhere, settings)
                 return Rebuilt(tuple(comparing.steps(Path(folder) / "pairs")))
         finally:
@@ -328,7 +329,7 @@ class Comparing:
         self, pairs: list[str], files: Mapping[str, tuple[str, Path]]
     ) -> dict[str, bool | str]:
         graph, refs = make_normalising(self._session.catalog, files)
-        run, normal = self._again.give(graph, self._project, self._settings, ignore)
+        run, normal = building.give(self._again, graph, self._project, self._settings, ignore)
         found: dict[str, bool | str] = {}
         for name in pairs:
             sides: list[OutputRef] = [refs[f"{name}:{which}"] for which in ("before", "now")]

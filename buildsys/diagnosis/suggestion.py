@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from buildsys.bounds import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS
-from buildsys.engine.events import Listener, ignore
+from buildsys.engine import building
+from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.outcome.verdicts import precision_of
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
@@ -153,7 +154,7 @@ def suggest(
     engine = session.engine
 
     def do() -> tuple[Run, dict[OutputRef, bytes]]:
-        return engine.give(graph, session.project(), settings or Settings(), listener)
+        return building.give(engine, graph, session.project(), settings or Settings(), listener)
 
     run, files = engine.mended(do, lambda _: None)
     taken = session.recipe.spec.acceptance

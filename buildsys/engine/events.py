@@ -6,7 +6,7 @@ the build's start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar
 
@@ -30,13 +30,6 @@ class Event:
             "event": self.name,
             **{each.name: getattr(self, each.name) for each in fields(self)},
         }
-
-
-Listener = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """A listener that does nothing."""
 
 
 @dataclass(frozen=True)

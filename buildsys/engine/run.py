@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from buildsys.engine.executors import Failed
 from buildsys.engine.staleness.walk import Standing
 from buildsys.store import Trace
-from buildsys.toolchains import ToolchainError
+
+if TYPE_CHECKING:
+    from buildsys.engine.executors import Failed
+    from buildsys.toolchains import ToolchainError
 
 
 @dataclass

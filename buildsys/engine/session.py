@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -13,30 +13,25 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from buildsys.engine import graph_cache
 from buildsys.engine.engine import Engine, Project, needed
 from buildsys.engine.environments import Environments
-from buildsys.engine.events import Collected, Gate, Listener, Version, ignore, warning
-from buildsys.engine.executors.executor import Executor
-from buildsys.engine.outcome.placing import refuse_obstacles
-from buildsys.engine.outcome.verdicts import Judge, Status, Verdict
-from buildsys.engine.run import Run, Settings
-from buildsys.engine.scheduling import schedule
-from buildsys.engine.staleness.explain import Explainer, Reason
-from buildsys.engine.staleness.walk import Standing, State, Walk
-from buildsys.exit_status import ExitStatus
-from buildsys.planner.catalog import Catalog
-from buildsys.planner.choices.choosing import Question, choose, settled, unsettled
-from buildsys.planner.graph import ActionGraph, Deployable
-from buildsys.planner.planning import make_graph
-from buildsys.planner.validation import check
-from buildsys.recipe import Recipe, load
+from buildsys.engine.graph_cache import PlannedGraph
+from buildsys.engine.listener import Listener, ignore
+from buildsys.engine.run import Settings
+from buildsys.engine.staleness.positions import Positions
+from buildsys.recipe.finding import absolute
 from buildsys.store import DamagedIndex, StoreError
-from buildsys.store.collection import Collector
 from buildsys.store.inventory import BUNDLE
 from buildsys.toolchains import Provisioner
 
 if TYPE_CHECKING:
-    from buildsys.planner.digraph import ActionDiGraph
+    from buildsys.engine.executors.executor import Executor
+    from buildsys.engine.results import Build, Plan
+    from buildsys.planner.catalog import Catalog
+    from buildsys.planner.choices.choosing import Question
+    from buildsys.planner.graph import ActionGraph
+    from buildsys.recipe import Outline, Recipe
 
 CACHE_VARIABLE = "MODELBUILD_CACHE"
 TOOLCHAINS_VARIABLE = "MODELBUILD_TOOLCHAINS"
@@ -54,135 +49,30 @@ def toolchains_root(root: Path, environ: Mapping[str, str] = os.environ) -> Path
     return Path(given).absolute() if given else root / "toolchains"
 
 
-@dataclass(frozen=True)
-class PlannedDeployable:
-    """A deployable as `plan` sees it.
-
-    Attributes:
-        deployable: What was asked for.
-        sign: `+` new, `~` stale, `=` up to date, `?` maybe, `!` blocked.
-        reasons: What changed.
-        blocked: Why it cannot be made here.
-        search: How many candidates a search would build at most, where it has none chosen.
-        rejected: For one that is up to date: the bound that does not hold. A build would run nothing
-            and reject it again.
-        unseen: For one that is up to date: through what its model's code read where nothing could see
-            it, so that its inputs are not fully known.
-    """
-
-    deployable: Deployable
-    sign: str
-    reasons: tuple[Reason, ...]
-    blocked: str | None
-    rejected: str | None = None
-    search: int | None = None
-    unseen: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a build would do.
-
-    Attributes:
-        action_graph: The actions, as the engine has them.
-        standings: State by action id.
-        reasons: Causes by action id.
-        deployables: One entry a selected deployable.
-        seconds: A guess of the work from history, or `None` where there is too little of it.
-        elapsed: How long that takes with the executor's slots.
-    """
-
-    action_graph: ActionGraph
-    standings: dict[str, Standing]
-    reasons: dict[str, list[Reason]]
-    deployables: list[PlannedDeployable]
-    seconds: float | None
-    elapsed: float | None = None
-
-    @cached_property
-    def graph(self) -> ActionDiGraph:
-        """The actions as a networkx `DiGraph`.
-
-        Nodes are ids of actions, in a topological order. Edges run from an action to those that take its
-        outputs. A node has these attributes:
-
-        - `rule`: the kind of step, such as `onnx.export`.
-        - `toolchain`: the environment that it runs in, or `None` for a built-in step.
-        - `state`: what a build would do: `run`, `maybe` (as soon as an input turns out to be new),
-          `hit` (nothing: the result is known) or `blocked`.
-        - `deployables`: the labels that need it, as a list.
-
-        An edge has `inputs`: the names of the inputs that it goes into, as a list.
-        """
-        from buildsys.planner.digraph import digraph  # It imports networkx.
-
-        states = {name: standing.state.value for name, standing in self.standings.items()}
-        return digraph(self.action_graph, states)
-
-    def count(self, state: State) -> int:
-        """How many actions are in a state."""
-        return sum(standing.state is state for standing in self.standings.values())
-
-    @property
-    def has_work(self) -> bool:
-        """Whether a build would, or might, run anything."""
-        searches = any(planned.search is not None for planned in self.deployables)
-        return bool(searches or self.count(State.RUN) or self.count(State.MAYBE))
-
-
-@dataclass(frozen=True)
-class Build:
-    """The result of a build.
-
-    Attributes:
-        recipe: What was built.
-        graph: The actions.
-        run: What happened to them.
-        verdicts: One a selected deployable.
-        folder: Where artifacts were placed.
-        exit: The command's exit status.
-        processes: How many worker processes were started.
-    """
-
-    recipe: Recipe
-    graph: ActionGraph
-    run: Run
-    verdicts: list[Verdict]
-    folder: Path
-    exit: int
-    processes: int
-    paths: dict[str, Path] = field(default_factory=dict)
-
-    def summary(self) -> dict[str, int]:
-        """Counts of actions."""
-        failed = len(self.run.failures)
-        executed = set(self.run.executed)
-        return {
-            "hit": sum(name not in executed for name in self.run.standings)
-            - sum(s.state is State.BLOCKED for s in self.run.standings.values()),
-            "ran": len(executed) - failed,
-            "failed": failed,
-            "blocked": len(self.run.skipped),
-        }
-
-
 class Session:
     """One recipe, one store; a context manager that closes the index.
 
+    Attributes:
+        root: The store's folder.
+        provisioner: Makes environments.
+        environments: Where steps run.
+        engine: Brings graphs up to date.
+
     Args:
-        recipe: What to build.
-        catalog: All backends.
+        recipe: What to build, or a graph that an earlier command planned of it.
+        catalog: All backends; loaded once they are asked for.
         root: The store's folder; default: `cache_root()`.
         salt: Mixed into every key, to force a build of its own.
         offline: Whether toolchains that are missing are made without the network.
         executor: Runs actions; worker processes on this machine by default.
         max_size: Bytes of stored files above which the least recently used are removed at the end of
             a build; `None` for no limit.
+        started: When the command began (POSIX nanoseconds), for one whose graph is kept for later ones.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: Recipe | PlannedGraph,
         catalog: Catalog | None = None,
         *,
         root: Path | None = None,
@@ -190,20 +80,92 @@ class Session:
         offline: bool = False,
         executor: Executor | None = None,
         max_size: int | None = None,
+        started: int | None = None,
     ) -> None:
-        self.recipe = recipe
+        self._planned = recipe if isinstance(recipe, PlannedGraph) else None
+        self._recipe = None if isinstance(recipe, PlannedGraph) else recipe
+        self._started = started
         self._max_size = max_size
-        self.catalog = catalog or Catalog.load()
+        if catalog is not None:
+            self.catalog = catalog
         self.root = root or cache_root()
-        overrides = {
-            name: recipe.folder / toolchain.lock
-            for name, toolchain in recipe.spec.toolchains.items()
-        }
+        planned = self._planned
         self.provisioner = Provisioner(
-            toolchains_root(self.root), self.catalog.toolchains, overrides, offline=offline
+            toolchains_root(self.root),
+            planned.toolchains if planned is not None else self.catalog.toolchains,
+            self.outline.locks,
+            offline=offline,
         )
         self.environments = Environments(self.provisioner)
         self.engine = Engine(self.root, self.environments, executor=executor, salt=salt)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        selectors: Sequence[str],
+        *,
+        offline: bool = False,
+        max_size: int | None = None,
+    ) -> Session:
+        """A session for a recipe's file and selectors, on the user's store.
+
+        Where an earlier command planned the same, and nothing that planning looks at has changed, the recipe
+        is not read.
+
+        Raises:
+            RecipeError: The recipe is wrong.
+        """
+        started = time.time_ns()
+        planned = graph_cache.recall(cache_root(), absolute(path), selectors)
+        if planned is not None:
+            return cls(planned, offline=offline, max_size=max_size)
+        catalog = load_catalog()
+        recipe = open_recipe(path, catalog)
+        return cls(recipe, catalog, offline=offline, max_size=max_size, started=started)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """All backends."""
+        return load_catalog()
+
+    @property
+    def recipe(self) -> Recipe:
+        """What to build."""
+        if self._recipe is None:
+            self._recipe = open_recipe(self.outline.path, self.catalog)
+        return self._recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        # Another one than its file says: what is planned of it is for this command alone.
+        self._recipe, self._planned, self._started = recipe, None, None
+
+    @property
+    def outline(self) -> Outline:
+        """What to build, in outline."""
+        return self._planned.outline if self._planned is not None else self.recipe.outline
+
+    @property
+    def planned_from(self) -> Iterable[str]:
+        """The paths that planning read."""
+        now = graph_cache.sources(self.outline, self.backend_folders)
+        return now if self._planned is None else {*self._planned.sources, *now}
+
+    @property
+    def backend_folders(self) -> tuple[Path, ...]:
+        """The folders of all backends."""
+        if self._planned is not None:
+            return self._planned.backends
+        return graph_cache.backends_of(self.catalog)
+
+    def asks_machine(self, graph: ActionGraph) -> bool:
+        """Whether a rule or a runtime looks at this machine by itself: no stat tells of that."""
+        if self._planned is not None:
+            return False
+        from buildsys.planner.machine import asks_machine
+
+        return asks_machine(self.catalog, graph)
 
     def __enter__(self) -> Session:
         self.engine.__enter__()
@@ -223,99 +185,81 @@ class Session:
         Args:
             out: Where artifacts go; default: `artifacts/` beside the recipe.
         """
-        artifacts = (out or self.recipe.folder / "artifacts").absolute()
+        outline = self.outline
+        artifacts = (out or outline.folder / "artifacts").absolute()
         return Project(
-            self.recipe.spec.project,
-            self.recipe.folder,
-            os.path.relpath(self.recipe.path, artifacts),
-            artifacts,
+            outline.project, outline.folder, os.path.relpath(outline.path, artifacts), artifacts
         )
 
-    def graph(self, selectors: Iterable[str] = ()) -> ActionGraph:
+    def unsettled(self, selectors: Sequence[str] = (), *, again: bool = False) -> list[Question]:
+        """The searches of the selected deployables that have no choice.
+
+        Args:
+            selectors: Targets, labels or globs; all deployables where there is none.
+            again: Whether to search again where a choice exists.
+
+        Raises:
+            NoMatch: A selector matches nothing.
+            RecipeError: The lock cannot be read.
+        """
+        if self._reusable(selectors) and not again:
+            return []
+        from buildsys.planner.choices.choosing import unsettled
+
+        return unsettled(self.recipe, self.catalog, selectors, again=again)
+
+    def _reusable(self, selectors: Sequence[str]) -> bool:
+        return self._planned is not None and tuple(selectors) == self._planned.selectors
+
+    def graph(self, selectors: Sequence[str] = ()) -> ActionGraph:
         """The actions for the selected deployables.
 
         Raises:
             RecipeError: A deployable has no route.
             NoMatch: A selector matches nothing.
         """
-        return make_graph(self.recipe, self.catalog, selectors)
+        if self._planned is not None and self._reusable(selectors):
+            return self._planned.graph
+        from buildsys.planner.planning import make_graph
+
+        graph = make_graph(self.recipe, self.catalog, selectors)
+        started = self._started
+        if started is not None and not self.asks_machine(graph) and not self.unsettled(selectors):
+            graph_cache.remember(self.root, self.recipe, self.catalog, selectors, graph, started)
+        return graph
 
     def plan(self, selectors: Iterable[str] = ()) -> Plan:
         """What a build would do. Runs nothing; only digests of files are memoised.
 
         A search that would run counts as one candidate: how many more it takes, only it finds out.
         """
+        from buildsys.engine.planning import plan
+
         chosen = tuple(selectors)
-        return self.engine.mended(lambda: self._plan(chosen), lambda _: None)
 
-    def _plan(self, selectors: Iterable[str]) -> Plan:
+        def planned() -> Plan:
+            searches = {each.entry.label: each for each in self.unsettled(chosen)}
+            graph = self._graph_of_one(searches, chosen) if searches else self.graph(chosen)
+            positions = Positions(self.outline, lambda: self.recipe, graph)
+            return plan(self.engine, graph, self.project(), positions, searches)
+
+        return self.engine.mended(planned, lambda _: None)
+
+    def _graph_of_one(
+        self, searches: Mapping[str, Question], selectors: Sequence[str]
+    ) -> ActionGraph:
+        """The actions with one candidate of each search: what all have in common is planned with it."""
+        from buildsys.planner.choices.choosing import choose
+        from buildsys.planner.planning import make_graph
+
         recipe = self.recipe
-        searches: dict[str, Question] = {}
-        for question in unsettled(recipe, self.catalog, selectors):
-            # What all candidates have in common is planned with one of them.
-            searches[question.entry.label] = question
-            recipe = choose(recipe, question.entry.label, question.candidates.taken[0])
-        graph = make_graph(recipe, self.catalog, selectors)
-        project = self.project()
-        refuse_obstacles(project.artifacts, graph.deployables)
-        walk = self.engine.walk(graph, project)
-        standings = walk.states()
-        explainer = Explainer(recipe, graph, walk, standings)
-        reasons = {
-            name: explainer.action(action)
-            for name, action in graph.actions.items()
-            if standings[name].state in (State.RUN, State.MAYBE)
-        }
-        planned = [self._planned(d, standings, explainer) for d in graph.deployables]
-        judge = Judge(graph, Run(standings), self.engine.store, self.environments)
-        planned = [
-            replace(p, rejected=judge.rejection(p.deployable), unseen=judge.unseen(p.deployable))
-            if p.sign == "="
-            else p
-            for p in planned
-        ]
-        planned = [_unsearched(p, searches.get(p.deployable.label)) for p in planned]
-        with suppress(StoreError):  # A store that cannot be written can still be planned against.
-            self.engine.save()
-        return Plan(
-            graph, standings, reasons, planned, *self._estimate(walk, standings, self.engine.slots)
-        )
-
-    @staticmethod
-    def _planned(
-        deployable: Deployable, standings: Mapping[str, Standing], explainer: Explainer
-    ) -> PlannedDeployable:
-        states = [standings[name] for name in deployable.actions]
-        blocked = next((s.reason for s in states if s.state is State.BLOCKED), None)
-        if blocked is not None:
-            return PlannedDeployable(deployable, "!", (), blocked)
-        if all(s.state is State.HIT for s in states):
-            return PlannedDeployable(deployable, "=", (), None)
-        if explainer.is_new(deployable):
-            return PlannedDeployable(deployable, "+", (), None)
-        # The artifact itself is stale when a step of its own route is sure to run.
-        sure = any(standings[name].state is State.RUN for name in deployable.actions)
-        return PlannedDeployable(
-            deployable, "~" if sure else "?", tuple(explainer.roots(deployable)), None
-        )
-
-    @staticmethod
-    def _estimate(
-        walk: Walk, standings: Mapping[str, Standing], slots: int
-    ) -> tuple[float | None, float | None]:
-        """Seconds of work and until its end, by history; `None` where a rule has none."""
-        rules = walk.index.expenses()
-        actions = walk.graph.actions
-        wanted = {n for n, s in standings.items() if s.state in (State.RUN, State.MAYBE)}
-        if any(actions[n].rule not in rules and walk.last(actions[n]) is None for n in wanted):
-            return None, None
-        expected = {n: schedule.expense(a, walk, rules) for n, a in actions.items()}
-        work = sum(expected[name].seconds for name in wanted)
-        return work, schedule.elapsed(walk, expected, wanted, slots)
+        for label, question in searches.items():
+            recipe = choose(recipe, label, question.candidates.taken[0])
+        return make_graph(recipe, self.catalog, selectors)
 
     def build(
         self,
-        selectors: Iterable[str] = (),
+        selectors: Sequence[str] = (),
         *,
         settings: Settings | None = None,
         out: Path | None = None,
@@ -337,30 +281,18 @@ class Session:
             NoMatch: A selector matches nothing.
             StoreError: The store or the artifacts' folder cannot be written.
         """
-        listener(Version())
+        from buildsys.engine.project_build import build
 
-        def warn(message: str) -> None:
-            listener(warning(message))
-
-        graph = self.graph(selectors)
-        project = self.project(out)
-        outcome = self.engine.mended(
-            lambda: self.engine.build(graph, project, settings or Settings(), listener), warn
+        return build(
+            self.engine,
+            self.project(out),
+            lambda: self.graph(selectors),
+            (self.outline, lambda: self.recipe),
+            settings or Settings(),
+            strict,
+            self._max_size,
+            listener,
         )
-        build = Build(
-            self.recipe,
-            graph,
-            outcome.run,
-            outcome.verdicts,
-            project.artifacts,
-            exit_status(outcome.run, outcome.verdicts, strict),
-            outcome.processes,
-            outcome.paths,
-        )
-        self._announce(build, listener)
-        if outcome.run.executed:
-            self._collect(listener)
-        return build
 
     def pin(self, bundle: Path, build: Build) -> None:
         """Keeps what a bundle holds from being collected, as long as it lies where it was written."""
@@ -370,50 +302,6 @@ class Session:
         place = f"{BUNDLE}:{bundle.absolute()}"
         with suppress(StoreError, DamagedIndex):
             self.engine.index.pin(place, {place}, {place: digests})
-
-    def _collect(self, listener: Listener) -> None:
-        """Keeps the store within the user's limit, now that it has grown."""
-        engine = self.engine
-        # The build is done: what cannot be removed stays.
-        with suppress(StoreError, DamagedIndex):
-            collector = Collector(engine.root, engine.store, engine.index)
-            done = collector.collect_if_over(self._max_size)
-            if done is not None:
-                listener(Collected(freed_bytes=done.freed_bytes, files=done.files))
-
-    @staticmethod
-    def _announce(build: Build, listener: Listener) -> None:
-        for verdict in build.verdicts:
-            listener(
-                Gate(
-                    deployable=verdict.deployable.label,
-                    status=str(verdict.status),
-                    reason=verdict.reason,
-                    inputs_not_known=list(verdict.unseen),
-                    gates=[gate.to_json() for gate in verdict.gates],
-                )
-            )
-
-
-def _unsearched(planned: PlannedDeployable, question: Question | None) -> PlannedDeployable:
-    """What a plan says of a deployable whose search has not chosen yet."""
-    if question is None:
-        return planned
-    sign = "!" if planned.blocked is not None else "?"
-    return replace(planned, sign=sign, reasons=(), rejected=None, search=question.most)
-
-
-def exit_status(run: Run, verdicts: list[Verdict], strict: bool) -> ExitStatus:
-    """The documented exit status of a build."""
-    if run.environment_error is not None:
-        return ExitStatus.ENVIRONMENT
-    statuses = {verdict.status for verdict in verdicts}
-    if Status.FAILED in statuses or run.failures:
-        return ExitStatus.FAILED
-    unsure = Status.UNVERIFIED in statuses or any(verdict.unseen for verdict in verdicts)
-    if Status.REJECTED in statuses or (strict and unsure):
-        return ExitStatus.REJECTED
-    return ExitStatus.ENVIRONMENT if Status.BLOCKED in statuses else ExitStatus.OK
 
 
 def open_recipe(
@@ -427,5 +315,16 @@ def open_recipe(
     Raises:
         RecipeError: With every finding.
     """
+    from buildsys.planner.choices.choosing import settled
+    from buildsys.planner.validation import check
+    from buildsys.recipe.loading import load
+
     recipe = load(path, environ=environ, checks=[check(catalog)], texts=texts)
     return settled(recipe, catalog)
+
+
+def load_catalog() -> Catalog:
+    """All backends that are installed."""
+    from buildsys.planner.catalog import Catalog
+
+    return Catalog.load()

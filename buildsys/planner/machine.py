@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from buildsys.backends.base import Format, Rule, Runtime
 from buildsys.planner.catalog import Catalog
+from buildsys.planner.graph import ActionGraph
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,17 @@ class Runner:
     def verb(self) -> str:
         """The last word of the step's name."""
         return "evaluate" if self.evaluates else "run"
+
+
+def asks_machine(catalog: Catalog, graph: ActionGraph) -> bool:
+    """Whether a rule or a runtime of a graph looks at this machine by itself, as for a GPU."""
+    asking = {rule.name for _, rule in catalog.rules if rule.asks_machine}
+    formats = catalog.formats
+    declared = [formats[d.format] for d in graph.deployables if d.format in formats]
+    runtimes = [by for f in declared for by in (f.runtime, f.evaluator)]
+    return any(action.rule in asking for action in graph.actions.values()) or any(
+        runtime is not None and runtime.asks_machine for runtime in runtimes
+    )
 
 
 class Machine:

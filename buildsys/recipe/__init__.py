@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from buildsys.recipe.diagnostic import Diagnostic, RecipeError
     from buildsys.recipe.finding import find
     from buildsys.recipe.loading import Check, load
-    from buildsys.recipe.recipe import Choice, Detour, Recipe
+    from buildsys.recipe.outline import Choice, Detour, Outline
+    from buildsys.recipe.recipe import Recipe
     from buildsys.recipe.schema.spec import Spec
     from buildsys.recipe.text.position import Position
 
@@ -22,6 +23,7 @@ __all__ = [
     "Choice",
     "Detour",
     "Diagnostic",
+    "Outline",
     "Position",
     "Recipe",
     "RecipeError",
@@ -34,7 +36,8 @@ _MODULES = {
     "diagnostic": ("Diagnostic", "RecipeError"),
     "finding": ("find",),
     "loading": ("Check", "load"),
-    "recipe": ("Choice", "Detour", "Recipe"),
+    "outline": ("Choice", "Detour", "Outline"),
+    "recipe": ("Recipe",),
     "schema.spec": ("Spec",),
     "text.position": ("Position",),
 }

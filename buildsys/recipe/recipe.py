@@ -5,39 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from buildsys.recipe.diagnostic import Diagnostic
+from buildsys.recipe.outline import Choice, Detour, Outline
 from buildsys.recipe.schema.spec import Spec, TargetEntry
 from buildsys.recipe.text.document import Key, Node, follow
 from buildsys.recipe.text.position import Position
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a search chose for a deployable.
-
-    Attributes:
-        profile: A profile of the recipe's, or of those that are made for its searches; `None` for
-            float, which is what a search begins with.
-        found: What `deploy.lock.yaml` says of the search: its candidates and their figures.
-    """
-
-    profile: str | None
-    found: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Detour:
-    """Which of several routes a deployable takes, since those before it gave nothing.
-
-    Attributes:
-        taken: The route.
-        failed: Why each of those before it was left, by its word.
-    """
-
-    taken: str
-    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +40,23 @@ class Recipe:
     detours: Mapping[str, Detour] = field(default_factory=dict)
 
     @property
+    def outline(self) -> Outline:
+        """What commands need of it once its graph is planned."""
+        return Outline(
+            self.path,
+            self.folder,
+            self.spec.project,
+            self.files,
+            tuple(self.environment),
+            {name: self.folder / each.lock for name, each in self.spec.toolchains.items()},
+            self.choices,
+            self.detours,
+        )
+
+    @property
     def lock(self) -> Path:
         """Where the choices of its searches are kept: `deploy.lock.yaml`, beside `deploy.yaml`."""
-        return self.path.with_name(f"{self.path.stem}.lock{self.path.suffix or '.yaml'}")
+        return self.outline.lock
 
     def held_to(self, entry: TargetEntry) -> str | None:
         """The tolerances of an entry: its own, or those that its profile's search is subject to."""

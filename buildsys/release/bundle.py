@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from buildsys.engine.outcome.verdicts import Status, Verdict
-from buildsys.engine.session import Build
+from buildsys.engine.results import Build
 from buildsys.figures.json_form import to_json
 from buildsys.release.archive import MANIFEST, SUMS, Reader, length, refuse_names, write
 from buildsys.release.errors import BundleError
@@ -81,7 +81,7 @@ def create(
     """
     verdicts = [v for v in build.verdicts if v.deployable.target == target]
     _refuse(verdicts, allow_unverified)
-    root = f"{build.recipe.spec.project}-{release}-{target}"
+    root = f"{build.outline.project}-{release}-{target}"
     contents: dict[str, bytes] = {}
     files: dict[str, list[str]] = {}
     for verdict in verdicts:

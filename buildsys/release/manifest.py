@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import buildsys
 from buildsys.backends.kit.protocol.contract import Contract
 from buildsys.engine.outcome.verdicts import Status, Verdict
-from buildsys.engine.session import Build
+from buildsys.engine.results import Build
 from buildsys.figures.json_form import Form, optional
 from buildsys.figures.measurement import Measurement
 from buildsys.planner.graph import FileInput
@@ -141,7 +141,7 @@ def manifest(
         sizes: Of every file its size in bytes.
     """
     return Manifest(
-        project=build.recipe.spec.project,
+        project=build.outline.project,
         release=release,
         target=target,
         made_by=f"modelbuild {buildsys.__version__}",
@@ -186,7 +186,7 @@ def _artifact(build: Build, verdict: Verdict, files: Sequence[str]) -> Artifact:
 def sources(build: Build, verdict: Verdict) -> dict[str, str]:
     """Every file of the user's that the artifact was made from: path to digest."""
     found: dict[str, str] = {}
-    folder = build.recipe.folder
+    folder = build.outline.folder
     for name in build.graph.below(verdict.deployable.artifact):
         trace = build.run.trace(name)
         if trace is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from buildsys.engine.outcome.placing import write_text
 from buildsys.engine.outcome.verdicts import Verdict
-from buildsys.engine.session import Build
+from buildsys.engine.results import Build
 from buildsys.figures.json_form import to_json
 from buildsys.report.forms import Detour, Entry, Report, Search
 from buildsys.report.pages.pareto import FOLDER, page
@@ -22,7 +22,7 @@ NAME = "report.json"
 def report(build: Build) -> dict[str, Any]:
     """The report as plain data."""
     entries = tuple(_entry(build, verdict) for verdict in build.verdicts)
-    record: dict[str, Any] = to_json(Report(project=build.recipe.spec.project, deployables=entries))
+    record: dict[str, Any] = to_json(Report(project=build.outline.project, deployables=entries))
     return record
 
 
@@ -70,7 +70,7 @@ def _entry(build: Build, verdict: Verdict) -> Entry:
 
 def _search(build: Build, label: str) -> Search | None:
     """What a search chose, and from what, where one did."""
-    choice = build.recipe.choices.get(label)
+    choice = build.outline.choices.get(label)
     if choice is None or not choice.found:
         return None
     found = choice.found
@@ -86,7 +86,7 @@ def _search(build: Build, label: str) -> Search | None:
 
 def _detour(build: Build, label: str) -> Detour | None:
     """Which of the recipe's routes was taken, where those before it gave nothing."""
-    detour = build.recipe.detours.get(label)
+    detour = build.outline.detours.get(label)
     return Detour(taken=detour.taken, failed=detour.failed) if detour is not None else None
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from buildsys.engine import events
-from buildsys.engine.events import Event, Listener, Version, ignore
+from buildsys.engine.events import Event, Version
+from buildsys.engine.listener import Listener, ignore
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build, Session
+from buildsys.engine.session import Session
 from buildsys.figures.candidate import Figures
 from buildsys.planner.choices.candidates import Candidate
-from buildsys.planner.choices.choosing import Question, choose, unsettled
+from buildsys.planner.choices.choosing import Question, choose
 from buildsys.recipe import Diagnostic, RecipeError
 from buildsys.search import lock, routing, sensitivity
 from buildsys.search.mixing import Layer
@@ -63,7 +65,7 @@ def build(
 
     if locked:
         return run(once)
-    before = session.recipe.detours
+    before = session.outline.detours
     if again:
         routing.forget(session, selectors)
     return routing.build(session, run, once, before)
@@ -71,7 +73,7 @@ def build(
 
 def settle(
     session: Session,
-    selectors: Iterable[str],
+    selectors: Sequence[str],
     settings: Settings,
     listener: Listener = ignore,
     *,
@@ -86,7 +88,7 @@ def settle(
     Raises:
         As `build`.
     """
-    questions = unsettled(session.recipe, session.catalog, selectors, again=again)
+    questions = session.unsettled(selectors, again=again)
     if locked and questions:
         raise RecipeError([_unanswered(session, question) for question in questions])
     found = []

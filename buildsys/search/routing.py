@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from buildsys.engine.events import Diagnostic, Listener
+from buildsys.engine.events import Diagnostic
+from buildsys.engine.listener import Listener
 from buildsys.engine.outcome.verdicts import Status, Verdict
-from buildsys.engine.session import Build, Session
+from buildsys.engine.results import Build
+from buildsys.engine.session import Session
 from buildsys.planner.entries import Entry, entries
 from buildsys.planner.selectors import select
 from buildsys.recipe import Detour
@@ -49,7 +51,7 @@ def build(
         session.recipe = replace(session.recipe, detours={**session.recipe.detours, **more})
         for entry, verdict in left:
             _tell(session, entry, verdict, listener)
-    if session.recipe.detours != before:
+    if session.outline.detours != before:
         _keep(session, before, result)
     return result
 
@@ -64,11 +66,13 @@ def forget(session: Session, selectors: Iterable[str]) -> None:
 
 def _left(session: Session, result: Build) -> Iterator[tuple[Entry, Verdict]]:
     """The deployables that have another route, and whose own gave nothing."""
+    failed = [verdict for verdict in result.verdicts if _gave_nothing(verdict, result)]
+    if not failed:
+        return
     known = {entry.label: entry for entry in entries(session.recipe)}
-    for verdict in result.verdicts:
+    for verdict in failed:
         entry = known[verdict.deployable.label]
-        others = entry.item.routes
-        if entry.route in others[:-1] and _gave_nothing(verdict, result):
+        if entry.route in entry.item.routes[:-1]:
             yield entry, verdict
 
 

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from buildsys.engine.events import Listener, ignore
+from buildsys.engine import building
+from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
 from buildsys.planner.choices.candidates import Candidate
@@ -78,7 +79,7 @@ def sensitivity(
     engine = session.engine
 
     def do() -> tuple[Run, dict[OutputRef, bytes]]:
-        return engine.give(graph, session.project(), settings or Settings(), listener)
+        return building.give(engine, graph, session.project(), settings or Settings(), listener)
 
     run, files = engine.mended(do, lambda _: None)
     read = files.get(found)

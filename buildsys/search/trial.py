@@ -10,7 +10,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from buildsys.bounds import BY_NAME, OUTPUT_CEILINGS, OUTPUT_FLOORS
-from buildsys.engine.events import Listener
+from buildsys.engine import building
+from buildsys.engine.listener import Listener
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
@@ -136,7 +137,9 @@ class Trials:
         )
 
         def do() -> tuple[Run, list[Verdict]]:
-            return session.engine.judge(graph, session.project(), self._settings, self._listener)
+            return building.judge(
+                session.engine, graph, session.project(), self._settings, self._listener
+            )
 
         run, (verdict,) = session.engine.mended(do, lambda _: None)
         if run.environment_error is not None:

@@ -2,7 +2,6 @@
 
 from buildsys.toolchains.environments.fingerprint import Fingerprint
 from buildsys.toolchains.errors import ToolchainError
-from buildsys.toolchains.locks.resolution import lock
 from buildsys.toolchains.provisioner import Provisioner
 
-__all__ = ["Fingerprint", "Provisioner", "ToolchainError", "lock"]
+__all__ = ["Fingerprint", "Provisioner", "ToolchainError"]

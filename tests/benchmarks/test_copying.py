@@ -13,8 +13,9 @@ import pytest
 from benchmarks import shape
 from benchmarks.copying_backend import PACKAGE
 from buildsys.engine.outcome.verdicts import Status
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build, Session, open_recipe
+from buildsys.engine.session import Session, open_recipe
 from buildsys.planner.catalog import Catalog
 
 

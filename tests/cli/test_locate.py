@@ -87,7 +87,7 @@ def test_a_format_that_shows_nothing_is_told(
     space: Space, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MODELBUILD_CACHE", str(space.store))
-    monkeypatch.setattr("buildsys.planner.Catalog.load", lambda *_: space.catalog)
+    monkeypatch.setattr("buildsys.planner.catalog.Catalog.load", lambda *_: space.catalog)
     recipe = str(space.project / "deploy.yaml")
 
     def asked(label: str) -> tuple[int, str]:

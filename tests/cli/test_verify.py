@@ -19,7 +19,7 @@ def run(space: Space, monkeypatch: pytest.MonkeyPatch, *args: str) -> tuple[int,
     """The command in this process, with the fakes for backends."""
     monkeypatch.setenv("MODELBUILD_CACHE", str(space.store))
     monkeypatch.setenv("COLUMNS", "140")
-    monkeypatch.setattr("buildsys.planner.Catalog.load", lambda *_: space.catalog)
+    monkeypatch.setattr("buildsys.planner.catalog.Catalog.load", lambda *_: space.catalog)
     recipe = str(space.project / "deploy.yaml")
     result = CliRunner().invoke(verify.command, [*args, "-f", recipe], standalone_mode=False)
     assert result.exception is None, result.output

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from buildsys.engine.session import Build, Session, open_recipe
+from buildsys.engine.results import Build
+from buildsys.engine.session import Session, open_recipe
 from buildsys.release.bundle import create
 from buildsys.store.content import named
 from tests.space import Space

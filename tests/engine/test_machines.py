@@ -10,8 +10,8 @@ import pytest
 from buildsys.backends.kit.run.machine import machine_name
 from buildsys.cli import answer
 from buildsys.engine.executors import LocalExecutor
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build
 from buildsys.engine.staleness.explain import explanations
 from buildsys.engine.staleness.walk import State
 from buildsys.store import Store

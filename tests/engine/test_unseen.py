@@ -12,7 +12,8 @@ from buildsys.engine.staleness.unseen import NOT_KNOWN
 from buildsys.recipe import RecipeError
 from buildsys.release.manifest import manifest
 from buildsys.report.record import write_report
-from buildsys.report.screens.console import idle_text, print_plan
+from buildsys.report.screens.console import idle_text
+from buildsys.report.screens.plan import print_plan
 from buildsys.toolchains.inside.watch import PYTHON, SWITCH
 from tests.space import Space
 

@@ -16,8 +16,9 @@ from buildsys.backends import BUILT_IN
 from buildsys.backends.base import Backend, Rule, Runtime
 from buildsys.backends.toolchain import Toolchain
 from buildsys.engine import session as sessions
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build, Session, open_recipe
+from buildsys.engine.session import Session, open_recipe
 from buildsys.engine.staleness.keys import canonical
 from buildsys.engine.staleness.walk import Standing, State
 from buildsys.planner.catalog import Catalog, load_backends

@@ -5,7 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 
-from buildsys.engine.session import Plan
+from buildsys.engine.results import Plan
 from buildsys.planner.graph import OutputRef
 from tests.space import Space
 

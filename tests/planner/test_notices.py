@@ -12,10 +12,10 @@ from rich.console import Console
 
 from buildsys.backends.base import Options, Ports, Refusal, varying
 from buildsys.cli.plan import record
-from buildsys.engine.session import Plan
+from buildsys.engine.results import Plan
 from buildsys.planner.catalog import Catalog
 from buildsys.recipe import Diagnostic, RecipeError
-from buildsys.report.screens.console import print_plan
+from buildsys.report.screens.plan import print_plan
 from tests.fakes.numeric.rules import backend
 from tests.space import Space
 

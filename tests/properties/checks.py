@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildsys.engine.engine import Outcome
-from buildsys.engine.outcome.verdicts import Status, Verdict
-from buildsys.engine.session import exit_status
+from buildsys.engine.building import Outcome
+from buildsys.engine.outcome.verdicts import Status, Verdict, exit_status
 from buildsys.engine.staleness import keys
 from buildsys.engine.staleness.walk import Standing, State
 from buildsys.planner.graph import ActionGraph, FileInput, OutputRef

@@ -14,7 +14,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from buildsys.engine.engine import Engine, Outcome, Project, needed
+from buildsys.engine import building
+from buildsys.engine.building import Outcome
+from buildsys.engine.engine import Engine, Project, needed
 from buildsys.engine.events import Event
 from buildsys.engine.run import Settings
 from buildsys.engine.scheduling.messages import ThreadPool, Threads
@@ -151,7 +153,7 @@ class Machine(RuleBasedStateMachine):
             mended: list[str] = []
             try:
                 outcome = engine.mended(
-                    lambda: engine.build(graph, self.project, settings, lambda _: None),
+                    lambda: building.build(engine, graph, self.project, settings, lambda _: None),
                     lambda message: self._mend(mended, message),
                 )
             except Died:
@@ -478,7 +480,7 @@ class Machine(RuleBasedStateMachine):
                     if where is not kept:
                         settings = Settings(jobs=jobs, memory=1 << 50)
                         self.take_turns(jobs + 1)
-                        engine.build(graph, project, settings, _ignore)
+                        building.build(engine, graph, project, settings, _ignore)
                     states = engine.walk(graph, project).states()
                 found.append({n: (s.key, s.trace and s.trace.outputs) for n, s in states.items()})
         finally:

@@ -9,8 +9,8 @@ import numpy as np
 import yaml
 
 from buildsys.engine.events import Candidate
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build
 from buildsys.search.building import build
 from tests.space import Space
 

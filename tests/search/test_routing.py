@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from buildsys.backends.base import Rule
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build
 from buildsys.planner.catalog import Catalog
 from buildsys.recipe import RecipeError
 from buildsys.report.record import write_report

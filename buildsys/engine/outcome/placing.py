@@ -26,21 +26,6 @@ from buildsys.toolchains.file_lock import exclusive
 REJECTED = ".rejected"
 
 
-def refuse_obstacles(folder: Path, deployables: Iterable[Deployable]) -> None:
-    """Refuses what lies where a folder of artifacts has to be, before anything is built.
-
-    Raises:
-        StoreError: A file lies there.
-    """
-    targets = {deployable.target for deployable in deployables}
-    for needed in (folder, *(folder / target for target in sorted(targets))):
-        if os.path.lexists(needed) and not needed.is_dir():
-            raise StoreError(
-                f"{needed} is no folder, and artifacts go there",
-                "move it away, or build with `--out` into another folder",
-            )
-
-
 class Placing:
     """The folder of artifacts.
 

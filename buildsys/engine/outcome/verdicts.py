@@ -15,6 +15,7 @@ from buildsys.engine.executors import Failed
 from buildsys.engine.outcome import ways_out
 from buildsys.engine.run import Run
 from buildsys.engine.staleness.unseen import unseen
+from buildsys.exit_status import ExitStatus
 from buildsys.figures.benchmark import Benchmark
 from buildsys.figures.calibration import Calibration
 from buildsys.figures.measurement import Measurement
@@ -403,3 +404,16 @@ def describe(gate: Gate) -> str:
         text += f", {gate.least:.12g} would pass"
     # Of a bound on elements it is the sample with the greatest `signal_error`, which mostly is the same.
     return text if gate.worst is None else f"{text}; the worst sample is number {gate.worst}"
+
+
+def exit_status(run: Run, verdicts: Sequence[Verdict], strict: bool) -> ExitStatus:
+    """The documented exit status of a build."""
+    if run.environment_error is not None:
+        return ExitStatus.ENVIRONMENT
+    statuses = {verdict.status for verdict in verdicts}
+    if Status.FAILED in statuses or run.failures:
+        return ExitStatus.FAILED
+    unsure = Status.UNVERIFIED in statuses or any(verdict.unseen for verdict in verdicts)
+    if Status.REJECTED in statuses or (strict and unsure):
+        return ExitStatus.REJECTED
+    return ExitStatus.ENVIRONMENT if Status.BLOCKED in statuses else ExitStatus.OK

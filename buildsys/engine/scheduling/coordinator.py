@@ -23,9 +23,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from buildsys.engine.environments import Environments
-from buildsys.engine.events import Listener
 from buildsys.engine.executors import Done, Failed, Job, Outcome
 from buildsys.engine.executors.executor import Executor
+from buildsys.engine.listener import Listener
 from buildsys.engine.outcome import ways_out
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.scheduling import schedule

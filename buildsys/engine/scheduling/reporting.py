@@ -12,11 +12,11 @@ from buildsys.engine.events import (
     ActionProgress,
     ActionStarted,
     Diagnostic,
-    Listener,
     Toolchain,
     Waiting,
 )
 from buildsys.engine.executors import Done
+from buildsys.engine.listener import Listener
 from buildsys.engine.staleness.walk import Standing
 from buildsys.planner.graph import Action
 

@@ -11,11 +11,14 @@ import enum
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from buildsys.engine.executors.job import Job
 from buildsys.engine.staleness.walk import Standing
 from buildsys.planner.graph import Action
 from buildsys.store import Trace
+
+if TYPE_CHECKING:
+    from buildsys.engine.executors.job import Job
 
 
 class ActionState(enum.Enum):

@@ -5,8 +5,9 @@ All of it is read from the manifests that keys are made of: there is no second o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,23 +35,26 @@ class Reason:
     Attributes:
         words: What changed, for people.
         change: The field; `None` where there is no earlier build to compare with.
-        place: Where the recipe says it.
+        find: Looks for where the recipe says it.
     """
 
     words: str
     change: Change | None = None
-    place: Position | None = None
+    find: Callable[[], Position | None] | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> Position | None:
+        """Where the recipe says it. To know that the recipe is read, which a plan may not have done."""
+        return self.find() if self.find is not None else None
 
     @property
     def text(self) -> str:
         """The words, for an option with its place: a file is found without."""
-        if (
-            self.place is None
-            or self.change is None
-            or not self.change.field.startswith("options.")
-        ):
+        if self.change is None or not self.change.field.startswith("options."):
             return self.words
         place = self.place
+        if place is None:
+            return self.words
         return f"{self.words} ({place.file.name}:{place.line}:{place.column})"
 
 
@@ -97,16 +101,26 @@ class Explanation:
 
 
 class Explainer:
-    """Says why, from the same manifests that keys are made of."""
+    """Says why, from the same manifests that keys are made of.
+
+    Args:
+        positions: Where the recipe says what.
+        graph: The actions.
+        walk: A look at them.
+        standings: Where each stands.
+    """
 
     def __init__(
-        self, recipe: Recipe, graph: ActionGraph, walk: Walk, standings: Mapping[str, Standing]
+        self,
+        positions: Positions,
+        graph: ActionGraph,
+        walk: Walk,
+        standings: Mapping[str, Standing],
     ) -> None:
-        self._recipe = recipe
+        self._positions = positions
         self._graph = graph
         self._walk = walk
         self._standings = standings
-        self._positions = Positions(recipe, graph)
         self._found: dict[str, list[Change] | None] = {}
         self._consumed = {
             (given.action, given.output)
@@ -262,7 +276,11 @@ class Explainer:
     def _reasons(self, action: Action, found: Iterable[Change]) -> list[Reason]:
         """The changes that are the action's own, and not those of something above it."""
         return [
-            Reason(self._words(action, change), change, self._positions.of(action, change.field))
+            Reason(
+                self._words(action, change),
+                change,
+                partial(self._positions.of, action, change.field),
+            )
             for change in found
             if not (change.field.startswith("inputs.") and self._made(action, change.field))
         ]
@@ -293,7 +311,7 @@ class Explainer:
         return f"{change.field} changed {arrow}"
 
     def _name(self, path: Path) -> str:
-        folder = self._recipe.folder
+        folder = self._positions.folder
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
@@ -312,7 +330,8 @@ def _of_read(name: str, change: Change) -> str:
 
 def explanations(recipe: Recipe, graph: ActionGraph, walk: Walk) -> list[Explanation]:
     """Why each selected deployable is stale, or was built the last time; runs nothing."""
-    explainer = Explainer(recipe, graph, walk, walk.states())
+    positions = Positions(recipe.outline, lambda: recipe, graph)
+    explainer = Explainer(positions, graph, walk, walk.states())
     return [explainer.explain(deployable) for deployable in graph.deployables]
 
 

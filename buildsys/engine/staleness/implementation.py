@@ -7,48 +7,28 @@ backend, belongs to the toolchain, whose fingerprint is in the key already.
 
 from __future__ import annotations
 
-import ast
-import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from buildsys.backends import BUILT_IN
 from buildsys.engine.staleness import keys
+from buildsys.engine.staleness.needs import Needs
 from buildsys.planner.graph import Worker
 from buildsys.store import Index, Memo
 from buildsys.toolchains.inside.program import HOST_PACKAGE, PACKAGE
 
 HOST = BUILT_IN.parent
-SCRIPTS = (".py", ".mjs", ".html")
-"""Files that modules name, and start or write out."""
-SCRIPT = re.compile(rf"[\w./-]+(?:{'|'.join(map(re.escape, SCRIPTS))})")
-IMPORTED_SCRIPT = re.compile(r"""["'](\.{1,2}/[\w./-]+\.mjs)["']""")
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What one source file says that it needs.
+class _Node:
+    """A module: its file, the scripts that it names, and what it imports."""
 
-    Attributes:
-        modules: Imports: how many packages up (0: an absolute name), the module, and names of it.
-        scripts: Names of files, relative to its folder, that it may start or write out.
-    """
-
-    modules: tuple[tuple[int, str, tuple[str, ...]], ...]
-    scripts: tuple[str, ...]
-
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps([self.modules, self.scripts], separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Needs:
-        """Reads what `to_json` wrote."""
-        modules, scripts = json.loads(text)
-        return cls(tuple((up, name, tuple(names)) for up, name, names in modules), tuple(scripts))
+    file: Path
+    scripts: dict[str, Path]
+    wanted: tuple[str, ...]
 
 
 class Implementations:
@@ -66,15 +46,15 @@ class Implementations:
         self._known: dict[str, str] | None = None
         self._fresh: dict[str, str] = {}
         self._listed: dict[str, frozenset[str]] = {}
-        self._read: dict[Path, tuple[str, Needs]] = {}
+        self._read: dict[Path, Needs] = {}
+        self._of_file: dict[Path, str] = {}
+        self._nodes: dict[tuple[Path | None, str], _Node | None] = {}
 
     def of(self, worker: Worker) -> str:
         """The digest of all that a worker's step may import, start or write out, by name and content."""
         place = (worker.backend, worker.folder, worker.modules, worker.files)
         if place not in self._digests:
-            rows: dict[str, str] = {}
-            for name, file in self.files(worker).items():
-                rows[name] = self._memo.digest(file) or ""
+            rows = {name: self._digest(file) for name, file in self.files(worker).items()}
             self._digests[place] = keys.digest(sorted(rows.items()))
         return self._digests[place]
 
@@ -92,19 +72,36 @@ class Implementations:
         seen = set(waiting)
         while waiting:
             name = waiting.pop()
-            file = self._module(worker, name)
-            if file is None:
+            node = self._node(worker, name)
+            if node is None:
                 continue
-            found[name] = file
-            _, needs = self._look(file)
-            for script in self._scripts(file, needs):
-                found[self._label(worker, script)] = script
-            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            for each in _wanted(package, name, needs):
+            found[name] = node.file
+            found.update(node.scripts)
+            for each in node.wanted:
                 if each not in seen:
                     seen.add(each)
                     waiting.append(each)
         return found
+
+    def _node(self, worker: Worker, name: str) -> _Node | None:
+        """A module of ours and what it leads to; the same for all workers but those of its own backend."""
+        own = name.split(".", 2)[1:2] == [worker.backend]
+        key = (worker.folder if own else None, name)
+        if key not in self._nodes:
+            file = self._module(worker, name)
+            node = None
+            if file is not None:
+                needs = self._look(file)
+                package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+                scripts = {self._label(worker, each): each for each in self._scripts(file, needs)}
+                node = _Node(file, scripts, tuple(dict.fromkeys(_wanted(package, name, needs))))
+            self._nodes[key] = node
+        return self._nodes[key]
+
+    def _digest(self, file: Path) -> str:
+        if file not in self._of_file:
+            self._of_file[file] = self._memo.digest(file) or ""
+        return self._of_file[file]
 
     def save(self) -> None:
         """Writes down what source files need that were read for the first time."""
@@ -142,17 +139,19 @@ class Implementations:
             self._memo.look(place)  # A module that comes or goes changes its folder's time.
         return self._listed[place]
 
-    def _look(self, file: Path) -> tuple[str, Needs]:
-        """A source file's digest, and what it needs."""
+    def _look(self, file: Path) -> Needs:
+        """What a source file needs."""
         if file not in self._read:
-            digest = self._memo.digest(file) or ""
+            digest = self._digest(file)
             if self._known is None:
                 self._known = self._index.needs()
             text = self._known.get(digest)
             if text is None:
+                from buildsys.engine.staleness.source_needs import needs_of  # It imports `ast`.
+
                 text = needs_of(file).to_json()
                 self._known[digest] = self._fresh[digest] = text
-            self._read[file] = digest, Needs.from_json(text)
+            self._read[file] = Needs.from_json(text)
         return self._read[file]
 
     def _scripts(self, file: Path, needs: Needs) -> Iterator[Path]:
@@ -165,7 +164,7 @@ class Implementations:
                 continue
             seen.add(script)
             yield script
-            waiting += [(script.parent, each) for each in self._look(script)[1].scripts]
+            waiting += [(script.parent, each) for each in self._look(script).scripts]
 
     def _below(self, place: Path) -> Iterator[Path]:
         if place.suffix or not place.is_dir():
@@ -197,37 +196,3 @@ def _wanted(package: str, name: str, needs: Needs) -> Iterator[str]:
             base = ".".join([*parts, module] if module else parts)
         yield base
         yield from (f"{base}.{each}" for each in names)
-
-
-def needs_of(file: Path) -> Needs:
-    """Reads what a source file needs; one that is no Python is looked through for scripts alone."""
-    text = file.read_text(encoding="utf-8")
-    if file.suffix != ".py":
-        return Needs((), tuple(sorted(set(IMPORTED_SCRIPT.findall(text)))))
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return Needs((), ())  # Its step says so.
-    modules: set[tuple[int, str, tuple[str, ...]]] = set()
-    scripts: set[str] = set()
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.ImportFrom):
-            names = tuple(sorted(each.name for each in node.names))
-            modules.add((node.level, node.module or "", names))
-        elif isinstance(node, ast.Import):
-            modules |= {(0, each.name, ()) for each in node.names}
-        elif isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and SCRIPT.fullmatch(node.value):
-                scripts.add(node.value)
-        elif isinstance(node, ast.If) and _is_for_types(node.test):
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)
-    return Needs(tuple(sorted(modules)), tuple(sorted(scripts)))
-
-
-def _is_for_types(test: ast.expr) -> bool:
-    """Whether a branch is for type checkers alone, and never run."""
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"

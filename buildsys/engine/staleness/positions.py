@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from buildsys.planner.graph import Action, ActionGraph, FileInput
 
 if TYPE_CHECKING:
-    from buildsys.recipe import Position, Recipe
+    from buildsys.recipe import Outline, Position, Recipe
 
 Keys = tuple[str | int, ...]
 
 
 class Positions:
-    """The way from fields of a manifest to places in the recipe."""
+    """The way from fields of a manifest to places in the recipe.
 
-    def __init__(self, recipe: Recipe, graph: ActionGraph) -> None:
+    Attributes:
+        folder: The recipe's folder.
+
+    Args:
+        outline: The recipe's outline.
+        recipe: Gives the recipe, once a place is asked for.
+        graph: The actions.
+    """
+
+    def __init__(self, outline: Outline, recipe: Callable[[], Recipe], graph: ActionGraph) -> None:
+        self.folder = outline.folder
+        self._locks = outline.locks
         self._recipe = recipe
         self._deployables = {deployable.label: deployable for deployable in graph.deployables}
 
@@ -31,7 +43,7 @@ class Positions:
             keys = self._toolchain(action)
         else:
             keys = ()
-        return self._recipe.where(*keys) if keys else None
+        return self._recipe().where(*keys) if keys else None
 
     def _option(self, action: Action, option: tuple[str, ...]) -> Keys:
         head, rest = option[0], option[1:]
@@ -83,7 +95,7 @@ class Positions:
 
     def _toolchain(self, action: Action) -> Keys:
         name = action.environment or ""
-        if name in self._recipe.spec.toolchains:
+        if name in self._locks:
             return ("toolchains", name, "lock")
         if name == "host" or name.startswith("requirements:"):
             model = self._model(action)

@@ -132,6 +132,19 @@ def missing_files(root: Node, folder: Path) -> list[Diagnostic]:
     return found
 
 
+def named_files(root: Node, folder: Path) -> tuple[dict[Path, bool], list[str]]:
+    """The files that a recipe names, and whether each is a folder; and the globs that must match something.
+
+    Of a recipe without errors: all of them are there.
+    """
+    named = {
+        folder / value: is_folder(folder / value)
+        for field in _FILES
+        for value, _ in _texts(root, field.pattern)
+    }
+    return named, [value for pattern in _GLOBS for value, _ in _texts(root, pattern)]
+
+
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; a path that no folder can have leads to none."""
     try:

@@ -16,10 +16,12 @@ from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.kit.run import batches
 from buildsys.bounds import TABLE
-from buildsys.engine.events import Listener, ignore
+from buildsys.engine import building
+from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.outcome.verdicts import Verdict, limits_of
+from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
-from buildsys.engine.session import Build, Session
+from buildsys.engine.session import Session
 from buildsys.planner.graph import Action, ActionGraph, Deployable, OutputRef
 from buildsys.release.bundle import BundleError
 from buildsys.verify.outputs.metrics import variation
@@ -100,7 +102,8 @@ def contents(
     project = session.project(build.folder)
     engine = session.engine
     run, read = engine.mended(
-        lambda: engine.give(graph, project, settings or Settings(), listener), lambda _: None
+        lambda: building.give(engine, graph, project, settings or Settings(), listener),
+        lambda _: None,
     )
     for ref in wanted:
         if ref not in read:

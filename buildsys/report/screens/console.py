@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +14,9 @@ from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
 from buildsys.engine.executors.local import log_tail
 from buildsys.engine.outcome import ways_out
 from buildsys.engine.outcome.verdicts import Status
-from buildsys.engine.session import Build, Plan, PlannedDeployable
+from buildsys.engine.results import Build
 from buildsys.engine.staleness.positions import failure_position
 from buildsys.engine.staleness.unseen import NOT_KNOWN, described
-from buildsys.engine.staleness.walk import State
 from buildsys.exit_status import ExitStatus
 from buildsys.figures.json_form import read
 from buildsys.figures.weights import Weights
@@ -27,6 +25,7 @@ from buildsys.report.record import deployable
 from buildsys.report.screens.benchmarks import print_benchmarks
 from buildsys.report.screens.candidates import print_searches
 from buildsys.report.screens.histogram import bars
+from buildsys.report.screens.lines import copied, duration, plain
 from buildsys.report.units import size
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.wording import summary
@@ -39,22 +38,11 @@ STYLES = {
     Status.FAILED: "bold red",
     Status.BLOCKED: "magenta",
 }
-SIGNS = {"+": "green", "~": "yellow", "=": "dim", "?": "cyan", "!": "magenta"}
 NARROW = 110
-NARROWEST = 30
-"""A column of fewer characters is worse to read than lines that a terminal breaks."""
 MOST_DIGITS = 9
 
 Entry = Mapping[str, Any]
 """One of `deployables` of a `report.json`."""
-
-
-def duration(seconds: float) -> str:
-    """A time span in a unit that fits."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"
 
 
 def tightest(gates: Iterable[Gate]) -> Gate | None:
@@ -183,7 +171,7 @@ def print_outcome(console: Console, build: Build, entries: Sequence[Entry], seco
             if not search["passed"]:
                 text = f"{entry['label']}: nothing that `{entry['quantization']}` chooses from "
                 text += f"passes; nearest is `{search['profile']}`"
-            _plain(console, text, style="cyan")
+            plain(console, text, style="cyan")
     _print_failures(console, build)
     _print_where_to_look(console, build)
     summary = build.summary()
@@ -224,7 +212,7 @@ def print_record(
     print_searches(console, entries)
     for entry in entries:
         if entry.get("log"):
-            _path(console, f"log of {entry['label']}: {entry['log']}")
+            copied(console, f"log of {entry['label']}: {entry['log']}")
     console.print()
     console.print(f"{tally(entries)}.", soft_wrap=True, highlight=False)
 
@@ -234,8 +222,8 @@ def print_unbuilt(console: Console, labels: Sequence[str]) -> None:
     if not labels:
         return
     targets = dict.fromkeys(label.partition("/")[0] for label in labels)
-    _plain(console, f"not built by the last build: {', '.join(labels)}")
-    _plain(console, f"hint: run `modelbuild build {' '.join(targets)}`")
+    plain(console, f"not built by the last build: {', '.join(labels)}")
+    plain(console, f"hint: run `modelbuild build {' '.join(targets)}`")
 
 
 def tally(entries: Sequence[Entry]) -> str:
@@ -268,8 +256,8 @@ def print_said(console: Console, entries: Iterable[Entry], reasoned: Sequence[En
     if said:
         console.print()
     for text, labels in said.items():
-        _plain(console, text)
-        _plain(console, f"  {', '.join(labels)}", style="dim")
+        plain(console, text)
+        plain(console, f"  {', '.join(labels)}", style="dim")
     _print_spreads(console, reasoned)
 
 
@@ -310,10 +298,10 @@ def calibrated(calibration: Mapping[str, Any]) -> str:
 
 def print_ranges(console: Console, label: str, found: Mapping[str, Any]) -> None:
     """All ranges of an artifact, as `kit.quantize.ranges` writes them."""
-    _plain(console, f"{label}: ranges by {found['method']} over {found['runs']} runs")
+    plain(console, f"{label}: ranges by {found['method']} over {found['runs']} runs")
     for way, error in (found["tried"] or {}).items():
         said = "not finite" if error is None else f"{error:.2g}"
-        _plain(console, f"  {way}: signal error {said} on held-out data", style="dim")
+        plain(console, f"  {way}: signal error {said} on held-out data", style="dim")
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("tensor", overflow="fold")
     for title in ("least", "greatest"):
@@ -340,9 +328,9 @@ def _print_spreads(console: Console, entries: Iterable[Entry]) -> None:
             if lines:
                 console.print()
                 title = f"{entry['label']}: samples by their error in {output}"
-                _plain(console, title, style="dim")
+                plain(console, title, style="dim")
             for line in lines:
-                _path(console, line)
+                copied(console, line)
 
 
 def _print_where_to_look(console: Console, build: Build) -> None:
@@ -356,7 +344,7 @@ def _print_where_to_look(console: Console, build: Build) -> None:
     if labels:
         label = labels[0] if len(labels) == 1 else "LABEL"
         console.print()
-        _plain(console, f"hint: `modelbuild verify --locate {label}` finds the operation at fault")
+        plain(console, f"hint: `modelbuild verify --locate {label}` finds the operation at fault")
 
 
 def _print_failures(console: Console, build: Build) -> None:
@@ -373,107 +361,15 @@ def _print_failures(console: Console, build: Build) -> None:
         position = failure_position(build.recipe, actions[0], failed.field)
         hint, instead = ways_out.of_failure(build.graph, build.run.failures, names[0])
         finding = Diagnostic(f"{rules}: {failed.message}", position, hint)
-        _plain(console, finding.render())
+        plain(console, finding.render())
         if failed.hint is not None and instead:
             others = ", ".join(instead)
-            _plain(console, f"formats that do not need {actions[0].rule}: {others}")
-        _plain(console, f"stopped: {', '.join(labels)}")
+            plain(console, f"formats that do not need {actions[0].rule}: {others}")
+        plain(console, f"stopped: {', '.join(labels)}")
         if failed.hint is None and failed.log is not None:
             for line in log_tail(failed.log):
-                _plain(console, f"  │ {line}")
+                plain(console, f"  │ {line}")
         if failed.log is not None:
-            _path(console, f"log: {failed.log}")
+            copied(console, f"log: {failed.log}")
         if failed.rerun is not None:
-            _path(console, f"repeat the step: {failed.rerun}")
-
-
-def _plain(console: Console, text: str, style: str | None = None) -> None:
-    """Text as it is: wrapped at words on a terminal, not at all in a log."""
-    wrap = console.is_terminal
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=not wrap)
-
-
-def _path(console: Console, text: str) -> None:
-    """A line with a path, which a terminal may break but we do not: it is there to be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_plan(console: Console, plan: Plan, *, verbose: bool = False) -> None:
-    """One line a deployable, then the counts."""
-    width = max((len(p.deployable.label) for p in plan.deployables), default=0)
-    for planned in plan.deployables:
-        line = Text()
-        line.append(planned.sign, SIGNS[planned.sign])
-        line.append(f" {planned.deployable.label:<{width}}")
-        texts = _plan_reasons(planned, verbose)
-        for number, text in enumerate(_wrapped(texts, console, width + 5)):
-            if number:
-                line.append(f"\n  {'':<{width}}")
-            line.append(f"   {text}")
-        console.print(line, soft_wrap=True, highlight=False)
-        if verbose:
-            for name in planned.deployable.actions:
-                state = plan.standings[name].state
-                console.print(
-                    f"    {state.value:<7} {name}", style="dim", soft_wrap=True, highlight=False
-                )
-    _print_notices(console, plan)
-    at_least = plan.count(State.RUN)
-    at_most = at_least + plan.count(State.MAYBE)
-    console.print()
-    if not at_most:
-        text = f"Everything is up to date: {plan.count(State.HIT)} actions, none to run."
-        if plan.count(State.BLOCKED):
-            count = plan.count(State.BLOCKED)
-            text = f"Nothing to run; {count} action{'s are' if count > 1 else ' is'} blocked."
-    else:
-        text = f"At least {at_least}, at most {at_most} actions will run"
-        if plan.seconds is not None:
-            about = "up to" if at_most > at_least else "about"
-            text += f", {about} {duration(plan.seconds)} of work"
-            if plan.elapsed is not None and plan.elapsed < plan.seconds:
-                text += f" in {duration(plan.elapsed)}"
-        text += f"; {plan.count(State.HIT)} are up to date."
-    console.print(text, soft_wrap=True, highlight=False)
-
-
-def _wrapped(texts: Iterable[str], console: Console, indent: int) -> Iterator[str]:
-    """Texts at words, below each other, where a terminal has the room; else as they are."""
-    room = console.width - indent
-    for text in texts:
-        if console.is_terminal and room >= NARROWEST:
-            yield from textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
-        else:
-            yield text
-
-
-def _print_notices(console: Console, plan: Plan) -> None:
-    """What is known before anything runs, each once with the deployables that it is true of."""
-    said: dict[str, list[str]] = {}
-    for planned in plan.deployables:
-        for text in planned.deployable.notices:
-            said.setdefault(text, []).append(planned.deployable.label)
-    if said:
-        console.print()
-    for text, labels in said.items():
-        _plain(console, f"note: {text}")
-        _plain(console, f"  {', '.join(labels)}", style="dim")
-
-
-def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
-    sign = planned.sign
-    if planned.search is not None and sign != "!":
-        several = "s" if planned.search > 1 else ""
-        return [f"a search will choose from {planned.search} candidate{several}, at most"]
-    if sign == "+":
-        return ["new"]
-    if sign == "!":
-        return [planned.blocked or "blocked"]
-    if sign == "=" and planned.rejected is not None:
-        return [f"up to date, and rejected: {planned.rejected}"]
-    if sign == "=" and planned.unseen:
-        return [f"up to date, as far as is known: {described(planned.unseen)}"]
-    if sign == "=":
-        return ["up to date"] if verbose else []
-    texts = [reason.text for reason in planned.reasons] or ["an input will be made anew"]
-    return texts if verbose or len(texts) <= 2 else [texts[0], f"and {len(texts) - 1} more (-v)"]
+            copied(console, f"repeat the step: {failed.rerun}")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from buildsys.bounds import OUTPUT_FLOORS
 from buildsys.engine.outcome.verdicts import Status
-from buildsys.engine.session import Build
+from buildsys.engine.results import Build
 from buildsys.report.record import deployable
 from buildsys.report.screens.console import STYLES, Entry, print_outcome, shown_status
 from buildsys.verify.judgment.gate import Gate

@@ -13,12 +13,14 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildsys.toolchains.environments import node as javascript
 from buildsys.toolchains.environments.fingerprint import name_of, site_packages, version_of
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 METADATA = (".dist-info", ".egg-info")
 BYTE_CODE = "__pycache__"
@@ -63,6 +65,8 @@ def contents(folder: Path, minor: str, *, node: bool) -> Contents:
     Raises:
         OSError: Something cannot be read.
     """
+    from importlib.metadata import distributions  # The import takes a tenth of a plan.
+
     site = site_packages(folder, minor)
     packages: dict[str, str] = {}
     for distribution in distributions(path=[str(site)]):

@@ -11,10 +11,13 @@ import site
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildsys.toolchains.locks.lockfile import normalise
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def site_packages(folder: Path, minor: str) -> Path:
 
 def installed_in(paths: Iterable[str]) -> tuple[str, ...]:
     """`name==version` of the packages in folders, as an import over them would find them."""
+    from importlib.metadata import distributions  # The import takes a tenth of a plan.
+
     found: dict[str, str] = {}
     for distribution in distributions(path=list(paths)):
         name = name_of(distribution)
@@ -112,6 +117,8 @@ def missing(site: Path, name: str, prefixes: tuple[str, ...]) -> tuple[str, ...]
     Returns:
         Requirements as the package states them; those for extras are left out.
     """
+    from importlib.metadata import distributions
+
     there = {name_of(each): each for each in distributions(path=[str(site)])}
     asked = (there[name].requires or []) if name in there else []
     # A name ends where its extras, its version or its marker start.

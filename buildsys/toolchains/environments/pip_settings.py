@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import os
-import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -93,6 +92,8 @@ class PipSettings:
         if any(environ.get(name) for name in chosen):
             return {}
         # pip trusts what the system trusts; uv brings a list of its own, without a company's.
+        import ssl  # Only what installs packages asks for certificates.
+
         paths = ssl.get_default_verify_paths()
         system = sys.platform == "darwin" or paths.cafile or paths.capath
         return {"UV_SYSTEM_CERTS": "true"} if system else {}

@@ -14,7 +14,7 @@ import pytest
 from buildsys.backends.kit.protocol.contract import Contract, Port
 from buildsys.backends.tensorrt import gpu, profiles, rules
 from buildsys.backends.tensorrt.rules import backend
-from buildsys.engine.session import Plan
+from buildsys.engine.results import Plan
 from buildsys.planner.catalog import Catalog
 from buildsys.recipe import RecipeError
 from tests.fakes.numeric.rules import backend as fakes

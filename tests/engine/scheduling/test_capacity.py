@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from buildsys.engine import building
 from buildsys.engine.executors import Job, LocalExecutor, Outcome
 from buildsys.engine.executors.executor import Capacity
 from buildsys.engine.executors.job import JobSpec
@@ -62,7 +63,9 @@ def built(
             if needs and action.rule == "onnx.export":
                 graph.actions[name] = replace(action, resources=needs)
         try:
-            run, _ = session.engine.give(graph, session.project(), settings, lambda _: None)
+            run, _ = building.give(
+                session.engine, graph, session.project(), settings, lambda _: None
+            )
         finally:
             executor.close()
         return run

@@ -131,7 +131,7 @@ def test_an_unchanged_module_is_parsed_once(
     first = look()
     digest = first.of(worker(folder))
     first.save()
-    monkeypatch.setattr("buildsys.engine.staleness.implementation.needs_of", None)
+    monkeypatch.setattr("buildsys.engine.staleness.source_needs.needs_of", None)
     assert look().of(worker(folder)) == digest
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from buildsys.backends.base import MetadataWriter
-from buildsys.engine.session import Build
+from buildsys.engine.results import Build
 from buildsys.engine.staleness.positions import failure_position
 from buildsys.planner.catalog import Catalog
 from tests.fakes.numeric.rules import backend

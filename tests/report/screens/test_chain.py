@@ -49,7 +49,7 @@ def test_what_a_line_can_say_needs_no_tree(
 
 
 def test_each_action_stands_once_below_what_it_is_a_cause_of() -> None:
-    options = Reason("options.opset changed", place=PLACE)
+    options = Reason("options.opset changed", find=lambda: PLACE)
     chain = (
         link("n#judge", State.MAYBE, because=("n#run", "n#export"), inputs=("outputs",)),
         link("n#run", because=("n#export",), inputs=("artifact",)),

@@ -12,12 +12,13 @@ import pytest
 import buildsys.backends
 import tests.support
 from buildsys.backends.toolchain import Toolchain
-from buildsys.toolchains import Provisioner, ToolchainError, lock
+from buildsys.toolchains import Provisioner, ToolchainError
 from buildsys.toolchains.environments import installers
 from buildsys.toolchains.environments.environment import MARKER
 from buildsys.toolchains.environments.fingerprint import Interpreter
 from buildsys.toolchains.environments.verification import Digests
 from buildsys.toolchains.health import State
+from buildsys.toolchains.locks.resolution import lock
 from tests.toolchains.fake import FakeProcesses, probe
 
 BACKENDS = Path(buildsys.backends.__file__).parent

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from buildsys.backends.toolchain import Toolchain
-from buildsys.toolchains import ToolchainError, lock
+from buildsys.toolchains import ToolchainError
 from buildsys.toolchains.environments import installers
+from buildsys.toolchains.locks.resolution import lock
 
 
 @dataclass

@@ -13,10 +13,10 @@ from pathlib import Path
 from benchmarks.quantization import document as measured
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.catalog import Catalog, load_built_in
+from buildsys.quantization import SCHEME_NAMES
 
 FILE = Path(__file__).parent / "quantization.md"
 PART = re.compile(r"(<!-- (schemes|choices|compared): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
-ORDER = ("float16", "bfloat16", "weight-only", "dynamic", "static", "mixed")
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def _choices(formats: list[Format]) -> str:
 
 def _each(formats: list[Format]) -> Iterator[tuple[Format, Scheme]]:
     for declared in formats:
-        for scheme in sorted(declared.schemes, key=lambda each: ORDER.index(each.name)):
+        for scheme in sorted(declared.schemes, key=lambda each: SCHEME_NAMES.index(each.name)):
             yield declared, scheme
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from buildsys.backends import BUILT_IN
 from buildsys.backends.base import Backend, Format, Rule, Source
 from buildsys.backends.toolchain import Toolchain
+from buildsys.quantization import METHOD_NAMES, SCHEME_NAMES
 
 ENTRY_POINTS = "modelbuild.backends"
 
@@ -47,6 +48,13 @@ def load_backends() -> list[Backend]:
     return found
 
 
+def _words(declared: Format) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """The words of recipes that a format declares, and all that there are."""
+    for scheme in declared.schemes:
+        yield "scheme", (scheme.name, *scheme.mixes), SCHEME_NAMES
+        yield "calibration method", scheme.methods, METHOD_NAMES
+
+
 @dataclass(frozen=True)
 class Catalog:
     """Formats, rules and toolchains by name."""
@@ -64,6 +72,14 @@ class Catalog:
         ):
             for name in {n for n in names if names.count(n) > 1}:
                 raise CatalogError(f"two backends declare the {kind} `{name}`")
+        for declared in (f for b in catalog.backends for f in b.formats):
+            for kind, words, known in _words(declared):
+                for word in words:
+                    if word not in known:
+                        raise CatalogError(
+                            f"the format `{declared.name}` declares the {kind} `{word}`; "
+                            f"known are {', '.join(known)}"
+                        )
         return catalog
 
     @cached_property

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildsys.recipe.schema.quantization import FLOAT_SCHEMES, Quantization
+from buildsys.quantization import DEPTHS, FLOAT_SCHEMES
+from buildsys.recipe.schema.quantization import Quantization
 
 WHOLE_BITS = 32
-DEEP = {"weight-only": 0, "dynamic": 2, "static": 3}
-"""How much besides weights is rounded: nothing, activations as they come, or in ranges taken before."""
 INT16_DEEP = 1
 """Activations of 16 bits lose next to nothing."""
 
@@ -72,7 +71,7 @@ def _ranges(profile: Quantization) -> object:
 def _depth(profile: Quantization) -> float:
     if profile.scheme == "static" and profile.activations == "int16":
         return INT16_DEEP
-    return DEEP.get(str(profile.scheme), 0)
+    return DEPTHS.get(str(profile.scheme), 0)
 
 
 def _coarseness(profile: Quantization) -> float:

@@ -87,7 +87,9 @@ def usage(root: Path, store: Store, index: Index, toolchains: Path) -> Usage:
         ),
         interrupted=_weight(root.glob(f"{RESUME}/*")),
         toolchains=_environments(toolchains),
-        index=_weight([*root.glob("index.sqlite*"), *root.glob("answers"), *root.glob("graphs")]).bytes,
+        index=_weight(
+            [*root.glob("index.sqlite*"), *root.glob("answers"), *root.glob("graphs")]
+        ).bytes,
         traces=len(traces),
         builds=len(live),
     )

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from buildsys.figures.measurement import Measurement
+from buildsys.quantization import SCHEME_NAMES
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
@@ -18,7 +19,7 @@ from buildsys.verify.outputs.spread import spread
 
 GENERATOR = np.random.default_rng(1)
 REFERENCE = GENERATOR.normal(0, 5, (8, 16)).astype(np.float32)
-SCHEMES = (None, "float16", "bfloat16", "weight-only", "dynamic", "static", "mixed")
+SCHEMES = (None, *SCHEME_NAMES)
 LOOSEST = {"signal_error": 1e300, "max_abs": 1e300, "max_rel": 1e300, "rmse": 1e300, "cosine": -1.0}
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.conversion import profiles
+from buildsys.quantization import FLOAT_SCHEMES
 from buildsys.recipe import Diagnostic, Position, Recipe
-from buildsys.recipe.schema.quantization import FLOAT_SCHEMES, Quantization, Search
+from buildsys.recipe.schema.quantization import Quantization, Search
 
 Place = tuple[str | int, ...]
 

@@ -16,7 +16,7 @@ from buildsys.planner.graph import RANGES
 from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification import data
 from buildsys.planner.workers import rule_worker
-from buildsys.recipe.schema.quantization import FLOAT_SCHEMES
+from buildsys.quantization import FLOAT_SCHEMES
 
 ARTIFACT, IO = "artifact", "io"
 

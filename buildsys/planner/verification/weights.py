@@ -11,7 +11,7 @@ from buildsys.planner.model import PlannedModel
 from buildsys.planner.verification.original import HELD, as_given
 from buildsys.planner.verification.running import Subject
 from buildsys.planner.workers import host_worker, kit_worker, rule_worker
-from buildsys.recipe.schema.quantization import FLOAT_SCHEMES
+from buildsys.quantization import FLOAT_SCHEMES
 
 WEIGHTS = (Output("weights", "weights.npz"), Output("names", "names.json"))
 

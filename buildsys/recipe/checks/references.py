@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildsys.quantization import SEARCHED
 from buildsys.recipe.diagnostic import Diagnostic
 from buildsys.recipe.hints import did_you_mean, nearest
-from buildsys.recipe.schema.quantization import FLOAT, SEARCHED
+from buildsys.recipe.schema.quantization import FLOAT
 from buildsys.recipe.text.document import Found, Key, Node, follow, select
 
 _NAMES: tuple[tuple[tuple[Key, ...], str, str], ...] = (

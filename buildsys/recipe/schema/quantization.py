@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from buildsys.quantization import FLOAT_SCHEMES, METHOD_NAMES, METHODS, SCHEME_NAMES, SCHEMES
 from buildsys.recipe.schema.part import (
     NOT_EMPTY,
     SOME,
@@ -20,7 +21,6 @@ from buildsys.recipe.schema.part import (
 FLOAT = "float"
 """What layers are that stay as they are; no profile may have this name."""
 
-FLOAT_SCHEMES = ("float16", "bfloat16")
 INTEGERS_ONLY = (
     "bits",
     "per_channel",
@@ -36,12 +36,12 @@ INTEGERS_ONLY = (
 OPTIONAL = ("keep_float", "palette", "block_size", "sparsity")
 """What of a profile only some schemes of some formats read; see `Scheme.reads`."""
 
-SchemeName = Literal["float16", "bfloat16", "weight-only", "dynamic", "static", "mixed"]
-SCHEMES: tuple[str, ...] = get_args(SchemeName)
-SEARCHED = tuple(name for name in SCHEMES if name != "mixed")
-"""What a search may name without a profile: which layers a mixed one mixes, only a recipe can say."""
-
-Method = Literal["min-max", "moving-average", "percentile", "entropy", "mse"]
+if TYPE_CHECKING:
+    SchemeName = str
+    Method = str
+else:
+    SchemeName = Literal[SCHEME_NAMES]
+    Method = Literal[METHOD_NAMES]
 
 
 class Calibration(Part):
@@ -52,10 +52,9 @@ class Calibration(Part):
     seed: int = Field(default=0, ge=0, description="The seed of the draw.")
     method: Method | None = Field(
         default=None,
-        description="How a range follows from the values seen: all of them (`min-max`), a moving "
-        "average of each batch's extremes, all but the outermost (`percentile`), or what loses the "
-        "least information (`entropy`) or the least squared error (`mse`). Default: several are "
-        "tried, and the one that errs least on held-out data is kept.",
+        description="How a range follows from the values seen. "
+        + "; ".join(f"`{each.name}`: {each.description}" for each in METHODS)
+        + ". Default: several are tried, and the one that errs least on held-out data is kept.",
     )
     percentile: float | None = Field(
         default=None,
@@ -110,9 +109,7 @@ class Quantization(Part):
 
     scheme: SchemeName | None = Field(
         default=None,
-        description="`float16` and `bfloat16` store and compute in 16 bits; `weight-only` stores "
-        "integers and computes in float; `dynamic` finds the ranges of activations while it runs; "
-        "`static` takes them from calibration data; `mixed` gives layers profiles of their own.",
+        description="; ".join(f"`{each.name}` {each.description}" for each in SCHEMES) + ".",
     )
     search: Search | None = Field(
         default=None,

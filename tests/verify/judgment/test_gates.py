@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from buildsys.bounds import ARTIFACT_CEILINGS, OUTPUT_CEILINGS, OUTPUT_FLOORS, R
 from buildsys.engine.outcome.verdicts import describe, rejection
 from buildsys.figures.benchmark import AgainstFloat
 from buildsys.figures.measurement import Measurement
+from buildsys.quantization import SCHEME_NAMES
 from buildsys.recipe.schema.acceptance import Acceptance
-from buildsys.recipe.schema.quantization import SchemeName
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.judgment.gate import Gate
 from buildsys.verify.judgment.gates import judge
@@ -286,7 +286,7 @@ def test_every_bound_that_a_recipe_may_name_is_judged() -> None:
 
 
 def test_every_scheme_that_a_recipe_may_name_has_a_default() -> None:
-    for scheme in (None, *get_args(SchemeName)):
+    for scheme in (None, *SCHEME_NAMES):
         bounds = default_bounds(scheme)
         assert Acceptance.model_validate(dict(bounds))
         assert only("signal_error", bounds["signal_error"], signal_error=9e-4).passed

@@ -26,12 +26,14 @@ test-fast: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m "not toolchain" $(PARALLEL)
 
 # The properties on many more random projects, 40,000 hostile inputs, each value of each quantization scheme, every
-# format built twice, 200 builds that are killed at random, all of ONNX's backend models, and all of Apple's tests of
-# operators. The last two take hours, and go on where they were stopped: what became of each case is written to
-# .cache/modelbuild/sweeps, by the digest of the code.
+# format built twice, all cases of which `make test` takes every third (`by_day` in tests/profile.py), 200 builds that
+# are killed at random, all of ONNX's backend models, and all of Apple's tests of operators. The last two take hours,
+# and go on where they were stopped: what became of each case is written to .cache/modelbuild/sweeps, by the digest of
+# the code.
 test-nightly: $(VENV)/installed
 	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/properties tests/hostile $(PARALLEL)
-	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/e2e/formats
+	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/backends $(PARALLEL)
+	MODELBUILD_PROPERTIES=nightly $(VENV)/bin/python -m pytest tests/e2e
 	MODELBUILD_KILLS=200 $(VENV)/bin/python -m pytest tests/faults $(PARALLEL)
 	MODELBUILD_BACKEND_MODELS=all $(VENV)/bin/python -m pytest tests/backends/onnx/corpus/test_backend_models.py
 	MODELBUILD_APPLE=all $(VENV)/bin/python -m pytest -s tests/backends/coreml/apple

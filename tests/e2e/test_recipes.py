@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.project import Project, Result
+from tests.profile import by_day
 from tests.release.test_selftest import unpacked
 
 pytestmark = pytest.mark.toolchain
@@ -98,7 +99,7 @@ def test_a_second_build_runs_nothing_starts_nothing_and_writes_nothing(
     assert "Everything is up to date" in check.stdout
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", by_day(RECIPES))
 def test_another_folder_store_and_hash_seed_give_the_same_bytes(
     first_builds: Builds, recipe: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from buildsys.backends.kit.protocol import arrays
 from tests.backends.onnx.export.test_export import capture, export, run
+from tests.profile import by_day
 from tests.support.describing import GRAY, WRITTEN, describe
 from tests.support.harness import Result
 from tests.support.models import torch_zoo as zoo
@@ -39,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     }
 
 
-@pytest.mark.parametrize("form", HOMES)
+@pytest.mark.parametrize("form", by_day(HOMES))
 def test_it_is_carried_and_changes_no_number(made: dict[str, Result], form: str) -> None:
     toolchain, backend = HOMES[form]
     source = made[form]

@@ -10,6 +10,7 @@ import pytest
 
 from buildsys.backends.kit.export import modules
 from buildsys.backends.kit.protocol import arrays
+from tests.profile import by_day
 from tests.support.harness import Result, factory, port, run_worker
 from tests.support.models import torch_zoo as zoo
 from tests.support.scripts import script
@@ -90,20 +91,22 @@ def write_samples(path: Path, name: str) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "method"),
-    [
-        ("cnn", "trace"),
-        ("cnn", "export"),
-        ("clipped", "export"),
-        ("windows", "export"),
-        ("lstm", "trace"),
-        ("lstm", "export"),
-        ("branch", "script"),
-        ("dict", "trace"),
-        ("attention", "trace"),
-        ("attention", "export"),
-        ("padded", "trace"),
-        ("padded", "export"),
-    ],
+    by_day(
+        [
+            ("cnn", "trace"),
+            ("cnn", "export"),
+            ("clipped", "export"),
+            ("windows", "export"),
+            ("lstm", "trace"),
+            ("lstm", "export"),
+            ("branch", "script"),
+            ("dict", "trace"),
+            ("attention", "trace"),
+            ("attention", "export"),
+            ("padded", "trace"),
+            ("padded", "export"),
+        ]
+    ),
 )
 def test_an_export_agrees_with_its_capture_at_other_sizes(
     tmp_path: Path, name: str, method: str

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.backends.tflite.steps import convert, errors, run, samples
+from tests.profile import by_day
 from tests.support.harness import Result
 from tests.support.scripts import digest, script
 
@@ -20,7 +21,7 @@ both = pytest.mark.parametrize("route", ROUTES)
 
 
 @both
-@pytest.mark.parametrize("model", ["cnn", "lstm", "segment", "text"])
+@pytest.mark.parametrize("model", by_day(["cnn", "lstm", "segment", "text"]))
 def test_outputs_are_the_models(zoo: Path, tmp_path: Path, model: str, route: str) -> None:
     done = convert(zoo, model, route)
     assert max(errors(zoo, model, done, tmp_path).values()) < 5e-5

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.backends.tflite.steps import errors, quantize, samples
+from tests.profile import by_day
 from tests.support.describing import describe
 from tests.support.harness import Result
 from tests.support.scripts import digest
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.toolchain
     ("scheme", "limit", "ratio"),
     [("float16", 3e-3, 0.65), ("weight-only", 4e-2, 0.45), ("dynamic", 5e-2, 0.45)],
 )
-@pytest.mark.parametrize("source", ["cnn-direct", "cnn-onnx", "lstm-direct", "lstm-onnx"])
+@pytest.mark.parametrize("source", by_day(["cnn-direct", "cnn-onnx", "lstm-direct", "lstm-onnx"]))
 def test_schemes_without_data(
     zoo: Path,
     tmp_path: Path,

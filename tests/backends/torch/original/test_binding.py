@@ -9,6 +9,7 @@ import pytest
 
 from buildsys.backends.kit.protocol import arrays
 from buildsys.backends.kit.protocol.contract import Contract
+from tests.profile import by_day
 from tests.support.harness import Result, factory, port, run_worker
 from tests.support.models import torch_zoo as zoo
 
@@ -35,7 +36,7 @@ def capture(folder: Path, names: list[str], method: str = "trace", result: str =
 
 
 @pytest.mark.parametrize("result", [PLAIN, NESTED])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", by_day(METHODS))
 def test_swapped_names_are_bound_by_name(tmp_path: Path, method: str, result: str) -> None:
     got = capture(tmp_path, ["b", "a"], method, result)
     assert [p.name for p in got.io.inputs] == ["b", "a"]

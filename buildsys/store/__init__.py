@@ -1,7 +1,8 @@
 """The content-addressed store: files by digest, and the index of what each action key gave."""
 
 from buildsys.store.content import CorruptObject, Store, Stored, StoreError
-from buildsys.store.index import DamagedIndex, Index, Trace
+from buildsys.store.database import DamagedIndex
+from buildsys.store.index import Index, Trace
 from buildsys.store.memo import Memo
 
 __all__ = [

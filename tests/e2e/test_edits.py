@@ -14,7 +14,7 @@ import pytest
 
 from buildsys.backends import onnx
 from buildsys.store import Store
-from buildsys.store.index import sum_of
+from buildsys.store.database import sum_of
 from tests.e2e.project import Project
 
 pytestmark = pytest.mark.toolchain

@@ -25,6 +25,7 @@ from buildsys.engine.scheduling.claims import Claims
 from buildsys.engine.scheduling.lease import Lease
 from buildsys.store import CorruptObject, Index, Memo, Store, StoreError
 from buildsys.store.collection import Collector
+from buildsys.store.database import Database
 from buildsys.store.local import LocalObjects
 from tests.space import Space
 
@@ -61,11 +62,11 @@ def _wrap(owner: Any, name: str, nth: int, *, after: bool) -> None:
 
 
 def _transaction(nth: int, *, after: bool) -> None:
-    real = Index.transaction
+    real = Database.transaction
     calls = 0
 
     @contextlib.contextmanager
-    def transaction(self: Index) -> Iterator[None]:
+    def transaction(self: Database) -> Iterator[None]:
         nonlocal calls
         with real(self):
             yield
@@ -75,7 +76,7 @@ def _transaction(nth: int, *, after: bool) -> None:
         if after and calls == nth:
             die()
 
-    Index.transaction = transaction  # type: ignore[method-assign]
+    Database.transaction = transaction  # type: ignore[method-assign]
 
 
 RECORDING = "while a record is written"

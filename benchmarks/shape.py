@@ -61,7 +61,7 @@ def models(actions: int) -> list[str]:
     """The names of the models that have so many actions.
 
     Raises:
-        ValueError: `actions` is no multiple of ten.
+        ValueError: `actions` is not a multiple of ten.
     """
     if actions < PER_MODEL or actions % PER_MODEL:
         raise ValueError(f"{actions} is not a positive multiple of {PER_MODEL}")

@@ -91,12 +91,12 @@ def parse_size(text: str) -> int:
     """Bytes from `500MB` (1000), `20GiB` (1024) or a plain number of bytes.
 
     Raises:
-        ValueError: It is no size; the message says what is wrong, and what would be right.
+        ValueError: It is not a size; the message says what is wrong, and what would be right.
     """
     written = text.strip()
     found = SIZE.fullmatch(written)
     if found is None:
-        raise ValueError(f"`{text}` is no size: write `20GiB`, `500MB` or a number of bytes")
+        raise ValueError(f"`{text}` is not a size: write `20GiB`, `500MB` or a number of bytes")
     number, unit = found[1], found[2].lower()
     if unit not in UNITS:
         if f"{unit}ib" in UNITS:
@@ -168,7 +168,7 @@ def _parsed(file: Path, text: str, faults: list[Fault]) -> dict[str, Any]:
         record = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
-        message = f"the settings are no TOML: {error}"
+        message = f"the settings are not TOML: {error}"
         hint = 'see https://toml.io; for example `max-size = "20GiB"` below `[cache]`'
         last = len(text.splitlines())
         faults.append(Fault(message, hint, file, int(line[1]) if line else last))
@@ -197,7 +197,7 @@ def _section(
     for key, value in content.items():
         if section == "resources":
             if RESOURCE.fullmatch(key) is None:
-                fault(f"`{key}` is no name", "names are like `macos` or `gpu-2`", section, key)
+                fault(f"`{key}` is not a name", "names are like `macos` or `gpu-2`", section, key)
                 continue
             name, check = key, _some
         elif key not in SECTIONS[section]:
@@ -215,7 +215,7 @@ def _section(
 
 def _whole(value: Any, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"`{_shown(value)}` is no whole number from {least} on")
+        raise ValueError(f"`{_shown(value)}` is not a whole number from {least} on")
     return value
 
 
@@ -249,7 +249,7 @@ def _limit(value: Any) -> int | None:
 def _seconds(value: Any) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or not 0 < value <= LONGEST_SECONDS:
-        raise ValueError(f"`{_shown(value)}` is no time in seconds, up to a year")
+        raise ValueError(f"`{_shown(value)}` is not a time in seconds, up to a year")
     return float(value)
 
 

@@ -21,7 +21,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """Reads a regular file; `/dev/null` counts as an empty one.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is larger than `largest`; `strerror` says which.
+        OSError: It cannot be read, is not a regular file, or is larger than `largest`; `strerror` says which.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -34,7 +34,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             if os.path.samestat(status, os.stat(os.devnull)):
                 return b""
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         # Asked for one more: the files of `/proc` have the size 0.
         content = stream.read(largest + 1)
     if len(content) > largest:

@@ -36,11 +36,11 @@ def test_sizes(text: str, count: int) -> None:
     [
         ("20G", "write `20GiB` (1024) or `20GB` (1000)"),
         ("20 parsecs", "units are B, kB"),
-        ("-1", "is no size"),
-        ("", "is no size"),
-        ("1e9", "is no size"),
-        ("GiB", "is no size"),
-        ("nan", "is no size"),
+        ("-1", "is not a size"),
+        ("", "is not a size"),
+        ("1e9", "is not a size"),
+        ("GiB", "is not a size"),
+        ("nan", "is not a size"),
     ],
 )
 def test_what_is_no_size_says_what_would_be_one(text: str, says: str) -> None:
@@ -98,17 +98,17 @@ def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
     told = [(f.line, f.message, f.hint) for f in faults(tmp_path, text)]
     assert told == [
         (3, "unknown key `cache.max_size`", "did you mean `max-size`?"),
-        (6, "`build.jobs`: `0` is no whole number from 1 on", "`jobs = 4`"),
-        (7, "`build.timeout`: `nan` is no time in seconds, up to a year", "`timeout = 3600`"),
+        (6, "`build.jobs`: `0` is not a whole number from 1 on", "`jobs = 4`"),
+        (7, "`build.timeout`: `nan` is not a time in seconds, up to a year", "`timeout = 3600`"),
         (
             8,
             "`build.memory`: `8G` has no known unit: write `8GiB` (1024) or `8GB` (1000)",
             '`memory = "8GiB"`',
         ),
-        (9, "`build.retry`: `true` is no whole number from 0 on", "`retry = 1`"),
+        (9, "`build.retry`: `true` is not a whole number from 0 on", "`retry = 1`"),
         (10, "unknown section `biuld`", "did you mean `[build]`?"),
-        (12, "`Mac` is no name", "names are like `macos` or `gpu-2`"),
-        (13, "`resources.gpu`: `-1` is no whole number from 0 on", "`gpu = 1`"),
+        (12, "`Mac` is not a name", "names are like `macos` or `gpu-2`"),
+        (13, "`resources.gpu`: `-1` is not a whole number from 0 on", "`gpu = 1`"),
     ]
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 def test_a_variable_that_is_no_size_is_a_fault(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, "", MODELBUILD_CACHE_MAX_SIZE="lots")
-    assert fault.message.startswith("MODELBUILD_CACHE_MAX_SIZE: `lots` is no size")
+    assert fault.message.startswith("MODELBUILD_CACHE_MAX_SIZE: `lots` is not a size")
 
 
 def test_reading_imports_next_to_nothing(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ class CoreMLGraph(Graph):
     def _multiply(self, value: Any, factor: float) -> None:
         array = self._loaded(value)
         if array is None:
-            raise ValueError("the scale is no number")
+            raise ValueError("the scale is not a number")
         self._store(value, (array * factor).astype(array.dtype))
 
     def _become(self, node: Node, name: str) -> None:

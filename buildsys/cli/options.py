@@ -48,7 +48,7 @@ def seconds(text: str | float) -> float:
     except ValueError:
         found = math.nan
     if not 0 < found <= LONGEST_SECONDS:
-        raise click.BadParameter(f"`{text}` is no time in seconds, up to a year")
+        raise click.BadParameter(f"`{text}` is not a time in seconds, up to a year")
     return found
 
 
@@ -57,7 +57,7 @@ def failures(text: str | int) -> int:
     if text == UNLIMITED:
         return 0
     if not str(text).isdecimal() or int(text) < 1:
-        raise click.BadParameter(f"`{text}` is no number from 1 on")
+        raise click.BadParameter(f"`{text}` is not a number from 1 on")
     return int(text)
 
 

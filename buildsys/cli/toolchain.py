@@ -79,7 +79,7 @@ def list_command(file: Path | None, as_json: bool, color: str, quiet: bool, verb
         if row["altered"]:
             said = "; ".join(row["altered"])
             screen.print(f"{row['name']} is not what was installed: {said}", soft_wrap=True)
-            screen.print("hint: the next build that needs it makes it anew", soft_wrap=True)
+            screen.print("hint: the next build that needs it reinstalls it", soft_wrap=True)
     if verbose:
         for row in rows:
             screen.print(f"{row['name']}  {row['folder']}", soft_wrap=True)

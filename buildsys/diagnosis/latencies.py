@@ -64,7 +64,7 @@ def compare(
     if not old or not new or before is None or now is None:
         return None
     if old["p50"] <= 0:
-        return Latency(old, new, None, None, "unknown", "the earlier latency is none")
+        return Latency(old, new, None, None, "unknown", "the earlier latency is 0")
     ratio = new["p50"] / old["p50"]
     reason = _incomparable(before, now)
     if reason is not None:

@@ -52,7 +52,7 @@ class Proposal:
         now: The limit that holds now, or `None` where there is none.
         value: The figure over all samples.
         quantiles: `p50`, `p95` and `max` of the samples' own, for `signal_error`.
-        proposed: The limit that is proposed, or `None` where the figure is no number.
+        proposed: The limit that is proposed, or `None` where the figure is not a number.
     """
 
     bound: str

@@ -105,7 +105,7 @@ class Engine:
 
         What a damaged index knew is found out again, so it has been set aside by then.
         """
-        said = "the store's index was damaged and is made anew"
+        said = "the store's index was damaged and is rebuilt"
         try:
             if self.index.damage is not None:
                 on_damage(f"{said} ({self.index.damage})")

@@ -17,7 +17,7 @@ class Figures:
         status: `passed` or `rejected` by what the search is subject to, `failed` to build, `ruled out`
             by what another one showed, or `refused` by the format.
         bytes: Size of the artifact.
-        error: `signal_error` of the worst output; `None` where it is no number.
+        error: `signal_error` of the worst output; `None` where it is not a number.
         metric: The task's metric.
         latency_ms: The median latency.
         latency_ratio: The same relative to the float artifact's, run in turns with it.

@@ -43,7 +43,7 @@ def refuse_names(names: Mapping[str, object], where: str) -> None:
     """
     for name in names:
         if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name:
-            raise _unfit(where, name, "it is no plain path")
+            raise _unfit(where, name, "it is not a plain path")
         if not is_plain(name):
             raise _unfit(where, name, "it has characters that do not print")
     for one, other in collisions(names):
@@ -188,7 +188,7 @@ class Reader:
             return
         wrong = "its header is not as `bundle create` writes it"
         if not entry.isreg():
-            wrong = "it is no regular file"
+            wrong = "it is not a regular file"
         elif entry.size != size:
             wrong = f"it has {entry.size} bytes, and the manifest says {size}"
         elif entry.mode != MODE:

@@ -47,7 +47,7 @@ class Frame:
         """Opens a file and checks that it is exactly one frame.
 
         Raises:
-            BundleError: The file is no regular file, or is not exactly one whole frame.
+            BundleError: The file is not a regular file, or is not exactly one whole frame.
         """
         self._path = path
         self._stream = _opened(path)
@@ -120,7 +120,9 @@ class Frame:
             declared = zstandard.get_frame_parameters(start)
             length = zstandard.frame_header_size(start)
         except zstandard.ZstdError as error:
-            raise BundleError(f"cannot read {self._path}: it is no zstd frame: {error}") from error
+            raise BundleError(
+                f"cannot read {self._path}: it is not a zstd frame: {error}"
+            ) from error
         if declared.content_size == zstandard.CONTENTSIZE_UNKNOWN or not declared.has_checksum:
             raise BundleError(
                 f"the frame of {name} declares no size, or has no checksum",
@@ -142,7 +144,7 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         # A pipe would be waited for, and a device has no end.
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise BundleError(f"cannot read {path}: it is no regular file")
+            raise BundleError(f"cannot read {path}: it is not a regular file")
         return path.open("rb")
     except (OSError, ValueError) as error:
         raise BundleError(f"cannot read {path}: {error}") from error

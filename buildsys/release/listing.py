@@ -90,7 +90,7 @@ def read_manifest(data: bytes, sums: Mapping[str, str], archive: str) -> Listing
         raise BundleError(f"the manifest of {archive} cannot be read: {error}") from error
     wrong = _unfit(record)
     if wrong is not None:
-        raise BundleError(f"the manifest of {archive} is none: {wrong}")
+        raise BundleError(f"the manifest of {archive} is not valid: {wrong}")
     if not same:
         # Keys that are repeated, for instance: readers differ in which one they take.
         raise BundleError(f"the manifest of {archive} is not as `bundle create` writes it")
@@ -136,33 +136,33 @@ def artifact_files(path: Path) -> dict[str, Path]:
 def _unfit(record: Any) -> str | None:
     """What makes a value no manifest; `None` where nothing does."""
     if not isinstance(record, dict):
-        return "it is no object"
+        return "it is not an object"
     if record.get("version") != VERSION:
         return f"its version is {record.get('version')!r:.40}, and this program reads {VERSION}"
     for field in ("project", "release", "target"):
         if not isinstance(record.get(field), str):
-            return f"`{field}` is no text"
+            return f"`{field}` is not text"
     sizes = record.get("sizes")
     if not isinstance(sizes, dict) or not all(map(_is_size, sizes.values())):
         return "`sizes` does not give each file's size"
     carried = record.get(SELF_TEST, {"files": []})
     if not isinstance(carried, dict) or not _are_names(carried.get("files")):
-        return f"`{SELF_TEST}.files` is no list of files"
+        return f"`{SELF_TEST}.files` is not a list of files"
     artifacts = record.get("artifacts")
     if not isinstance(artifacts, list):
-        return "`artifacts` is no list"
+        return "`artifacts` is not a list"
     for number, artifact in enumerate(artifacts):
         if not isinstance(artifact, dict):
-            return f"`artifacts[{number}]` is no object"
+            return f"`artifacts[{number}]` is not an object"
         for field in ("label", "status", "digest"):
             if not isinstance(artifact.get(field), str):
-                return f"`artifacts[{number}].{field}` is no text"
+                return f"`artifacts[{number}].{field}` is not text"
         if artifact["status"] not in tuple(Status):
-            return f"`artifacts[{number}].status` is none that there is"
+            return f"`artifacts[{number}].status` is not a known status"
         if not _is_size(artifact.get("bytes")):
-            return f"`artifacts[{number}].bytes` is no size"
+            return f"`artifacts[{number}].bytes` is not a size"
         if not artifact.get("files") or not _are_names(artifact["files"]):
-            return f"`artifacts[{number}].files` is no list of files"
+            return f"`artifacts[{number}].files` is not a list of files"
     return None
 
 

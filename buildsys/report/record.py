@@ -146,7 +146,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}", AGAIN) from error
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is no JSON: {error}", AGAIN) from error
+        raise RecordError(f"{path} is not JSON: {error}", AGAIN) from error
     version = record.get("version") if isinstance(record, dict) else VERSION
     if version != VERSION:
         raise RecordError(

@@ -20,7 +20,7 @@ Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 
 
 class Part(BaseModel):
-    """An object of a report. Nothing is converted: `"1"` is no number."""
+    """An object of a report. Nothing is converted: `"1"` is not a number."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 

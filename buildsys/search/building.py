@@ -109,7 +109,7 @@ def _search(session: Session, question: Question, settings: Settings, listener: 
     label = question.entry.label
     declared = session.recipe.spec.quantization[question.search].search
     if declared is None:
-        raise ValueError(f"{question.search} is no search")
+        raise ValueError(f"{question.search} is not a search")
     listener(
         events.SearchStarted(
             deployable=label,

@@ -45,7 +45,7 @@ def cost_of(figures: Figures, minimize: str) -> float | None:
 
 
 def worst_error(measurement: Measurement | None) -> float | None:
-    """`signal_error` of the output where that is worst; `None` where one is no number."""
+    """`signal_error` of the output where that is worst; `None` where one is not a number."""
     if measurement is None:
         return None
     errors = [figures.signal_error for figures in measurement.outputs.values()]

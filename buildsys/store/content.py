@@ -88,10 +88,10 @@ def hash_file(path: Path) -> str:
     """The `sha256:…` digest of a file's bytes.
 
     Raises:
-        OSError: It cannot be read, or is no regular file: a device has no end.
+        OSError: It cannot be read, or is not a regular file: a device has no end.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with path.open("rb") as stream:
         return FILE + hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -125,12 +125,12 @@ def parsed(digest: str, manifest: bytes) -> Rows:
     """The rows of a manifest whose bytes have the digest.
 
     Raises:
-        CorruptObject: It is no list of files, or names a path outside the folder.
+        CorruptObject: It is not a list of files, or names a path outside the folder.
     """
     try:
         rows = [(str(n), str(d), int(s)) for n, d, s in json.loads(manifest)]
     except (ValueError, TypeError) as error:
-        raise CorruptObject(digest, "is no list of files") from error
+        raise CorruptObject(digest, "is not a list of files") from error
     for name, member, _ in rows:
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts:

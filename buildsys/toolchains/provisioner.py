@@ -149,7 +149,7 @@ class Provisioner:
             names = " ".join(each.package.partition("==")[0] for each in damage)
             raise ToolchainError(
                 wanted.name,
-                f"it was made anew, and still holds altered files, of {names}: the installer's cache "
+                f"it was reinstalled, and still holds altered files of {names}: the installer's cache "
                 "links to the same files",
                 f"run `uv cache clean {names}` (or `pip cache purge`), then "
                 f"`modelbuild toolchain install --force {wanted.name}`",
@@ -295,7 +295,7 @@ class Provisioner:
                 if look.fingerprint is not None and not force:
                     return look.fingerprint
                 if look.altered:
-                    on_progress(f"it was altered ({'; '.join(look.altered)}), and is made anew")
+                    on_progress(f"it was altered ({'; '.join(look.altered)}); reinstalling it")
                 return self._make(wanted, steps(), on_progress, hold)
         except OSError as error:
             raise refused(wanted.name, error) from error

@@ -66,8 +66,8 @@ def test_the_command_line_wins_over_the_users_settings(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("-k0",), "`0` is no number from 1 on"),
-        (("--keep-going=x",), "`x` is no number from 1 on"),
+        (("-k0",), "`0` is not a number from 1 on"),
+        (("--keep-going=x",), "`x` is not a number from 1 on"),
         (("--timeout", "nan"), "no time in seconds"),
         (("--timeout", "1e99"), "no time in seconds"),
         (("--memory", "8G"), "write `8GiB` (1024) or `8GB` (1000)"),

@@ -79,7 +79,7 @@ def test_wrong_settings_are_told(modelbuild: Inside) -> None:
     for command in ("status", "gc"):
         said = modelbuild("cache", command)
         assert said.code == 2
-        assert said.err.startswith("error: MODELBUILD_CACHE_MAX_SIZE: `lots` is no size")
+        assert said.err.startswith("error: MODELBUILD_CACHE_MAX_SIZE: `lots` is not a size")
 
 
 def test_verify_finds_damage_names_its_maker_and_repairs(modelbuild: Inside) -> None:

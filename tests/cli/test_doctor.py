@@ -194,5 +194,5 @@ def test_toolchain_verify_and_list_tell_of_it(
     assert run(["toolchain", "list"]) == 0
     out = capsys.readouterr().out
     assert "torch is not what was installed: b 3 in place of 2" in out
-    assert "hint: the next build that needs it makes it anew" in out
+    assert "hint: the next build that needs it reinstalls it" in out
     assert run(["toolchain", "verify", "nonesuch"]) == 2

@@ -106,7 +106,7 @@ def test_without_a_build_there_is_nothing_to_show(modelbuild: Inside) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "is not as a build writes it: input should be an object"),
         ('{"version": 2, "deployables": []}', "is of version 2"),
         (

@@ -66,7 +66,7 @@ def test_an_edited_lock_is_no_answer_to_what_was_asked_before(modelbuild: Inside
     assert answer.recall(["build"]) is None
     said = modelbuild("build")
     assert said.code == 2
-    assert "`w9` is none of what `smallest` chooses from" in said.err
+    assert "`w9` is not among the candidates of `smallest`" in said.err
     assert "deploy.lock.yaml" in said.err
 
 

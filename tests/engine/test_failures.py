@@ -169,7 +169,7 @@ def test_a_lost_or_broken_index_costs_a_rebuild_and_nothing_else(space: Space) -
         assert build.exit == 0
         assert space.artifacts() == clean
         said = [e.message for e in space.events if isinstance(e, Diagnostic)]
-        assert any("index was damaged and is made anew" in each for each in said) == bool(data)
+        assert any("index was damaged and is rebuilt" in each for each in said) == bool(data)
 
 
 def test_an_edit_while_the_model_is_captured_is_not_kept(space: Space) -> None:

@@ -112,17 +112,17 @@ RECIPES: dict[str, tuple[Harm, int, tuple[str, ...]]] = {
     "a pipe for a checkpoint": (
         pipe("weights.safetensors"),
         2,
-        ("the checkpoint `weights.safetensors` is no regular file", "--> deploy.yaml:8:"),
+        ("the checkpoint `weights.safetensors` is not a regular file", "--> deploy.yaml:8:"),
     ),
     "an endless lock": (
         searched(endless("deploy.lock.yaml")),
         2,
-        ("deploy.lock.yaml` cannot be read: it is no regular file", "restore it, or delete it"),
+        ("deploy.lock.yaml` cannot be read: it is not a regular file", "restore it, or delete it"),
     ),
     "a pipe for a lock": (
         searched(pipe("deploy.lock.yaml")),
         2,
-        ("deploy.lock.yaml` cannot be read: it is no regular file",),
+        ("deploy.lock.yaml` cannot be read: it is not a regular file",),
     ),
     "a binary lock": (
         searched(lambda f: (f / "deploy.lock.yaml").write_bytes(bytes(range(256)))),
@@ -137,12 +137,12 @@ RECIPES: dict[str, tuple[Harm, int, tuple[str, ...]]] = {
     "a file where a target's folder should be": (
         obstructed,
         5,
-        ("artifacts/ios is no folder, and artifacts go there", "hint: move it away"),
+        ("artifacts/ios is not a folder, and artifacts go there", "hint: move it away"),
     ),
     "a link to nowhere where the artifacts should be": (
         lambda f: (f / "artifacts").symlink_to("nowhere"),
         5,
-        ("artifacts is no folder, and artifacts go there",),
+        ("artifacts is not a folder, and artifacts go there",),
     ),
 }
 
@@ -178,7 +178,7 @@ def test_settings_that_never_end(modelbuild: Inside, tmp_path: Path, kind: str) 
     modelbuild.patch.setenv("MODELBUILD_CONFIG", str(tmp_path / "config.toml"))
     said = modelbuild("cache", "status")
     assert said.code == 2
-    assert "the settings cannot be read: it is no regular file" in said.err
+    assert "the settings cannot be read: it is not a regular file" in said.err
 
 
 def test_a_report_that_never_ends(modelbuild: Inside) -> None:
@@ -186,7 +186,7 @@ def test_a_report_that_never_ends(modelbuild: Inside) -> None:
     pipe("artifacts/report.json")(modelbuild.space.project)
     said = modelbuild("report")
     assert said.code == 1
-    assert "report.json: it is no regular file" in said.err
+    assert "report.json: it is not a regular file" in said.err
 
 
 def test_what_has_no_end_is_not_hashed(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_picture_without_a_batch(project: Project) -> None:
         (labels("[cat, 7]"), "14:38",
          "`models.classifier.outputs.logits.labels[1]` must be text, not the number 7",
          'write it in quotes: `"7"`'),
-        (labels('["a", " "]'), "14:38", "` ` is no name of a class",
+        (labels('["a", " "]'), "14:38", "` ` is not a name of a class",
          "it is one line, and not empty"),
         (labels("{a: 1}"), "14:32",
          "`models.classifier.outputs.logits.labels` must be a list of names, or a file with one name "

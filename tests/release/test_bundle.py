@@ -199,9 +199,9 @@ HEADERS: dict[str, tuple[dict[str, object], str]] = {
     "an owner": ({"uid": 1000}, "it has an owner"),
     "an owner's name": ({"uname": "root"}, "it has an owner"),
     "a time": ({"mtime": 1}, "it has a time"),
-    "a link": ({"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "it is no regular file"),
-    "a device": ({"type": tarfile.CHRTYPE, "devmajor": 1}, "it is no regular file"),
-    "a folder": ({"type": tarfile.DIRTYPE}, "it is no regular file"),
+    "a link": ({"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "it is not a regular file"),
+    "a device": ({"type": tarfile.CHRTYPE, "devmajor": 1}, "it is not a regular file"),
+    "a folder": ({"type": tarfile.DIRTYPE}, "it is not a regular file"),
     "an old type": ({"type": tarfile.AREGTYPE}, "its header is not as `bundle create` writes it"),
     "a link's target": ({"linkname": "x"}, "its header is not as `bundle create` writes it"),
     "an extension": (
@@ -294,7 +294,7 @@ FRAMES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda b: deflated(zstandard.decompress(b), checksum=False),
         "declares no size, or has no checksum",
     ),
-    "no zstd": (lambda b: b"PK" + b, "it is no zstd frame"),
+    "no zstd": (lambda b: b"PK" + b, "it is not a zstd frame"),
     "empty": (lambda b: b"", "cannot read"),
 }
 
@@ -330,13 +330,13 @@ def resummed(
 DECLARED: dict[str, tuple[Callable[[Contents], object], str]] = {
     "a self-test that is a list": (
         lambda c: resummed(c, lambda m: m.update(selftest=[])),
-        "`selftest.files` is no list of files",
+        "`selftest.files` is not a list of files",
     ),
     "artifacts that are a text": (
         lambda c: resummed(c, lambda m: m.update(artifacts="x")),
-        "`artifacts` is no list",
+        "`artifacts` is not a list",
     ),
-    "a manifest that is a list": (lambda c: resummed(c, raw=b"[]"), "it is no object"),
+    "a manifest that is a list": (lambda c: resummed(c, raw=b"[]"), "it is not an object"),
     "a manifest nested deeply": (
         lambda c: resummed(c, raw=b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
         "cannot be read: maximum recursion depth exceeded",
@@ -356,7 +356,7 @@ DECLARED: dict[str, tuple[Callable[[Contents], object], str]] = {
     ),
     "an artifact without a label": (
         lambda c: resummed(c, lambda m: m["artifacts"][0].pop("label")),
-        "`artifacts[0].label` is no text",
+        "`artifacts[0].label` is not text",
     ),
     "a file without a size": (
         lambda c: resummed(c, lambda m: m["sizes"].pop("m.small")),
@@ -400,7 +400,7 @@ DECLARED: dict[str, tuple[Callable[[Contents], object], str]] = {
     ),
     "a name that leaves": (
         lambda c: resummed(c, sums=lambda t: "0" * 64 + "  ../z\n" + t),
-        "it is no plain path",
+        "it is not a plain path",
     ),
     "names that are one on a Mac": (
         lambda c: resummed(c, sums=lambda t: "0" * 64 + "  M.small\n" + t),

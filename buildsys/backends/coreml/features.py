@@ -68,7 +68,7 @@ class Features:
     def _look(self, port: Port, picture: NDArray[Any]) -> None:
         if picture.dtype != np.uint8 and not self.notes:
             self.notes.append(
-                f"samples of `{port.name}` are no pictures: their pixels, from {picture.min():.4g} to "
+                f"samples of `{port.name}` are not pictures: their pixels, from {picture.min():.4g} to "
                 f"{picture.max():.4g}, are fed as they are, and an app's are whole numbers from 0 to 255"
             )
 

@@ -167,7 +167,7 @@ def _audit(found: Audit, request: Request, wanted: Settings, kept: int) -> None:
     if shortfall is not None:
         block = wanted.get("block_size") if found.skipped else None
         raise StepError(
-            shortfall + (f" (their channels are no multiple of {block})" if block else ""),
+            shortfall + (f" (their channels are not a multiple of {block})" if block else ""),
             "name them in `keep_float` to ship them as they are"
             + (", or take another `block_size`" if block else ""),
             "quantization.block_size" if block else "quantization",

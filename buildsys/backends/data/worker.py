@@ -112,7 +112,7 @@ def metric(request: Request) -> None:
         except StepError as error:
             why = error.message
         if figures["interval"] is None:
-            request.note(f"the drop of `{name}` has no interval: on rows drawn anew {why}")
+            request.note(f"the drop of `{name}` has no interval: on rows drawn again {why}")
     request.outputs["metric"].write_text(json.dumps(figures, sort_keys=True) + "\n")
 
 

@@ -63,7 +63,7 @@ def check_gpu() -> None:
         raise StepError(
             f"torch {torch.__version__} finds no GPU",
             "let pip's index give a build of torch for CUDA 13, then run "
-            "`modelbuild toolchain install torch-tensorrt` anew",
+            "`modelbuild toolchain install torch-tensorrt` again",
         )
 
 

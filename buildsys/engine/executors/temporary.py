@@ -46,7 +46,7 @@ def candidates() -> list[Path]:
 def unfit(place: Path) -> str | None:
     """Says why steps cannot have their temporary files in a folder; `None` where they can."""
     if not place.is_absolute():
-        return "it is no absolute path"
+        return "it is not an absolute path"
     if len(os.fsencode(place)) > LONGEST:
         return "its name is too long for the sockets that are made in it"
     try:

@@ -20,6 +20,6 @@ def refuse_obstacles(folder: Path, deployables: Iterable[Deployable]) -> None:
     for needed in (folder, *(folder / target for target in sorted(targets))):
         if os.path.lexists(needed) and not needed.is_dir():
             raise StoreError(
-                f"{needed} is no folder, and artifacts go there",
+                f"{needed} is not a folder, and artifacts go there",
                 "move it away, or build with `--out` into another folder",
             )

@@ -56,7 +56,7 @@ class ToolchainSetup:
         altered = self._environments.altered(environment)
         if altered is not None:
             self._report.warning(
-                f"toolchain {environment} was altered ({altered}); it is made anew"
+                f"toolchain {environment} was altered ({altered}); reinstalling it"
             )
 
         def make() -> EnvironmentMade:

@@ -156,13 +156,13 @@ class Walk:
             record["salt"] = self._salt
         reason = None
         if unknown:
-            reason = f"{unknown} will be made anew"
+            reason = f"{unknown} will be rebuilt"
         elif action.environment is not None and fingerprint is None:
             altered = self.altered(action)
             reason = f"toolchain {action.environment} is not installed yet"
             if altered is not None:
                 reason = (
-                    f"toolchain {action.environment} was altered ({altered}); a build makes it anew"
+                    f"toolchain {action.environment} was altered ({altered}); a build reinstalls it"
                 )
         if reason is not None:
             possible = self._has_shape(keys.shape(action, implementation))

@@ -48,7 +48,7 @@ def candidates(recipe: Recipe, declared: Format, place: Place, name: str) -> Can
     """The candidates of the search `name` for the entry at `place`."""
     search = recipe.spec.quantization[name].search
     if search is None:
-        raise ValueError(f"{name} is no search")
+        raise ValueError(f"{name} is not a search")
     taken: dict[str, Candidate] = {}
     refused: dict[str, Diagnostic] = {}
     for index, given in enumerate(search.schemes):

@@ -176,7 +176,7 @@ def _asked(recipe: Recipe, entry: Entry, name: str) -> str:
     spec = recipe.spec
     search = spec.quantization[name].search
     if search is None:
-        raise ValueError(f"{name} is no search")
+        raise ValueError(f"{name} is not a search")
     named: dict[str, None] = {}
     for given in search.schemes:
         if given in spec.quantization:
@@ -239,7 +239,7 @@ def _malformed(root: Node) -> list[Diagnostic]:
         place = edge.key_position()
         choice = edge.node.data
         if not isinstance(choice, dict):
-            found.append(Diagnostic(f"the choice for `{label}` is no mapping", place, REMOVE))
+            found.append(Diagnostic(f"the choice for `{label}` is not a mapping", place, REMOVE))
             continue
         for field in ("asked", "profile"):
             if not isinstance(choice.get(field), str):
@@ -247,7 +247,7 @@ def _malformed(root: Node) -> list[Diagnostic]:
                 found.append(Diagnostic(message, place, REMOVE))
         listed = choice.get("candidates", [])
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-            message = f"`candidates` of `{label}` is no list of mappings"
+            message = f"`candidates` of `{label}` is not a list of mappings"
             found.append(Diagnostic(message, place, REMOVE))
     return found
 
@@ -265,7 +265,7 @@ def _chosen(recipe: Recipe, question: Question, found: Mapping[str, Any], node: 
     if name not in known:
         place = follow(node, ("profile",)).value_position()
         hint = did_you_mean(name, known, "", "the search chooses from")
-        message = f"`{name}` is none of what `{question.search}` chooses from"
+        message = f"`{name}` is not among the candidates of `{question.search}`"
         raise RecipeError([Diagnostic(message, place, f"{hint}; or {AGAIN}")])
     return known[name]
 
@@ -281,7 +281,7 @@ def _written(recipe: Recipe, question: Question, found: Mapping[str, Any], node:
         profile = Quantization.model_validate(found["settings"])
     except ValidationError as error:
         said = error.errors()[0]["msg"]
-        message = f"the `settings` of `{question.entry.label}` are no profile: {said}"
+        message = f"the `settings` of `{question.entry.label}` are not a profile: {said}"
         raise RecipeError([Diagnostic(message, place.key_position(), AGAIN)]) from None
     data = profile.calibration.dataset if profile.calibration is not None else None
     if profile.search is not None or (data is not None and data not in recipe.spec.datasets):

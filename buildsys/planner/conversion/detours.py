@@ -69,7 +69,7 @@ def malformed(root: Node, hint: str) -> list[Diagnostic]:
         return []
     routes = follow(root, ("routes",))
     if not isinstance(root.data["routes"], dict):
-        return [Diagnostic("`routes` is no mapping", routes.key_position(), hint)]
+        return [Diagnostic("`routes` is not a mapping", routes.key_position(), hint)]
     found = []
     for label, edge in routes.node.children.items():
         held = edge.node.data

@@ -41,14 +41,17 @@ _LIMITS = {
     "less_than_equal": ("le", "at most"),
 }
 _PATTERNS = {
-    NAME: ("is no name", "letters, digits, `-` and `_`, a letter or digit first"),
-    PROJECT: ("is no project name", "small letters, digits, `-` and `_`, not `-` or `_` first"),
-    RELEASE: ("is no release", "letters, digits, `.`, `-`, `_` and `+`, a letter or digit first"),
-    PORT: ("is no name of an input or output", "it must not be empty or hold spaces"),
-    SYMBOL: ("is no symbol", "letters, digits and `_`, not a digit first"),
+    NAME: ("is not a name", "letters, digits, `-` and `_`, a letter or digit first"),
+    PROJECT: ("is not a project name", "small letters, digits, `-` and `_`, not `-` or `_` first"),
+    RELEASE: (
+        "is not a release",
+        "letters, digits, `.`, `-`, `_` and `+`, a letter or digit first",
+    ),
+    PORT: ("is not a name of an input or output", "it must not be empty or hold spaces"),
+    SYMBOL: ("is not a symbol", "letters, digits and `_`, not a digit first"),
     ENTRY_POINT: ("is not `module:callable`", "for example `model:build`"),
-    PATH: ("is no path", "it must not be empty"),
-    TEXT_LINE: ("is no name of a class", "it is one line, and not empty"),
+    PATH: ("is not a path", "it must not be empty"),
+    TEXT_LINE: ("is not a name of a class", "it is one line, and not empty"),
 }
 _TRUTH = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 

@@ -77,7 +77,7 @@ def unknown_names(root: Node) -> list[Diagnostic]:
     for pattern, section, noun in _NAMES:
         defined = follow(root, (section,))
         if defined.depth and not isinstance(defined.node.data, dict):
-            continue  # the schema says that it is no mapping
+            continue  # the schema says that it is not a mapping
         known = dict.fromkeys(map(str, defined.node.children)) if defined.depth else {}
         for value, place in _texts(root, pattern):
             if value not in known and not (pattern[0] == "quantization" and value == FLOAT):
@@ -188,7 +188,7 @@ def _problem(field: _FileField, written: str, folder: Path) -> tuple[str, str] |
                 return None
             return f"the {field.what} `{written}` is a folder", "name a file in it"
         if not path.is_file():
-            return f"the {field.what} `{written}` is no regular file", "name a file"
+            return f"the {field.what} `{written}` is not a regular file", "name a file"
     except (OSError, ValueError) as error:
         return f"`{written}` cannot be looked at: {error}", "name a file"
     if field.suffixes and path.suffix.lower() not in field.suffixes:

@@ -181,8 +181,8 @@ class Port(Part):
     )
     preprocess: Preprocess | None = Field(
         default=None,
-        description="How a picture becomes this input, for apps to read: it is told in the io "
-        "contract and inside of artifacts that can carry it, and changes no number.",
+        description="How a picture becomes this input, for apps to read. The io contract has it, and so "
+        "do artifacts that can carry it. It changes no number.",
         examples=[{"size": [224, 224], "mean": [0.5], "std": [0.5]}],
     )
 
@@ -197,7 +197,7 @@ class Port(Part):
             if symbol not in self.symbols:
                 none = "the shape has no symbol: delete it"
                 hint = did_you_mean(symbol, self.symbols, none, "symbols of the shape:")
-                raise misplaced(f"`{symbol}` is no symbol of the shape", hint, "dims", symbol)
+                raise misplaced(f"`{symbol}` is not a symbol of the shape", hint, "dims", symbol)
         if self.range is not None and self.range[0] > self.range[1]:
             raise fault("the least value of `range` is above the greatest", None, "range")
         if self.range is not None:
@@ -319,8 +319,8 @@ class Evaluate(Part):
     resamples: int = Field(
         default=200,
         ge=0,
-        description="With `python`: on how many draws of the rows the metric is computed anew, to "
-        "tell how far its drop may be chance; 0 for none.",
+        description="With `python`: on how many random draws of the rows to compute the metric again, "
+        "to estimate how far its drop may be chance; 0 for none.",
     )
 
     @model_validator(mode="after")

@@ -23,4 +23,4 @@ def checked_size(value: object) -> int | str:
     if isinstance(value, str) and _SYMBOL.search(value):
         return value
     shown = f"`{value}`" if isinstance(value, str) else "this"
-    raise fault(f"{shown} is no size", "write a whole number, or a symbol such as `N`")
+    raise fault(f"{shown} is not a size", "write a whole number, or a symbol such as `N`")

@@ -172,7 +172,7 @@ def _edited(text: str, keys: Sequence[Key], values: Sequence[str]) -> str:
         return _with_key(text, node, f"{name}: [{', '.join(_word(v) for v in values)}]")
     listed = _own(text, *entry)
     if not isinstance(listed, yaml.SequenceNode):
-        raise _UnsafeError(f"`{name}` is no list")
+        raise _UnsafeError(f"`{name}` is not a list")
     return _with_items(text, listed, values)
 
 

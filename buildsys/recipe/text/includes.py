@@ -77,7 +77,7 @@ def _section(
     diagnostics: list[Diagnostic] = []
     own = recipe.children[section].node.children if section in recipe.children else {}
     if present is not None and not isinstance(present.node.data, dict):
-        return present, diagnostics  # the schema says that it is no mapping
+        return present, diagnostics  # the schema says that it is not a mapping
     children = dict(present.node.children) if present is not None else {}
     for name, edge in added.node.children.items():
         below = replace(edge, via=(*added.via, *edge.via))

@@ -207,7 +207,7 @@ def _ports(graph: ActionGraph, deployable: Deployable) -> list[dict[str, Any]]:
         if "ports" in options:
             ports: list[dict[str, Any]] = options["ports"]
             return ports
-    raise ValueError(f"no step of {deployable.label} is told the model's inputs")
+    raise ValueError(f"no step of {deployable.label} is given the model's inputs")
 
 
 def _fitting(total: int, held: list[NDArray[Any]]) -> int:

@@ -129,7 +129,7 @@ def _said(
         elif link.state is State.MAYBE:
             yield f"if {what} {'come' if several else 'comes'} out different", None
         else:
-            yield f"{lead} {what} will be made anew", None
+            yield f"{lead} {what} will be rebuilt", None
     if link.text == SAME:
         yield SAME, None
 

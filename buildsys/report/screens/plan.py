@@ -80,5 +80,5 @@ def _plan_reasons(planned: PlannedDeployable, verbose: bool) -> list[str]:
         return [f"up to date, as far as is known: {described(planned.unseen)}"]
     if sign == "=":
         return ["up to date"] if verbose else []
-    texts = [reason.text for reason in planned.reasons] or ["an input will be made anew"]
+    texts = [reason.text for reason in planned.reasons] or ["an input will be rebuilt"]
     return texts if verbose or len(texts) <= 2 else [texts[0], f"and {len(texts) - 1} more (-v)"]

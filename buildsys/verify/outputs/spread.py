@@ -26,7 +26,7 @@ def spread(artifact: NDArray[Any], reference: NDArray[Any]) -> dict[str, Any]:
         number); `quantiles`: `p50`, `p95` and `max` of the samples' errors, and `upper`, the
         `signal_error` of the worse half of the samples; `histogram`: `edges`, powers
         of ten, one more than `counts`, and `exact`, how many samples have no error at all. All are
-        `None` where the shapes differ; the last two also where an error is no number.
+        `None` where the shapes differ; the last two also where an error is not a number.
     """
     errors = row_errors(artifact, reference)
     if errors is None:

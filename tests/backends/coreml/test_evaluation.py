@@ -93,7 +93,7 @@ def test_pictures_and_classes_are_measured_as_arrays(zoo: Path, tmp_path: Path) 
     ran = run(zoo, "cnn", classifier(zoo, "coreml"), random)
     assert error(ran.arrays()["logits"], wanted["logits"]) < 1e-5
     (note,) = ran.notes
-    assert note.startswith("samples of `image` are no pictures")
+    assert note.startswith("samples of `image` are not pictures")
 
 
 def test_what_overflows_is_told(zoo: Path, tmp_path: Path) -> None:

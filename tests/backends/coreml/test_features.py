@@ -52,7 +52,7 @@ def test_what_no_picture_has_is_fed_as_it_is_and_told(shift: float) -> None:
     assert found.dtype == np.float32
     assert np.abs(found - pixels).max() < 1e-3
     (note,) = made.notes
-    assert note.startswith("samples of `photo` are no pictures: their pixels, from ")
+    assert note.startswith("samples of `photo` are not pictures: their pixels, from ")
 
 
 def test_a_package_that_does_not_say_how_it_scales() -> None:

@@ -214,7 +214,7 @@ def test_a_metric_gets_all_labels_of_the_rows_that_are_drawn(tmp_path: Path) -> 
     got = metric(tmp_path, text, several)
     assert got.error is None
     assert json.loads(got.outputs["metric"].read_text())["interval"] is None
-    assert "no interval: on rows drawn anew `metrics:score` raised ValueError" in got.notes[0]
+    assert "no interval: on rows drawn again `metrics:score` raised ValueError" in got.notes[0]
     assert metric(tmp_path, text, several, resamples=0).notes == []
 
 

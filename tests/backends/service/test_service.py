@@ -209,7 +209,7 @@ def changed(**inputs: Any) -> Any:
             "ids",
             "axis 1 (`T`) has the size 13, and takes 1 to 12",
         ),
-        (changed(ids=[[0.5] * 5] * 2), 422, "ids", "takes int64, and 0.5 at [0, 0] is none"),
+        (changed(ids=[[0.5] * 5] * 2), 422, "ids", "takes int64, and 0.5 at [0, 0] is not one"),
         (changed(ids=[[8] * 5] * 2), 422, "ids", "8 at [0, 0] is not within 0..7"),
         (
             changed(x=[["Infinity", 0, 0]] * 2),

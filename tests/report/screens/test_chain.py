@@ -58,7 +58,7 @@ def test_each_action_stands_once_below_what_it_is_a_cause_of() -> None:
     assert shown(Explanation(LABEL, "stale", chain)) == [
         f"{LABEL} would be rebuilt:",
         "  judge        if its input `outputs` comes out different",
-        "  ├ run        because its input `artifact` will be made anew",
+        "  ├ run        because its input `artifact` will be rebuilt",
         "  │ └ export   options.opset changed   deploy.yaml:4:7",
     ]
 

@@ -14,9 +14,9 @@ def read(path: Path) -> onnx.ModelProto:
     """The model that a text says.
 
     Raises:
-        StepError: It is no text of a model.
+        StepError: It is not text of a model.
     """
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), onnx.ModelProto())
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise StepError(f"the file is no text protobuf of an ONNX model: {error}") from error
+        raise StepError(f"the file is not text protobuf of an ONNX model: {error}") from error

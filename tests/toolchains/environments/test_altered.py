@@ -130,7 +130,7 @@ def test_what_an_installer_changes_is_seen_and_mended(
     assert environments.altered("small") == said
     heard = list[str]()
     environments.ensure("small", heard.append)
-    assert heard[0] == f"it was altered ({said}), and is made anew"
+    assert heard[0] == f"it was altered ({said}); reinstalling it"
     assert environments.fingerprint("small") == made.digest
     assert environments.altered("small") is None
     assert source.look("small").altered == ()

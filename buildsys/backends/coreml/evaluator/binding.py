@@ -108,7 +108,7 @@ def as_tensor(constant: Constant) -> Tensor:
     """A constant as it is computed with: floats as float32.
 
     Raises:
-        StepError: It is no number.
+        StepError: It is not a number.
     """
     kind = DTYPES[constant.dtype].tensor if constant.dtype in DTYPES else torch.float32
     array = constant.array

@@ -40,7 +40,7 @@ class Package:
         try:
             spec.ParseFromString(self._model.read_bytes())
         except Exception as error:  # protobuf's error is of another class in each implementation.
-            raise StepError(f"`{self._model.name}` is no Core ML model: {error}") from error
+            raise StepError(f"`{self._model.name}` is not a Core ML model: {error}") from error
         kind = spec.WhichOneof("Type")
         if kind != "mlProgram":
             raise StepError(
@@ -87,7 +87,7 @@ def _root(package: Path) -> Path:
     """The model file that the manifest names."""
     manifest = package / "Manifest.json"
     if not manifest.is_file():
-        raise StepError(f"`{package.name}` has no Manifest.json: it is no package of Core ML")
+        raise StepError(f"`{package.name}` has no Manifest.json: it is not a Core ML package")
     try:
         said = json.loads(manifest.read_text(encoding="utf-8"))
         path = said["itemInfoEntries"][said["rootModelIdentifier"]]["path"]

@@ -33,7 +33,7 @@ class Seen:
     Attributes:
         name: Its exact name.
         error: `signal_error` of the output where that is worst, against the float artifact; `None`
-            where the layer cannot be quantized, or an output is no number.
+            where the layer cannot be quantized, or an output is not a number.
         saved: By how many bytes the artifact is smaller than the float one.
         reason: Why there is no error.
     """

@@ -212,7 +212,7 @@ def _check_types(
     place = next(i for i, leaf in enumerate(leaves) if type(leaf) not in takes)
     shown = json.dumps(leaves[place])
     shown = shown if len(shown) <= 40 else shown[:40] + "…"
-    raise Refused(f"takes {dtype}, and {shown} at {_where(place, shape)} is none", name)
+    raise Refused(f"takes {dtype}, and {shown} at {_where(place, shape)} is not one", name)
 
 
 def _where(place: int, shape: Sequence[int]) -> str:

@@ -346,7 +346,7 @@ def _class_labels(
         indices = wanted.astype(np.intp) if wanted.dtype.kind in "biuf" else None
     if indices is None or not np.array_equal(indices, wanted):
         raise StepError(
-            f"labels of the type {wanted.dtype} are no classes",
+            f"labels of the type {wanted.dtype} are not classes",
             "number the classes from 0",
             "evaluate.dataset",
         )
@@ -372,7 +372,7 @@ def _residuals(output: Array, labels: Array) -> NDArray[np.float64]:
         )
     if labels.dtype.kind not in "biuf":
         raise StepError(
-            f"labels of the type {labels.dtype} are no numbers",
+            f"labels of the type {labels.dtype} are not numbers",
             "store them as numbers",
             "evaluate.dataset",
         )

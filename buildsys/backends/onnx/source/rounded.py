@@ -65,7 +65,7 @@ def _replace(model: Any, replaced: arrays.Arrays) -> str | None:
     tensors = precisions.constants(model)
     for name, array in replaced.items():
         if name not in tensors:
-            return f"`{name}` is no constant of the original's graph"
+            return f"`{name}` is not a constant of the original's graph"
         own = numpy_helper.to_array(tensors[name])
         if own.dtype.kind != "f":
             return f"`{name}` is stored as {own.dtype}, and cannot be another float"

@@ -173,7 +173,7 @@ def notes(wanted: Settings, assigned: Assigned) -> list[str]:
             told[operator.type, "gives float32: LiteRT looks up integers, and gives floats"] += 1
         if block is not None and not _in_blocks(config):
             why = (
-                f"its rows of {operator.row} weights are no whole blocks"
+                f"its rows of {operator.row} weights are not whole blocks"
                 if operator.row is not None
                 else "LiteRT has no blocks of it"
             )

@@ -53,7 +53,7 @@ def difference(made: Shape, module: torch.nn.Module) -> dict[str, Any]:
     lost = sorted(n for n in tensors if n not in kept)
     if lost:
         raise StepError(
-            f"the size of `{lost[0]}` changed, which is no part of the state that is saved",
+            f"the size of `{lost[0]}` changed, which is not part of the state that is saved",
             "register the buffer as persistent, or `keep` the module",
         )
     numbers = {

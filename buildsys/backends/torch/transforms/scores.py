@@ -18,7 +18,7 @@ def score(eager: Eager, request: Request) -> float:
     """The metric of the model over the evaluation's data, the greater the better: errors negated.
 
     Raises:
-        StepError: There are no labels, they do not fit, or it is no number.
+        StepError: There are no labels, they do not fit, or it is not a number.
     """
     options = request.options
     fed = arrays.load(request.inputs["evaluation"])

@@ -254,7 +254,7 @@ def _count(module: torch.nn.Module) -> int:
 def _check_finite(module: torch.nn.Module) -> None:
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise StepError(f"`{name}` is no number after quantization", None, training.FIELD)
+            raise StepError(f"`{name}` is not a number after quantization", None, training.FIELD)
 
 
 def _finish(

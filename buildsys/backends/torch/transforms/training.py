@@ -107,7 +107,7 @@ def train(
     """Trains a module in place.
 
     Raises:
-        StepError: The function raises, leaves another architecture, or weights that are no numbers.
+        StepError: The function raises, leaves another architecture, or weights that are not numbers.
     """
     name = request.options["settings"]["train"]["python"]
     function = entry.load(name, request.project, FIELD)

@@ -10,7 +10,7 @@ in a narrower type than its bias, all such biases together tell how they were re
 A weight that is multiplied by one number (a scale of attention's) is a case of the same.
 
 So where nearly all numbers of a tensor are exactly these, the others were altered. A factor that was reckoned
-in float64 is no number of float32, but it is one number still, and each product is rounded once; see
+in float64 is not a number of float32, but it is one number still, and each product is rounded once; see
 `one_factor`. Where a converter reckoned otherwise nothing is said.
 """
 

@@ -65,7 +65,7 @@ def test_the_step_says_what_it_did_and_refuses_less(zoo: Path) -> None:
     assert "pruned, 50.0% of them zero and on palettes of at most 16 numbers" in note
     uneven = quantize(zoo, "cnn", source, bits=4, block_size=24)
     assert uneven.field == "quantization.block_size"
-    assert "(their channels are no multiple of 24)" in uneven.message
+    assert "(their channels are not a multiple of 24)" in uneven.message
 
 
 def test_what_an_old_target_cannot_hold_is_refused(zoo: Path) -> None:

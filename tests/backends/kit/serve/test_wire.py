@@ -51,15 +51,18 @@ def test_arrays_of_the_contracts_dtypes() -> None:
         ({"ids": [1, 2, 3]}, "input `ids`: `N` is 3 here and 2 in `image`"),
         ({"image": [[1, 2], [3]]}, "input `image`: is ragged: 1 entries at [1], others hold 2"),
         ({"image": [[1, 2], 3]}, "input `image`: is ragged: no list at [1], others hold 2"),
-        ({"image": [[1, 2], [3, [4]]]}, "input `image`: takes float32, and [4] at [1, 1] is none"),
+        (
+            {"image": [[1, 2], [3, [4]]]},
+            "input `image`: takes float32, and [4] at [1, 1] is not one",
+        ),
         ({"image": [[1, 2], [3, "x"]]}, 'input `image`: takes float32, and "x" at [1, 1] is none'),
         (
             {"image": [[1, True], [3, 4]]},
-            "input `image`: takes float32, and true at [0, 1] is none",
+            "input `image`: takes float32, and true at [0, 1] is not one",
         ),
         (
             {"image": [[1, None], [3, 4]]},
-            "input `image`: takes float32, and null at [0, 1] is none",
+            "input `image`: takes float32, and null at [0, 1] is not one",
         ),
         (
             {"image": [[1, 2], [1e39, 4]]},
@@ -70,11 +73,11 @@ def test_arrays_of_the_contracts_dtypes() -> None:
             "input `image`: holds a number that float32 cannot hold",
         ),
         ({"image": [[1, 2], ["NaN", 4]]}, "input `image`: NaN at [1, 0]: numbers must be finite"),
-        ({"ids": [1, 2.0]}, "input `ids`: takes int32, and 2.0 at [1] is none"),
-        ({"ids": [1, True]}, "input `ids`: takes int32, and true at [1] is none"),
+        ({"ids": [1, 2.0]}, "input `ids`: takes int32, and 2.0 at [1] is not one"),
+        ({"ids": [1, True]}, "input `ids`: takes int32, and true at [1] is not one"),
         ({"ids": [1, 10]}, "input `ids`: 10 at [1] is not within 0..9"),
         ({"ids": [1, 2**40]}, f"input `ids`: {2**40} at [1] is not within 0..9"),
-        ({"flag": 1}, "input `flag`: takes bool, and 1 at [] is none"),
+        ({"flag": 1}, "input `flag`: takes bool, and 1 at [] is not one"),
         ({"flag": [True]}, "input `flag`: has 1 axes, and must have 0: []"),
     ],
 )

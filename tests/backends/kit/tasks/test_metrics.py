@@ -125,9 +125,9 @@ def test_nan_stays_nan() -> None:
     [
         ("top1", (2, 3), [0, 3], "go from 0 to 3"),
         ("top1", (2, 3), [-1, 0], "go from -1 to 0"),
-        ("top1", (2, 3), [0.5, 1.0], "are no classes"),
-        ("top1", (2, 3), [math.nan, 1.0], "are no classes"),
-        ("top1", (2, 3), ["a", "b"], "are no classes"),
+        ("top1", (2, 3), [0.5, 1.0], "are not classes"),
+        ("top1", (2, 3), [math.nan, 1.0], "are not classes"),
+        ("top1", (2, 3), ["a", "b"], "are not classes"),
         ("top1", (2, 3), [0, 1, 2], "do not fit"),
         ("top1", (2,), [0, 1], "more than 1 class"),
         ("f1", (2, 1), [0, 1], "more than 1 class"),
@@ -139,7 +139,7 @@ def test_nan_stays_nan() -> None:
         ("mse", (2, 3), [0, 1], "do not fit"),
         ("mae", (2, 1), [0, 1, 2], "do not fit"),
         ("mse", (0, 1), [], "do not fit"),
-        ("mae", (2,), ["a", "b"], "are no numbers"),
+        ("mae", (2,), ["a", "b"], "are not numbers"),
     ],
 )
 def test_what_does_not_fit(

@@ -152,7 +152,7 @@ def test_the_file_is_given_an_artifact_s_weights(files: Path) -> None:
     ("weights", "reason"),
     [
         ({}, "none of its weights is rounded"),
-        ({"v": np.zeros(3, np.float32)}, "`v` is no constant of the original's graph"),
+        ({"v": np.zeros(3, np.float32)}, "`v` is not a constant of the original's graph"),
         (
             {"none": np.zeros((), np.float32)},
             "`none` is stored as int64, and cannot be another float",

@@ -126,10 +126,38 @@ def remember(
         validity.write(_path(root, asked), record)
 
 
+def recall_routes(root: Path, catalog: Catalog) -> None:
+    """Gives a catalog the routes that earlier commands found, if no backend has changed."""
+    from buildsys.planner.conversion.routes import take_routes
+
+    asked = _asked_routes()
+    with suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        record = validity.read(_path(root, asked))
+        if record["asked"] == asked and validity.unchanged(record["files"], ()):
+            take_routes(catalog, record["routes"])
+
+
+def remember_routes(root: Path, catalog: Catalog, started: int) -> None:
+    """Keeps the routes that were found, for plans of other recipes and of edited ones."""
+    from buildsys.planner.conversion.routes import found_routes
+
+    asked = _asked_routes()
+    looked = {path: validity.stat_of(path) for path in _program(backends_of(catalog))}
+    with suppress(validity.Unknown, OSError, ValueError):
+        files, _ = validity.settled(looked, started)
+        record = {"asked": asked, "files": files, "routes": found_routes(catalog)}
+        validity.write(_path(root, asked), record)
+
+
 def sources(outline: Outline, backends: Sequence[Path]) -> Iterator[str]:
     """The paths that planning reads: the recipe, its lock, this program, and where backends are installed."""
     yield from map(str, outline.files)
     yield str(outline.lock)
+    yield from _program(backends)
+
+
+def _program(backends: Sequence[Path]) -> Iterator[str]:
+    """This program as far as it was imported, and where backends are installed."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file and module.__name__.partition(".")[0] == "buildsys":
@@ -146,6 +174,10 @@ def backends_of(catalog: Catalog) -> tuple[Path, ...]:
 
 def _asked(recipe: Path, selectors: Sequence[str]) -> list[Any]:
     return [VERSION, sys.executable, sys.path, str(recipe), list(selectors)]
+
+
+def _asked_routes() -> list[Any]:
+    return [VERSION, sys.executable, sys.path]
 
 
 def _path(root: Path, asked: list[Any]) -> str:

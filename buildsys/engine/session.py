@@ -121,6 +121,7 @@ class Session:
         if planned is not None:
             return cls(planned, offline=offline, max_size=max_size)
         catalog = load_catalog()
+        graph_cache.recall_routes(cache_root(), catalog)
         recipe = open_recipe(path, catalog)
         return cls(recipe, catalog, offline=offline, max_size=max_size, started=started)
 
@@ -222,8 +223,11 @@ class Session:
             return self._planned.graph
         from buildsys.planner.planning import make_graph
 
+        known = len(self.catalog.routes)
         graph = make_graph(self.recipe, self.catalog, selectors)
         started = self._started
+        if started is not None and len(self.catalog.routes) > known:
+            graph_cache.remember_routes(self.root, self.catalog, started)
         if started is not None and not self.asks_machine(graph) and not self.unsettled(selectors):
             graph_cache.remember(self.root, self.recipe, self.catalog, selectors, graph, started)
         return graph

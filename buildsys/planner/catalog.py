@@ -108,7 +108,7 @@ class Catalog:
 
     @cached_property
     def routes(self) -> dict[tuple[object, ...], Any]:
-        """The routes that `routes.cheapest` has found; they depend on nothing but the catalog."""
+        """The routes that `conversion/routes.py` has found; they depend on nothing but the catalog."""
         return {}
 
     def default_options(self, format_name: str) -> Mapping[str, Any]:

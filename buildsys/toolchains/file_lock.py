@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,4 +59,6 @@ def _wait(descriptor: int, path: Path, on_wait: Callable[[str], None]) -> None:
 def holder() -> str:
     """This process, for others that wait for it."""
     since = datetime.now().astimezone().isoformat(" ", "seconds")
+    import socket  # Who only looks at environments takes no lock.
+
     return f"process {os.getpid()} on {socket.gethostname()} since {since}"

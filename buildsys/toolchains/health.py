@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from buildsys.toolchains.environments.verification import Damage
+if TYPE_CHECKING:
+    from buildsys.toolchains.environments.verification import Damage
 
 
 class State(StrEnum):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import os
 import platform
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildsys.backends.toolchain import Toolchain
 from buildsys.small_files import read_text
-from buildsys.toolchains.environments import installers, interpreters, node
+from buildsys.toolchains.environments import interpreters, node
 from buildsys.toolchains.environments.environment import FILE, Environment, Look, Step, refused
 from buildsys.toolchains.environments.fingerprint import Fingerprint, host_fingerprint
-from buildsys.toolchains.environments.verification import Damage, Digests, verify
 from buildsys.toolchains.errors import ToolchainError
 from buildsys.toolchains.file_lock import exclusive
 from buildsys.toolchains.health import Health, State
 from buildsys.toolchains.locks.lockfile import parse, render
 from buildsys.toolchains.processes import LocalProcesses, Processes
+
+if TYPE_CHECKING:
+    from buildsys.toolchains.environments.installers import Installer
+    from buildsys.toolchains.environments.verification import Damage, Digests
 
 DIGITS = 12
 PRIVATE = 0o700
@@ -144,6 +147,8 @@ class Provisioner:
 
     def _refuse_damage(self, wanted: Environment) -> None:
         """Raises an error where what was just installed is not what its packages list."""
+        from buildsys.toolchains.environments.verification import Digests
+
         damage = self._damage(wanted, Digests())
         if damage:
             names = " ".join(each.package.partition("==")[0] for each in damage)
@@ -157,6 +162,8 @@ class Provisioner:
 
     @staticmethod
     def _damage(wanted: Environment, digests: Digests) -> list[Damage]:
+        from buildsys.toolchains.environments.verification import verify
+
         return verify(wanted.folder, wanted.minor, digests, node=wanted.node is not None)
 
     def check(self, name: str, digests: Digests | None = None) -> Health:
@@ -312,12 +319,16 @@ class Provisioner:
             steps, python, installer, self._processes, on_progress, hold, self._environ
         )
 
-    def _means(self, wanted: Environment) -> tuple[interpreters.Found, installers.Installer]:
+    def _means(self, wanted: Environment) -> tuple[interpreters.Found, Installer]:
         """What an environment is made with.
 
         Raises:
             ToolchainError: No fitting Python, or no installer.
         """
+        import configparser
+
+        from buildsys.toolchains.environments import installers
+
         try:
             installer = installers.choose(self._environ, offline=self._offline)
         except installers.NoInstaller as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from buildsys.engine.graph_cache import PlannedGraph
 from buildsys.engine.session import Session, open_recipe
 from buildsys.planner import graph_json
 from buildsys.planner.catalog import Catalog
+from buildsys.planner.conversion.routes import NoRoute, cheapest, found_routes, take_routes
 from buildsys.planner.planning import make_graph
 from buildsys.store.memo import FINE_NS
 from tests.cli.inside import Inside
@@ -30,6 +32,12 @@ RECIPES = [*sorted(REPOSITORY.glob("recipes/*/*.yaml"))]
 
 def recalled(space: Space, *selectors: str) -> PlannedGraph | None:
     return graph_cache.recall(space.store, space.project / "deploy.yaml", selectors)
+
+
+def no_graphs(space: Space) -> bool:
+    folder = space.store / graph_cache.FOLDER
+    kept = list(folder.iterdir()) if folder.exists() else []
+    return not any(b'"graph"' in each.read_bytes() for each in kept)
 
 
 def aged() -> None:
@@ -60,34 +68,70 @@ def test_a_graph_read_from_its_record_is_the_same(path: Path, tmp_path: Path) ->
     assert len(graph.actions) > 10
 
 
+def plan_elsewhere(*, fake: bool = False) -> tuple[str, set[str]]:
+    """What `modelbuild plan` prints in a process of its own, and the modules that it imported.
+
+    Its search path and interpreter are this process's, as records of this process are for those alone.
+    """
+    code = (
+        "import sys\n"
+        f"sys.path[:] = {sys.path!r}\n"
+        f"sys.executable = {sys.executable!r}\n"
+        "sys.argv = ['modelbuild', 'plan']\n"
+    )
+    if fake:
+        code += (
+            "from buildsys.planner.catalog import Catalog\n"
+            "from tests.fakes.numeric.rules import backend\n"
+            "catalog = Catalog.load([backend])\n"
+            "Catalog.load = staticmethod(lambda *_: catalog)\n"
+        )
+    code += (
+        "from buildsys.cli.entry import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print(*sys.modules, file=sys.stderr)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    return done.stdout, set(done.stderr.splitlines()[-1].split())
+
+
 def test_after_an_edit_of_weights_a_plan_imports_neither_schema_nor_networkx(
     planned: Inside,
 ) -> None:
     space = planned.space
     planned("build")
     space.weights([[1.0, 2.0], [3.0, 4.0], [0.5, 0.5]])
-    code = (
-        "import sys\n"
-        "sys.argv = ['modelbuild', 'plan']\n"
-        "from buildsys.cli.entry import main\n"
-        "try:\n    main()\n"
-        "finally:\n    print(*sys.modules, file=sys.stderr)\n"
-    )
     expected = planned("plan").out
-    # The record is this process's: of the same interpreter, path and backends.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    asked = (
-        "import sys\nfrom buildsys.engine import graph_cache\n"
-        f"sys.path[:] = {sys.path!r}\n"
-        f"sys.executable = {sys.executable!r}\n" + code
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", asked], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout == expected
-    assert "weights.safetensors changed" in done.stdout
-    heavy = {"pydantic", "yaml", "networkx", "numpy"}
-    assert heavy & set(done.stderr.splitlines()[-1].split()) == set()
+    said, modules = plan_elsewhere()
+    assert said == expected
+    assert "weights.safetensors changed" in said
+    assert {"pydantic", "yaml", "networkx", "numpy"} & modules == set()
+
+
+def test_after_an_edit_of_the_recipe_routes_are_not_searched_again(planned: Inside) -> None:
+    planned.space.edit("deploy.yaml", "count: 8}", "count: 7}")
+    expected = planned("plan").out
+    aged()
+    planned.space.edit("deploy.yaml", "count: 7}", "count: 7} ")
+    said, modules = plan_elsewhere(fake=True)
+    assert said == expected
+    assert "pydantic" in modules
+    assert "networkx" not in modules
+
+
+def test_routes_read_from_their_record_are_the_same() -> None:
+    catalog, other = Catalog.load(), Catalog.load()
+    for source in ("source:factory", "source:onnx", "source:torchscript"):
+        for method in ("trace", "export"):
+            with suppress(NoRoute):
+                cheapest(catalog, source, method, ("tflite", None), "onnx")
+                cheapest(catalog, source, method, ("coreml", "float16"))
+    assert len(catalog.routes) >= 6
+    take_routes(other, json.loads(json.dumps(found_routes(catalog))))
+    assert other.routes == catalog.routes
 
 
 def append(name: str) -> Callable[[Space], None]:
@@ -189,7 +233,7 @@ def test_no_graph_is_kept_of_what_a_stat_cannot_tell(
     modelbuild.space.edit("deploy.yaml", before, after)
     aged()
     assert modelbuild("plan").code == 0
-    assert not (modelbuild.space.store / graph_cache.FOLDER).exists()
+    assert no_graphs(modelbuild.space)
 
 
 def test_no_graph_is_kept_of_steps_that_look_at_the_machine(
@@ -198,7 +242,7 @@ def test_no_graph_is_kept_of_steps_that_look_at_the_machine(
     monkeypatch.setattr(Session, "asks_machine", lambda *_: True)
     aged()
     assert modelbuild("plan").code == 0
-    assert not (modelbuild.space.store / graph_cache.FOLDER).exists()
+    assert no_graphs(modelbuild.space)
 
 
 def test_a_failed_step_still_points_into_the_recipe(planned: Inside) -> None:
@@ -210,7 +254,8 @@ def test_a_failed_step_still_points_into_the_recipe(planned: Inside) -> None:
 
 
 def test_a_damaged_record_is_none(planned: Inside) -> None:
-    (file,) = (planned.space.store / graph_cache.FOLDER).iterdir()
+    files = list((planned.space.store / graph_cache.FOLDER).iterdir())
+    (file,) = [each for each in files if b'"graph"' in each.read_bytes()]
     whole = file.read_bytes()
     for length in range(0, len(whole), 211):
         file.write_bytes(whole[:length])

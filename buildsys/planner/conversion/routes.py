@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     FormatGraph = nx.DiGraph[State]
 
+SEARCHED = "routes"
 Routes = dict[State, tuple["Step", ...]]
 """The cheapest routes from one place, by where they end."""
 
@@ -68,7 +69,7 @@ def cheapest(
         NoRoute: Nothing leads there.
     """
     # Without a word, one search finds the routes to all formats.
-    asked = ("routes", source, method, way and (goal[0], way))
+    asked = (SEARCHED, source, method, way and (goal[0], way))
     found: Routes | None = catalog.routes.get(asked)
     if found is None:
         found = catalog.routes[asked] = _search(catalog, source, method, goal[0], way)
@@ -76,6 +77,39 @@ def cheapest(
         reached = {name for name, _ in found}
         raise NoRoute(*_explain(catalog, source, method, goal, way, reached))
     return found[goal]
+
+
+def found_routes(catalog: Catalog) -> list[list[Any]]:
+    """The routes that were found so far, as plain data: rules by their number in the catalog."""
+    numbers = {id(rule): number for number, (_, rule) in enumerate(catalog.rules)}
+    return [
+        [
+            list(asked),
+            [
+                [*end, [[numbers[id(step.rule)], step.scheme, step.taken] for step in steps]]
+                for end, steps in found.items()
+            ],
+        ]
+        for asked, found in catalog.routes.items()
+        if asked[0] == SEARCHED
+    ]
+
+
+def take_routes(catalog: Catalog, rows: list[list[Any]]) -> None:
+    """Takes routes as `found_routes` gave them, of the same catalog; they are not searched again.
+
+    Raises:
+        IndexError, TypeError, ValueError: They are not such rows.
+    """
+    for (kind, source, method, way), ends in rows:
+        found: Routes = {}
+        for name, scheme, steps in ends:
+            route = []
+            for number, brought, taken in steps:
+                backend, rule = catalog.rules[number]
+                route.append(Step(backend, rule, brought, taken))
+            found[name, scheme] = tuple(route)
+        catalog.routes[kind, source, method, way and tuple(way)] = found
 
 
 def _search(catalog: Catalog, source: str, method: str, made: str, way: str | None) -> Routes:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from buildsys.toolchains.environments import contents, permissions, verification
+from buildsys.toolchains.environments import contents
 from buildsys.toolchains.environments import node as javascript
 from buildsys.toolchains.environments.fingerprint import (
     Fingerprint,
@@ -19,10 +20,13 @@ from buildsys.toolchains.environments.fingerprint import (
     missing,
     site_packages,
 )
-from buildsys.toolchains.environments.installers import Installer
-from buildsys.toolchains.environments.interpreters import Found
+from buildsys.toolchains.environments.permissions import remove, seal
 from buildsys.toolchains.errors import ALTERED, FULL, ToolchainError, explain
 from buildsys.toolchains.processes import Processes
+
+if TYPE_CHECKING:
+    from buildsys.toolchains.environments.installers import Installer
+    from buildsys.toolchains.environments.interpreters import Found
 
 MARKER = "modelbuild.json"
 LOOK = "modelbuild.look.json"
@@ -218,7 +222,7 @@ class Environment:
             installed = self._fill(steps, found, maker)
             if self.node is not None:
                 installed += self._fill_node(self.node, environ, maker)
-            permissions.seal(self.folder)
+            seal(self.folder)
             self._mark(found.interpreter, installed, installer)
         except (ToolchainError, OSError):
             # Half an environment is of no use, and may be what filled the disk.
@@ -248,14 +252,16 @@ class Environment:
         command = npm.install(self.folder, offline=maker.installer.offline)
         maker.run("installing packages of npm", command, npm)
         self.node_program.symlink_to(npm.program)
-        verification.note_node_files(self.folder)
+        from buildsys.toolchains.environments.verification import note_node_files
+
+        note_node_files(self.folder)
         return javascript.installed_in(self.folder)
 
     def _clear(self) -> None:
         # The marker first: a removal that is cut short must leave nothing that looks whole.
         (self.folder / MARKER).unlink(missing_ok=True)
         if self.folder.exists():
-            permissions.remove(self.folder)
+            remove(self.folder)
 
     def _mark(
         self, interpreter: Interpreter, installed: tuple[str, ...], installer: Installer

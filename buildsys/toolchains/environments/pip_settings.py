@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -121,6 +120,8 @@ def config_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
 def _from_file(file: Path) -> Iterator[tuple[str, str]]:
     if not file.is_file():
         return
+    import configparser
+
     parser = configparser.RawConfigParser()
     parser.read_string(file.read_text(encoding="utf-8"), source=str(file))
     for section in SECTIONS:

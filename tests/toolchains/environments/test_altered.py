@@ -274,6 +274,6 @@ def test_an_installers_cache_that_links_to_what_was_altered(
         (folder / "lib/python3.11/site-packages/numpy/__init__.py").write_text("# altered\n")
 
     monkeypatch.setattr(processes, "_install", damaged)
-    with pytest.raises(ToolchainError, match="still holds altered files, of numpy") as caught:
+    with pytest.raises(ToolchainError, match="still holds altered files of numpy") as caught:
         source.ensure("small", force=True)
     assert "uv cache clean numpy" in (caught.value.hint or "")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from buildsys.engine import engine
+from buildsys.engine import building
 from tests.shared_hosts import POOL, SharingExecutor
 from tests.space import Space
 from tests.support import toolchain
@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["MODELBUILD_CONFIG"] = os.devnull  # Nor the user's own settings.
     os.environ["MODELBUILD_CACHE"] = tempfile.mkdtemp(prefix="modelbuild-tests-")
     POOL.folder = Path(os.environ["MODELBUILD_CACHE"]) / "hosts"
-    setattr(engine, "LocalExecutor", SharingExecutor)  # noqa: B010  # A name that it imports.
+    setattr(building, "LocalExecutor", SharingExecutor)  # noqa: B010  # A name that it imports.
     # A shell's background jobs ignore Ctrl-C, and so would all builds that the tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from buildsys.backends.output import Kind
-from buildsys.backends.toolchain import Toolchain
+from buildsys.backends.output import Kind as Kind
+from buildsys.backends.output import Output as Output
+from buildsys.backends.toolchain import Toolchain as Toolchain
 
 
 class Options(BaseModel):

@@ -56,7 +56,7 @@ def test_tables_are_put_between_their_marks() -> None:
     assert "| dvc |  | over 15 min |" in filled
     assert "a CPU, 2 cores, an OS, Python 3.11." in filled
     # There are no figures of the others.
-    assert filled.count("\nold\n") == len({"planning", "overhead", "workers", "cold"})
+    assert filled.count("\nold\n") == len({"startup", "planning", "overhead", "workers", "cold"})
 
 
 def test_a_document_without_a_place_is_refused() -> None:

@@ -68,8 +68,8 @@ def test_the_command_line_wins_over_the_users_settings(
     [
         (("-k0",), "`0` is not a number from 1 on"),
         (("--keep-going=x",), "`x` is not a number from 1 on"),
-        (("--timeout", "nan"), "no time in seconds"),
-        (("--timeout", "1e99"), "no time in seconds"),
+        (("--timeout", "nan"), "is not a time in seconds"),
+        (("--timeout", "1e99"), "is not a time in seconds"),
         (("--memory", "8G"), "write `8GiB` (1024) or `8GB` (1000)"),
         (("--memory", "0"), "no memory"),
         (("--retry", "-1"), "--retry"),

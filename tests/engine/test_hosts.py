@@ -519,7 +519,7 @@ def coordinator(store: Store, backend: Path) -> subprocess.Popen[bytes]:
         "import sys\n"
         "from pathlib import Path\n"
         "from buildsys.engine.executors import Job, LocalExecutor\n"
-        "from buildsys.backends.base import Output\n"
+        "from buildsys.backends.output import Output\n"
         "from buildsys.planner.graph import Action, Worker\n"
         "from buildsys.store import Store\n"
         "folder = Path(sys.argv[2])\n"

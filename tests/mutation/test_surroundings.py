@@ -248,6 +248,8 @@ SOURCES = {
 """The steps that some source files must be seen by, as one who knows the steps would say."""
 ELSEWHERE = {
     "backends/base.py": "read by the planner",
+    "backends/output.py": "read by the planner",
+    "backends/toolchain.py": "read by the planner",
     "backends/tensorrt/gpu.py": "read by the planner",
     "verify/judgment/": "bounds on figures: no step",
     "verify/localization/": "`verify --locate`",

@@ -214,7 +214,7 @@ def test_a_lock_that_is_none_says_where_and_what_to_do(space: SearchSpace) -> No
         ("choices:", "chosen:", "the lock has no `choices`"),
         ("profile: w8", "profile: w9", "`w9` is not among the candidates of `smallest`"),
         ("profile: w8", "profil: w8", f"the choice for `{LABEL}` has no `profile`"),
-        ("profile: w8", "profile: w8\n    settings: {scheme: tiny}", "are no profile"),
+        ("profile: w8", "profile: w8\n    settings: {scheme: tiny}", "are not a profile"),
         (
             "profile: w8",
             "profile: w8\n    settings: {scheme: static, calibration: {dataset: gone}}",

@@ -55,7 +55,10 @@ def test_arrays_of_the_contracts_dtypes() -> None:
             {"image": [[1, 2], [3, [4]]]},
             "input `image`: takes float32, and [4] at [1, 1] is not one",
         ),
-        ({"image": [[1, 2], [3, "x"]]}, 'input `image`: takes float32, and "x" at [1, 1] is none'),
+        (
+            {"image": [[1, 2], [3, "x"]]},
+            'input `image`: takes float32, and "x" at [1, 1] is not one',
+        ),
         (
             {"image": [[1, True], [3, 4]]},
             "input `image`: takes float32, and true at [0, 1] is not one",

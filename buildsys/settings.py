@@ -127,7 +127,7 @@ def read(environ: Mapping[str, str] = os.environ) -> UserSettings:
     """The settings: of the file, and of the environment variables, which win.
 
     Raises:
-        SettingsError: Something in them is wrong; every fault is told.
+        SettingsError: Something in them is wrong; the error lists every fault.
     """
     file = config_file(environ)
     faults: list[Fault] = []

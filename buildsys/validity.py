@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400.0
 KEPT = 30 * DAY
-"""Seconds for which a record is kept that nobody asks for."""
+"""Seconds for which an unused record is kept."""
 
 Stat = list[int]
 """Size, modification and change time in nanoseconds, inode."""

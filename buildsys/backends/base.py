@@ -229,7 +229,7 @@ class Format:
         opens: The option that keeps dynamic sizes where the format fixes them by default.
         refuses: Says what the backend cannot do, or would do nothing for, from a model's inputs and
             an entry's options alone; the recipe is then in error before anything runs.
-        refuses_profile: The same of a quantization profile (as steps are told of it, each one that
+        refuses_profile: The same of a quantization profile (as steps receive it, each one that
             `mixed` gives to layers by itself) and an entry's options.
         deployable: Whether a target may ask for it.
         unrun: Why nothing here runs what these options make, though `runtime` runs the others; such
@@ -343,7 +343,7 @@ class Rule:
         user_code: Whether the model's own Python code runs in it (what it reads is discovered).
         available: Why it cannot run on this machine, or `None`. Called by the planner.
         machine: What of this machine decides the bytes that it makes (a GPU, its driver): it enters
-            the key, and the step is told as `machine`. `None` where nothing does.
+            the key, and the step receives it as `machine`. `None` where nothing does.
         resources: How much it needs, while it runs, of what a machine has few of: `{"gpu": 1}`. The
             user's settings say how many there are.
         ships: Files that the step puts into what it makes, and folders of such, relative to the backend's

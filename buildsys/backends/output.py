@@ -16,7 +16,7 @@ class Output:
         name: What other steps call it.
         filename: Its name on the disk.
         kind: Whether it is a file or a folder.
-        measured: Of a JSON file, the fields that are measured anew each time: times and memory. All
+        measured: Of a JSON file, the fields that are measured again each time: times and memory. All
             else must be the same when the step is repeated.
     """
 

@@ -148,4 +148,4 @@ DEFECTS = (
     Defect("float16-mask", (), "", (), _infinite_mask),
     Defect("float16-range", (), "", (), _overflow),
 )
-"""The first that fits is told."""
+"""The first that fits is reported."""

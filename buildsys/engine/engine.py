@@ -118,7 +118,7 @@ class Engine:
 
     @property
     def slots(self) -> int:
-        """How many actions run at a time where nobody says how many."""
+        """How many actions run at a time by default."""
         return self.executor.capacity().slots if self.executor else os.cpu_count() or 1
 
     def machine(self) -> str:

@@ -1,4 +1,4 @@
-"""Who is told of a build's events."""
+"""Who receives a build's events."""
 
 from __future__ import annotations
 

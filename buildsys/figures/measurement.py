@@ -136,7 +136,7 @@ class AtEdge:
     Attributes:
         case: Which values the inputs hold.
         outputs: Figures by output.
-        steady: By output, whether it is told by its inputs and not by rounding.
+        steady: By output, whether its inputs decide it, and not rounding.
     """
 
     case: str

@@ -201,6 +201,6 @@ def sources(build: Build, verdict: Verdict) -> dict[str, str]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    # A path of the build machine is nobody's business but its own: outside files go by name.
+    # A path of the build machine stays on that machine: outside files go by name.
     inside = path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts
     return path.relative_to(folder).as_posix() if inside else path.name

@@ -1,7 +1,7 @@
 """A build that goes on by the next route, where a deployable names several and one gives nothing.
 
 The first routes are built as if there were no others. A deployable whose route failed, or was rejected, is
-planned anew by its next one, and all are built again: what held is up to date by then. What is found is
+planned again by its next one, and all are built again: what held is up to date by then. What is found is
 written to the lock, so that the next build plans the route that was taken, and runs nothing.
 """
 

@@ -205,7 +205,7 @@ class Collector:
                         done.freed_bytes += file.size
 
     def _forget_idle(self) -> int:
-        """Forgets what nobody has asked for in a long time and what is not there any more.
+        """Forgets what was not asked for in a long time and what is not there any more.
 
         Other traces outlive their files: they are small, and tell the keys of what is below them.
         """

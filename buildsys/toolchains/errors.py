@@ -51,7 +51,7 @@ ABSENT = (
     "could not find a version",
     "not found in the package registry",
 )
-# All that pip says of an index that it could not reach, where it was told not to try again.
+# All that pip says of an index that it could not reach, where it must not try again.
 NOTHING = "(from versions: none)"
 TAIL = 8
 

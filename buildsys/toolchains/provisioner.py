@@ -33,7 +33,7 @@ NESTED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)", re.M
 
 
 def _silent(line: str) -> None:
-    """Where nobody wants to hear of progress."""
+    """A listener that ignores progress."""
 
 
 class Provisioner:
@@ -127,12 +127,12 @@ class Provisioner:
         """Makes a toolchain where it is missing or altered.
 
         Of several processes that want it at once one makes it; the others wait, and say for whom.
-        An environment that a killed process left half made is never used, and made anew.
+        An environment that a killed process left half made is never used, and made again.
 
         Args:
             name: The toolchain's.
             on_progress: Told what is done.
-            force: Whether one that is there is made anew as well, and then read.
+            force: Whether one that is there is made again as well, and then read.
 
         Raises:
             ToolchainError: It cannot be made: the package index cannot be reached, no fitting

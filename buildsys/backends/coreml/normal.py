@@ -9,7 +9,7 @@ from ..kit.protocol.request import Request
 from .package import MODEL, read_spec
 
 MANIFEST = Path("Manifest.json")
-"""Of a package: identifiers that are drawn anew each time, and where its files lie."""
+"""Of a package: identifiers that are drawn again each time, and where its files lie."""
 
 
 def normalise(request: Request) -> None:

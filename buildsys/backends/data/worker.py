@@ -70,7 +70,7 @@ def metric(request: Request) -> None:
 
     The function takes the outputs (name to [n, ...]) and the labels ([n, ...]; several by name where
     the dataset has several; `None` where it has none), and returns a number: the more, the better. It
-    is called with rows drawn anew besides, `resamples` times for each model, in this one process.
+    is called with rows drawn again besides, `resamples` times for each model, in this one process.
 
     Inputs: `got_evaluation` and `reference_evaluation` (outputs), `evaluation` (inputs and labels), and
     maybe `transformed_evaluation` (outputs of the model between the two, once its transforms are done).

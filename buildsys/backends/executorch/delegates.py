@@ -18,7 +18,7 @@ class Portable:
 
     Attributes:
         name: The delegate's name for people, or `None`.
-        advice: What users must be told of every file made for it.
+        advice: What users must know of every file made for it.
     """
 
     name: str | None = None

@@ -89,7 +89,7 @@ def lower(source: Callable[[], Any], delegate: Any, ports: Ports) -> Lowered:
     """Lowers a program as often as its delegate finds something more to leave out.
 
     Args:
-        source: Gives the program, anew at each call.
+        source: Gives a fresh copy of the program at each call.
         delegate: What runs parts of it.
         ports: The request's.
 

@@ -49,7 +49,7 @@ class Quantized:
     inputs: Feed
 
     def export(self) -> Any:
-        """The program anew, with the sizes that vary."""
+        """A copy of the program with the sizes that vary."""
         varying = ports.symbols(self.ports)
         dims = {
             symbol: torch.export.Dim(symbol, min=dim["min"], max=dim["max"])

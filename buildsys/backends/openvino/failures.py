@@ -94,7 +94,7 @@ def _told(error: Exception) -> str:
     text = str(error)
     lines = [line.strip() for line in text.splitlines()]
     kept = " ".join(line for line in lines if line and not _NOISE.match(line))[:400]
-    # The sources of OpenVINO help nobody who uses it.
+    # The sources of OpenVINO do not help its users.
     kept = re.sub(r" ?failed at \S+:\d+:", " failed:", kept)
     node = _NODE.search(text)
     return f"at `{node.group(1)}`: {kept}" if node and node.group(1) not in kept else kept

@@ -1,7 +1,7 @@
 """TensorFlow graphs in a form that depends on nothing but what they compute.
 
 TensorFlow numbers the functions and nodes that it traces with counters of the process, lists them in
-the order of hash tables, and notes where they came from. Here a graph is written anew from its
+the order of hash tables, and notes where they came from. Here a graph is rewritten from its
 outputs upwards: nodes in the order in which they are needed, named by operator and number, and
 functions likewise.
 """
@@ -46,7 +46,7 @@ class Target:
 
 
 def canonical(graph: Any, sources: Iterable[Source], targets: Iterable[Target]) -> Any:
-    """The graph anew, from inputs to outputs, which are nodes of these names.
+    """A copy of the graph from inputs to outputs, which are nodes of these names.
 
     Args:
         graph: A frozen `GraphDef`.
@@ -176,7 +176,7 @@ class _Functions:
     _names: dict[str, str] = field(default_factory=dict)
 
     def name(self, name: str) -> str:
-        """The new name of a function, which is written anew when it is first asked for."""
+        """The new name of a function, which is written again when it is first asked for."""
         if name not in self._names:
             self._names[name] = f"function_{len(self._names)}"
             self._write(self.known[name], self._names[name], self.library.function.add())

@@ -16,7 +16,7 @@ def check(machine: dict[str, str], name: str, capability: str) -> None:
     """Compares CUDA's first GPU with that of the key.
 
     Args:
-        machine: The GPU that `nvidia-smi` told of.
+        machine: The GPU that `nvidia-smi` reported.
         name: The name of CUDA's first GPU.
         capability: Its compute capability, for example `8.9`.
 

@@ -91,7 +91,7 @@ def _dims(contract: Contract, ports: list[dict[str, Any]]) -> tuple[dict[int, An
 
 
 def _program(source: Path, example: tuple[Any, ...], dims: Any) -> Any:
-    """The program on the GPU, exported anew at the sizes that engines are to be fastest at.
+    """The program on the GPU, exported again at the sizes that engines are to be fastest at.
 
     Torch-TensorRT takes the profiles of its engines from the program's own sizes, not from the
     inputs that it is given: smallest and largest are their ranges, the best is what they were when

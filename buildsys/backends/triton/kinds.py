@@ -21,7 +21,7 @@ class Kind:
         backend: Triton's name of it.
         platform: Triton's older name, where there is one.
         files: Suffix of each file of the model to its name in the version folder; the first is the
-            one that Triton is told.
+            one that Triton is given.
         positional: Whether tensors are known by their place only, and named `INPUT__0`.
     """
 

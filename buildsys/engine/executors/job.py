@@ -38,7 +38,7 @@ class JobSpec:
         threads: How many threads the step may use.
         timeout: Seconds after which it is killed.
         memory: Bytes above which it is killed; `None` for no such limit.
-        room: Bytes that the running steps have together; `None` where nobody knows.
+        room: Bytes that the running steps have together; `None` where it is not known.
     """
 
     action: str

@@ -99,7 +99,7 @@ class TemporaryFolders:
                 path = self._root / str(next(self._numbers))
                 try:
                     path.mkdir(PRIVATE)
-                except OSError:  # Somebody cleaned up there: it is made anew.
+                except OSError:  # The folder was cleaned up meanwhile: make it again.
                     self._end()
                 else:
                     return path

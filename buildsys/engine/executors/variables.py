@@ -36,7 +36,7 @@ def worker_environment(python: Path, threads: int, folder: Path, temporary: Path
         "PYTHONUTF8": "1",
         "PYTHONUNBUFFERED": "1",
         "SOURCE_DATE_EPOCH": "0",
-        # From 1.29 on, ONNX Runtime sends names and hashes of graphs home unless it is told not to.
+        # From 1.29 on, ONNX Runtime sends names and hashes of graphs home unless told not to.
         "ORT_DISABLE_TELEMETRY": "1",
         **dict.fromkeys(THREADS, str(threads)),
         # It decides how reads are found, and what is said of them; never bytes.

@@ -167,7 +167,7 @@ def _several_static(
 
 
 def _widths(scheme: Scheme, profile: Quantization) -> tuple[int, ...]:
-    """The widths that a scheme takes; where a palette would mean nothing, that is told instead."""
+    """The widths that a scheme takes; where a palette would mean nothing, the error says so instead."""
     return scheme.palettes if profile.palette and "palette" in scheme.reads else scheme.bits
 
 

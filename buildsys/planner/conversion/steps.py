@@ -131,7 +131,7 @@ def _options(
     *,
     first: bool,
 ) -> dict[str, Any]:
-    """What a step of a route is told, but for its profile."""
+    """What a step of a route receives, but for its profile."""
     rule = step.rule
     format_options = {name: given[name] for name in rule.options}
     options: dict[str, Any] = {**model.contract, "format": format_options, **imposed}

@@ -90,7 +90,7 @@ def unknown_names(root: Node) -> list[Diagnostic]:
 
 
 def unread_names(root: Node) -> bool:
-    """Whether a reference could not be read, as with a tag that is not allowed: nobody may follow it."""
+    """Whether a reference could not be read, as with a tag that is not allowed: no check may follow it."""
     patterns = [pattern for pattern, _, _ in _NAMES]
     patterns.append(("quantization", "*", "search", "schemes", "*"))
     return any(place.node.broken for each in patterns for _, place in select(root, each))

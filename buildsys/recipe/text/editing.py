@@ -2,7 +2,7 @@
 
 Only lists are added to, as cures need. What the text is to say afterwards is known beforehand, so every
 edit is read again and compared; where that does not come out (anchors, merge keys), nothing is edited
-and the line to write by hand is told.
+and the message gives the line to write by hand.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _entry(mapping: Any, key: Key) -> tuple[Any, Any] | None:
 
 
 def _own(text: str, key: Any, value: Any) -> Any:
-    """The value of a key, where it is written right there and is nobody else's."""
+    """The value of a key, where it is written right there and shared with no other place."""
     start = value.start_mark.index
     if start < key.end_mark.index:
         raise _UnsafeError(f"`{key.value}` is an alias: its anchor may serve others")

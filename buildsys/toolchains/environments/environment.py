@@ -209,7 +209,7 @@ class Environment:
         hold: int,
         environ: Mapping[str, str],
     ) -> Fingerprint:
-        """Makes it anew. The caller holds its lock. npm's settings are among the user's variables.
+        """Makes it again. The caller holds its lock. npm's settings are among the user's variables.
 
         Raises:
             ToolchainError: The installer failed.

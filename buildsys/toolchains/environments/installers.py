@@ -13,7 +13,7 @@ from buildsys.toolchains.environments.pip_settings import PipSettings
 
 CHOICE = "MODELBUILD_INSTALLER"
 
-# What steers an installer away from the environment that it is told to fill, or lets the caller's
+# What steers an installer away from the environment that it should fill, or lets the caller's
 # own packages in.
 MISLEADING = frozenset(
     {

@@ -19,7 +19,7 @@ QUIET = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--
 HERE = ("--ignore-scripts", "--global=false", "--dry-run=false", *QUIET)
 """Whatever the user's settings say: into the folder that is named, and no code of packages is run."""
 
-# What has Node load other code than it is told to.
+# What makes Node load other code than asked for.
 MISLEADING = frozenset({"NODE_OPTIONS", "NODE_PATH", "NODE_ENV"})
 
 NOT_KEPT = "enotcached"

@@ -45,7 +45,7 @@ SETTERS = (
     "omp_set_num_threads",
     *(f"{scipy}openblas_set_num_threads{bits}" for scipy in ("", "scipy_") for bits in ("", "64_")),
 )
-"""How a library is told its number of threads that read it from the environment when it was loaded."""
+"""How to set the number of threads of a library that read it from the environment when it was loaded."""
 
 
 class Start(NamedTuple):

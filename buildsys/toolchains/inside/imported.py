@@ -11,7 +11,7 @@ from collections.abc import Iterable
 METADATA = (".dist-info", ".egg-info")
 TOP = re.compile(rb"^([^/,\n]+)", re.MULTILINE)
 PYTHON = "python"
-"""The name under which the interpreter itself is told."""
+"""The name under which the interpreter itself is reported."""
 
 Found = tuple[str, str]
 """A distribution's normalized name and its version."""
@@ -21,7 +21,7 @@ class Imported:
     """Looks at what is installed when the process begins, and again when a step ends.
 
     A host imports once and forks for each step; an installer may come in between. What was imported
-    before is of the first look, what is imported later may be of the second: both are told.
+    before is of the first look, what is imported later may be of the second: both are reported.
 
     Args:
         path: `sys.path` as the process began with it.
@@ -38,7 +38,7 @@ class Imported:
     def report(self) -> list[list[str]]:
         """Name and version of each package that a module was imported of, and of Python.
 
-        A package that was replaced since the process began is told with both versions.
+        A package that was replaced since the process began is reported with both versions.
         """
         found = {(PYTHON, platform.python_version()), *self._of(self._first)}
         if self._changed() != self._times:

@@ -283,7 +283,7 @@ class Memory:
         got = self._read(process, self._here, self._one, self._there, self._one, self._zero)
         if got >= 0:
             return self._buffer.raw[:got]
-        # Some containers refuse the call and allow the file; it is opened anew for each read, since
+        # Some containers refuse the call and allow the file; it is opened again for each read, since
         # it belongs to the memory from before an `execve`.
         descriptor = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -1,1 +1,1 @@
-"""Lock files: read, and resolved anew."""
+"""Lock files: read, and resolved again."""

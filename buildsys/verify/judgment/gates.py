@@ -1,6 +1,6 @@
 """The recipe's tolerances applied to a measurement: pass or fail, bound by bound.
 
-Pure, cheap, and never cached: an edited tolerance judges anew what was measured before. A gate passes
+Pure, cheap, and never cached: an edited tolerance judges again what was measured before. A gate passes
 only where a finite number is on the right side of its limit; what was not measured, or is not a
 number, fails and says why.
 """
@@ -118,7 +118,7 @@ def _worst_over_sizes(
     for gate in gates:
         # The first of equals: sizes are named only where they matter.
         worst = min([gate, *elsewhere.get((gate.bound, gate.output), ())], key=_badness)
-        # An edge has a limit of its own: it is told of where it alone is beyond it.
+        # An edge has a limit of its own: it is reported where it alone is beyond it.
         beyond = [g for g in edges.get((gate.bound, gate.output), ()) if not g.passed]
         yield min(beyond, key=_badness) if worst.passed and beyond else worst
 

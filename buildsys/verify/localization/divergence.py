@@ -1,6 +1,6 @@
 """Where the computation of an artifact parts from the original's.
 
-What of the artifact is the original's is told by `explained`, which operation is beside which by
+What of the artifact is the original's follows from `explained`, which operation is beside which by
 `rows`, and which of them is at fault by `attribution`.
 """
 

@@ -116,7 +116,7 @@ def rounded_numbers(artifact: Weights) -> list[tuple[str, float]]:
     """Single numbers in float16 that may have been rounded, and their names: scales, epsilons.
 
     They are no weights: a converter makes them of what the model's code says. NaN stands for one that the
-    artifact holds in a wider type as well, so that nobody knows which of the two an operation takes.
+    artifact holds in a wider type as well, so that it is not known which of the two an operation takes.
     """
     single = [
         (t.name, t.storage == NARROW, float(t.values.reshape(-1)[0]))

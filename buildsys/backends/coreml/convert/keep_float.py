@@ -46,7 +46,7 @@ class Kept:
         """Says how many operations were kept, once the model is converted.
 
         Raises:
-            StepError: A glob fits no operation; the nearest are told.
+            StepError: A glob fits no operation; the error names the nearest.
         """
         if not self._patterns:
             return

@@ -46,7 +46,7 @@ def assigned(package: Path, wanted: Settings) -> Assigned:
     that take it give, and to their type; an operation to what it gives, its weights, and its type.
 
     Raises:
-        StepError: A glob fits nothing; the nearest names are told.
+        StepError: A glob fits nothing; the error names the nearest.
     """
     readers: dict[str, list[Any]] = {name: [] for name, _ in packages.weights(package).floats}
     own: dict[str, list[str]] = {}

@@ -131,8 +131,8 @@ def _decided(model: Any, fixed: Mapping[str, Array]) -> list[tuple[Any, Any]]:
 def _known(model: Any, fixed: Mapping[str, Array]) -> dict[str, Array]:
     """The values that sizes, small weights and fixed inputs decide.
 
-    Inference of shapes knows what constants say, and computes little itself. So it is told what was computed,
-    which decides further sizes, and those further values.
+    Inference of shapes knows what constants say, and computes little itself. So it is given what was
+    computed, which decides further sizes, and those further values.
     """
     known = dict(fixed) | {
         tensor.name: numpy_helper.to_array(tensor)

@@ -1,4 +1,4 @@
-"""What TensorFlow is told before it is imported."""
+"""Settings of TensorFlow, made before it is imported."""
 
 ENVIRON = {
     "CUDA_VISIBLE_DEVICES": "-1",

@@ -1,4 +1,4 @@
-"""Loads modules of backends by the names that steps are told: `tflite.runtime`."""
+"""Loads modules of backends by the names that steps receive: `tflite.runtime`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def fitting(
         field: What of the recipe has the globs.
 
     Raises:
-        StepError: A glob fits none; the nearest names are told.
+        StepError: A glob fits none; the error names the nearest.
     """
     found: set[str] = set()
     for pattern in patterns:

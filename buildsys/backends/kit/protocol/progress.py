@@ -18,7 +18,7 @@ class Progress:
     come and go.
 
     Args:
-        path: The file that lines are appended to; `None` where nobody listens.
+        path: The file that lines are appended to; `None` without a listener.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -29,7 +29,7 @@ class Progress:
     def tell(self, done: float, total: float, figures: dict[str, float | int | str]) -> None:
         """Appends a line, unless the last one is young.
 
-        The end of what has been told of is always told.
+        The end of whatever was announced is always announced.
         """
         if self._path is None:
             return

@@ -39,8 +39,8 @@ class Request:
             model's own code runs.
         project: The recipe's folder, where the model's own code runs; otherwise `None`.
         threads: How many threads the step may use. Never part of a key: it must not change bytes.
-        memory: How many bytes of memory there are for it; `None` where nobody knows. Neither is this.
-        telling: The file that it says how far it is in; `None` where nobody listens.
+        memory: How many bytes of memory there are for it; `None` where it is not known.
+        telling: The file that it says how far it is in; `None` without a listener.
         resume: What an interrupted attempt at the same step has left, and what this one leaves.
         notes: What the worker wants said to the user in every output (a difference in layout,
             precision, names or sizes). Kept with the trace, shown on cached builds as well.

@@ -43,7 +43,7 @@ def chosen(
         request: Gets the note.
         errors: By way. Equal errors leave the first: that which clips nothing is to stand there.
         data: What they were judged on, as `split` calls it.
-        what: What is told of each.
+        what: What is reported of each.
     """
     best = least(errors)
     told = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())

@@ -58,7 +58,7 @@ class Magnitudes:
 
 
 def note(count: int, name: str) -> str:
-    """What is told of operators that stay as they are, one of whose numbers are those of `name`."""
+    """What is reported of operators that stay as they are, one of whose numbers are those of `name`."""
     return (
         f"{count} operator{'s' * (count != 1)} stay{'s' * (count == 1)} in float: there is a mask among "
         f"their numbers, as among those of `{name}`, and integers that reach so far have too few left "

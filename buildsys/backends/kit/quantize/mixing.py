@@ -13,7 +13,7 @@ TYPE = "type:"
 """What a glob over types of operators begins with."""
 
 Settings = Mapping[str, Any]
-"""A profile as a step is told of it: `scheme`, `bits`, …"""
+"""A profile as a step receives it: `scheme`, `bits`, …"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _fitted(
         answers = {name: layer.names for name, layer in layers.items()}
         return fitting([pattern], answers, none, hint, dot, field)
     kinds = {layer.kind: [TYPE + layer.kind] for layer in layers.values()}
-    # Types of operators are told as they are: what stands for a dot in names does not in them.
+    # Types of operators are reported as they are: what stands for a dot in names does not in them.
     found = set(fitting([pattern], kinds, none, hint, field=field))
     return [name for name, layer in layers.items() if layer.kind in found]
 

@@ -1,4 +1,4 @@
-"""What a server is told of its model: `io.json` within a package that serves; see `wire.decode`."""
+"""What a server knows of its model: `io.json` within a package that serves; see `wire.decode`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..protocol.contract import Contract
 from ..protocol.ports import model_shape
 
 TOLD = ("preprocess", "labels")
-"""What only the recipe knows of a port, and only a finished package is told."""
+"""What only the recipe knows of a port, and only a finished package carries."""
 
 
 def interface(

@@ -17,7 +17,7 @@ DIRECTIONS: Mapping[str, Direction] = {
 }
 
 SHARES = ("top1", "top5", "f1", "iou")
-"""Metrics from 0 to 1, whose differences are told in points: hundredths."""
+"""Metrics from 0 to 1, whose differences are reported in points: hundredths."""
 
 
 def better(metric: str) -> Direction:

@@ -1,7 +1,7 @@
 """How far a difference of two models may be chance: both are judged on the same rows.
 
 What one row is hard for, it mostly is for both models. So a difference is known far better than either
-figure, and intervals are taken of the difference: rows are drawn anew in pairs.
+figure, and intervals are taken of the difference: rows are drawn again in pairs.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def of_draws(
 ) -> Interval | None:
     """The interval of a difference of any two figures over the same rows: a paired bootstrap.
 
-    The percentiles of the differences over rows drawn anew. Source: B. Efron and R. J. Tibshirani, An
+    The percentiles of the differences over rows drawn again. Source: B. Efron and R. J. Tibshirani, An
     Introduction to the Bootstrap (1993), 13.3.
 
     Args:

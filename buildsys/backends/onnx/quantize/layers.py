@@ -18,7 +18,7 @@ def choose(model: Any, wanted: Settings) -> dict[str, Settings | None]:
     (`/body/0/Conv`), and to the names of its weights (`body.0.weight`).
 
     Raises:
-        StepError: A glob fits none; the nearest names are told.
+        StepError: A glob fits none; the error names the nearest.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     layers = {

@@ -1,7 +1,8 @@
 """What operators of the sets below 7 mean where ONNX's reference evaluator takes them for later ones.
 
 Then an operand of fewer axes was laid along the axes from `axis` on, and a slope of `PRelu` along the
-channels; since set 7 both are laid along the last axes. And `Dropout` was told whether it trains.
+channels; since set 7 both are laid along the last axes. An attribute of `Dropout` said
+whether it trains.
 """
 
 from __future__ import annotations

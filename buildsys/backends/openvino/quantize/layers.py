@@ -19,7 +19,7 @@ def assigned(model: Any, wanted: Settings) -> dict[str, Settings | None]:
     type of its operation (`type:Convolution`).
 
     Raises:
-        StepError: A glob fits none; the nearest names are told.
+        StepError: A glob fits none; the error names the nearest.
     """
     layers: Mapping[str, Layer] = {
         operation.get_friendly_name(): Layer(_answers(operation), operation.get_type_name())

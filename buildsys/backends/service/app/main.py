@@ -104,7 +104,7 @@ class Service:
             return self._answer(HTTPStatus.UNPROCESSABLE_ENTITY, said)
         try:
             got = self._model.run(feed)
-        except Exception as error:  # Whatever ONNX Runtime raises is told, and the service stays.
+        except Exception as error:  # Whatever it raises is reported, and the service goes on.
             LOG.exception("the model failed")
             said = {"detail": f"the model failed: {error}", "input": None}
             return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, said)

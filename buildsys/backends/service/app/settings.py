@@ -22,7 +22,7 @@ class Settings:
     """The recipe's options.
 
     Attributes:
-        port: Where it listens unless it is told otherwise.
+        port: Where it listens by default.
         workers: Processes that answer.
         threads: Threads of one process's inference.
         max_body: Bytes that a request may weigh.

@@ -3,7 +3,7 @@
 Putting QUANTIZE or DEQUANTIZE behind a tensor, it makes what these give the graph's output, whether the
 output is among what they are put in for or not: an output becomes int8, which the signature does not
 tell of. Where it is, its number -1 is taken for the place of an operator: the last one's inputs are
-changed. And the signature is told of a new output only where nothing else reads the old one.
+changed. And the signature names a new output only where nothing else reads the old one.
 """
 
 from __future__ import annotations

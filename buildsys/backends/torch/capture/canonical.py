@@ -87,7 +87,7 @@ def save_exported(program: torch.export.ExportedProgram, path: Path) -> None:
 
 
 def _keep_module_only(node: Any) -> None:
-    """Leaves of a node's provenance what errors are told by; see `kit.export.modules`."""
+    """Leaves of a node's provenance what errors name; see `kit.export.modules`."""
     stack = node.meta.get("nn_module_stack") or {}
     path = next(reversed([place for place, *_ in stack.values()]), "")
     for key in PROVENANCE:

@@ -39,7 +39,7 @@ def rename(program: torch.export.ExportedProgram, request: Request) -> None:
     if not changed:
         return
     for held in holders:
-        for name in list(held):  # All anew, so that the order stays.
+        for name in list(held):  # All again, so that the order stays.
             held[changed.get(name, name)] = held.pop(name)
     signature = program.graph_signature
     for given in signature.input_specs:

@@ -1,7 +1,7 @@
 """What lies within operators that other formats spell out: the terms of a norm, of a softmax.
 
 A converter writes a layer norm as nine operations, and an epsilon that is wrong in the fifth could be
-located no nearer than "somewhere in the norm" without the values in between. They are computed anew
+located no nearer than "somewhere in the norm" without the values in between. They are computed again
 from the operator's inputs, for comparison only.
 """
 

@@ -40,7 +40,7 @@ class Precision(TorchDispatchMode):  # type: ignore[misc]
 
     Attributes:
         dtype: The precision: float64 or float16.
-        watcher: Is told of each operation, what it took, and what it gave.
+        watcher: Called with each operation, what it took, and what it gave.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:

@@ -50,7 +50,7 @@ class Channels:
     def prune(self, share: float) -> None:
         """Takes channels away, so that a part of those that were there at first is gone.
 
-        The library rounds up what goes, in each step and layer: it is told ratios that leave no fraction.
+        The library rounds up what goes, in each step and layer: it is given ratios that leave no fraction.
 
         Args:
             share: Which part.

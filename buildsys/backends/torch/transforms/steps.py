@@ -41,7 +41,7 @@ def finetune(request: Request) -> None:
     `data` (`.npz`: inputs and labels), and of `distill` the same of the teacher, as `teacher.…`.
     Options: `ports`, `outputs`, `source`, `settings` (the recipe's), and of `distill` `teacher`.
     Outputs: `weights`, `structure` (see `structure`) and `report` (`report.json`: `parameters` before and
-    after, and what else is to be told of the step).
+    after, and what else to report of the step).
 
     Raises:
         StepError: The model cannot be made, or what trains it fails.

@@ -23,7 +23,7 @@ SHOWN = 3
 
 
 class Run:
-    """What a training function is told besides the model and the data, and what it may ask for.
+    """What a training function receives besides the model and the data, and what it may ask for.
 
     Attributes:
         seed: The recipe's `seed`; torch, numpy and random have been seeded with it.

@@ -184,7 +184,7 @@ def _of_layer(one: Folded, norm: Norm | None, weights: Mapping[str, Array]) -> _
 
 
 def _fits(rows: Array, got: Array) -> bool:
-    """Whether the first channels may be products of the rows': most orders of axes are told so."""
+    """Whether the first channels may be products of the rows': this rules out most orders of axes."""
     rows, got = rows[:FEWEST], got[:FEWEST]
     return proportional(rows.astype(np.float64), got.astype(np.float64), COARSE)
 

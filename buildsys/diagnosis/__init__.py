@@ -1,1 +1,1 @@
-"""Answers about finished deployables: where one goes wrong, which bounds fit it, whether it can be made again."""
+"""Answers about finished deployables: where one goes wrong, which bounds fit it, and making it again."""

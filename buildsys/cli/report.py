@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from buildsys.recipe import Recipe
+    from buildsys.report.comparison import Comparison
 
 
 @click.command("report")
@@ -66,6 +67,7 @@ def command(
     With `--against`, the exit status is 3 if a bound on changes does not hold, or if an app written for
     the earlier build would break.
     """
+    from buildsys.figures.json_form import to_json
     from buildsys.planner.selectors import select
     from buildsys.report.record import NAME, read_report
 
@@ -90,15 +92,14 @@ def command(
             print_ranges(console(color), ranges, found)
         return 0
     if against is not None:
-        found = _compared(recipe, record, against, selectors, allow_breaking)
+        comparison = _compared(recipe, record, against, selectors, allow_breaking)
         if as_json:
-            print_json(found)
-        elif not quiet or found["exit"]:
+            print_json(to_json(comparison))
+        elif not quiet or comparison.exit:
             from buildsys.report.screens.comparison import print_comparison
 
-            print_comparison(console(color), found, verbose=verbose)
-        exit_status: int = found["exit"]
-        return exit_status
+            print_comparison(console(color), comparison, verbose=verbose)
+        return comparison.exit
     chosen = select(selectors, _labels(recipe, record))
     entries = [entry for entry in record["deployables"] if entry["label"] in chosen]
     built = {entry["label"] for entry in entries}
@@ -211,9 +212,9 @@ def _compared(
     against: Path,
     selectors: tuple[str, ...],
     allowed: bool,
-) -> dict[str, Any]:
+) -> Comparison:
     from buildsys.diagnosis.comparing import compare
-    from buildsys.diagnosis.earlier import read
+    from buildsys.diagnosis.earlier import entries, read
     from buildsys.planner.entries import regression_bounds
     from buildsys.planner.selectors import select
 
@@ -221,10 +222,10 @@ def _compared(
     today = [entry["label"] for entry in record["deployables"]]
     labels = list(dict.fromkeys((*today, *earlier.entries, *_labels(recipe, record))))
     return compare(
-        record["deployables"],
+        entries(record["deployables"]),
         earlier,
         regression_bounds(recipe),
         project=record["project"],
         chosen=select(selectors, labels) if selectors else None,
         allowed=allowed,
-    ).to_json()
+    )

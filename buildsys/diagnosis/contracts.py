@@ -9,46 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from buildsys.report.comparison import Change
 
 Port = Mapping[str, Any]
 
 SYMBOL = re.compile(r"[A-Za-z_]\w*")
 SCALING = {"scale", "mean", "std"}
 """Of `preprocess`: what an artifact does itself where it takes a picture."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that differs.
-
-    Attributes:
-        side: `inputs` or `outputs`.
-        name: The port.
-        what: Its field; or `added`, `removed`, `renamed`, `order`.
-        before: As it was.
-        now: As it is.
-        breaking: Whether an app that was written for the earlier artifact breaks.
-    """
-
-    side: str
-    name: str
-    what: str
-    before: Any
-    now: Any
-    breaking: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The change as `report --against --json` has it."""
-        return {
-            "side": self.side,
-            "name": self.name,
-            "what": self.what,
-            "before": self.before,
-            "now": self.now,
-            "breaking": self.breaking,
-        }
 
 
 def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> list[Change]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from buildsys.backends.kit.tasks.direction import better
-from buildsys.diagnosis.latencies import Latency
+from buildsys.diagnosis.earlier import Entry, Errors
+from buildsys.figures.measurement import Metric
+from buildsys.report.comparison import Latency
 from buildsys.verify.judgment.gate import Gate
 
 ROUNDING = 1e-6
@@ -16,8 +17,8 @@ ROUNDING = 1e-6
 
 def judge(
     bounds: Mapping[str, float],
-    before: Mapping[str, Any],
-    now: Mapping[str, Any],
+    before: Entry,
+    now: Entry,
     latency: Latency | None,
 ) -> list[Gate]:
     """Judges a deployable against its earlier self; what was not measured fails, and says why.
@@ -44,10 +45,10 @@ def judge(
     return gates
 
 
-def _size(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[float | None, str | None]:
-    if not before["bytes"] or not now["bytes"]:
+def _size(before: Entry, now: Entry) -> tuple[float | None, str | None]:
+    if not before.bytes or not now.bytes:
         return None, "one of the two has no artifact"
-    return now["bytes"] / before["bytes"], None
+    return now.bytes / before.bytes, None
 
 
 def _latency(latency: Latency | None) -> tuple[float | None, str | None]:
@@ -57,49 +58,44 @@ def _latency(latency: Latency | None) -> tuple[float | None, str | None]:
     return latency.least, latency.reason or "the least that both intervals allow"
 
 
-def _error(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[float | None, str | None]:
+def _error(before: Entry, now: Entry) -> tuple[float | None, str | None]:
     """The worst ratio of signal errors over the outputs that both have."""
     old, new = (_outputs(entry) for entry in (before, now))
     shared = [name for name in new if name in old]
     if not shared:
         return None, "there is no output that both were measured by"
-    worst, where = -1.0, ""
+    worst, where, below = -1.0, "", False
     for name in shared:
-        first, second = old[name]["signal_error"], new[name]["signal_error"]
+        first, second = old[name].signal_error, new[name].signal_error
         if first is None or second is None or not math.isfinite(first + second):
             return None, f"`{name}` has no error that is a number"
         ratio = max(second, ROUNDING) / max(first, ROUNDING)
         if ratio > worst:
-            worst, where = ratio, name
-    below = max(old[where]["signal_error"], new[where]["signal_error"]) <= ROUNDING
+            worst, where, below = ratio, name, max(first, second) <= ROUNDING
     rounding = f", which is rounding below {ROUNDING:.0e}" if below else ""
     return worst, f"signal_error of `{where}`{rounding}"
 
 
-def metric_loss(
-    before: Mapping[str, Any], now: Mapping[str, Any]
-) -> tuple[float | None, str | None]:
+def metric_loss(before: Entry, now: Entry) -> tuple[float | None, str | None]:
     """How much worse the metric is than it was; negative where it is better. And why there is none."""
-    old, new = _metric(before), _metric(now)
+    old, new = metric(before), metric(now)
     if old is None or new is None:
         return None, "one of the two has no metric"
-    if old["name"] != new["name"]:
-        return None, f"the metric was {old['name']}, and is {new['name']}"
-    if old["value"] is None or new["value"] is None:
+    if old.name != new.name:
+        return None, f"the metric was {old.name}, and is {new.name}"
+    if old.value is None or new.value is None:
         return None, "one of the two metrics is not a number"
-    if old.get("count") != new.get("count"):
+    if old.count != new.count:
         # The same name over other data: a difference is not the artifact's.
-        return None, f"taken over {new.get('count')} samples, the earlier over {old.get('count')}"
-    drop = old["value"] - new["value"]
-    return (drop if better(new["name"]) == "higher" else -drop), None
+        return None, f"taken over {new.count} samples, the earlier over {old.count}"
+    drop = old.value - new.value
+    return (drop if better(new.name) == "higher" else -drop), None
 
 
-def _outputs(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    measurement = entry["measurement"]
-    found: Mapping[str, Any] = measurement["outputs"] if measurement else {}
-    return found
+def _outputs(entry: Entry) -> Mapping[str, Errors]:
+    return entry.measurement.outputs if entry.measurement is not None else {}
 
 
-def _metric(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = (entry["measurement"] or {}).get("metric")
-    return found
+def metric(entry: Entry) -> Metric | None:
+    """The task's metric, where it was measured."""
+    return entry.measurement.metric if entry.measurement is not None else None

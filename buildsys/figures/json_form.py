@@ -154,6 +154,8 @@ def _decoder(hint: Any) -> Decoder | None:
     """What converts a value to a type; `None` where it stays as JSON has it."""
     if is_dataclass(hint):
         return lambda record: read(hint, record)  # type: ignore[arg-type]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (types.UnionType, typing.Union):
         some = [each for each in arguments if each is not types.NoneType]

@@ -230,6 +230,7 @@ class Metric:
         method: How that interval was found.
         distinguishable: Whether the interval leaves out zero.
         transformed: Of the model after its transforms.
+        record: The record as it was read.
     """
 
     name: str
@@ -242,6 +243,11 @@ class Metric:
     method: str | None = optional()
     distinguishable: bool | None = optional()
     transformed: float | None = optional()
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as the step wrote it."""
+        return dict(self.record)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from buildsys.diagnosis.earlier import Measured
 from buildsys.diagnosis.latencies import compare
+from buildsys.figures.json_form import read
 
 
-def taken(p50: float, low: float | None = None, high: float | None = None, **more: Any) -> Any:
+def taken(p50: float, low: float | None = None, high: float | None = None, **more: Any) -> Measured:
     figures: dict[str, Any] = {"p50": p50, "p95": p50 * 2, "runs": 50}
     if low is not None:
         figures |= {"low": low, "high": high}
-    return {"latency_ms": figures, "runtime": "r 1", "threads": 1, "machine": "m"} | more
+    conditions = {"runtime": "r 1", "threads": 1, "machine": "m"}
+    return read(Measured, {"outputs": {}, "latency_ms": figures} | conditions | more)
 
 
 BEFORE = taken(1.0, 0.95, 1.05)
@@ -82,8 +86,7 @@ def test_what_was_not_measured_alike_is_not_compared(field: str, value: Any, sai
 
 
 def test_an_older_measurement_does_not_tell_its_machine() -> None:
-    older = {k: v for k, v in BEFORE.items() if k != "machine"}
-    found = compare(older, taken(2.0, 1.9, 2.1))
+    found = compare(replace(BEFORE, machine=""), taken(2.0, 1.9, 2.1))
     assert found is not None
     assert found.verdict == "slower"
 
@@ -97,7 +100,7 @@ def test_one_and_the_same_artifact_is_neither_slower_nor_faster() -> None:
 def test_what_was_not_measured_is_not_compared() -> None:
     assert compare(None, BEFORE) is None
     assert compare(BEFORE, None) is None
-    assert compare(BEFORE, {"latency_ms": None, "evaluated": True}) is None
+    assert compare(BEFORE, Measured({})) is None
     found = compare(taken(0.0, 0.0, 0.0), BEFORE)
     assert found is not None
     assert (found.verdict, found.ratio) == ("unknown", None)

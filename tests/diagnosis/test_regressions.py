@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from buildsys.bounds import REGRESSION_BOUNDS
-from buildsys.diagnosis.latencies import Latency, compare
+from buildsys.diagnosis.earlier import Entry, Measured
+from buildsys.diagnosis.latencies import compare
 from buildsys.diagnosis.regressions import judge
+from buildsys.engine.outcome.verdicts import Status
+from buildsys.figures.json_form import read
 from buildsys.recipe.schema.acceptance import Acceptance
+from buildsys.report.comparison import Latency
 from buildsys.verify.judgment.gate import Gate
 
 
 def entry(
     size: int | None = 1000, errors: dict[str, float | None] | None = None, metric: Any = None
-) -> dict[str, Any]:
+) -> Entry:
     outputs = {name: {"signal_error": value} for name, value in (errors or {"y": 1e-3}).items()}
-    return {"bytes": size, "measurement": {"outputs": outputs, "metric": metric}}
+    measured = read(Measured, {"outputs": outputs, "metric": metric})
+    return Entry("ios/m.onnx", Status.VERIFIED, None, size, measured, None)
 
 
 def top1(value: float | None, **more: Any) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def test_an_error_that_is_no_number_fails() -> None:
     assert not gate.passed
     assert gate.reason == "`y` has no error that is a number"
     assert not judged("max_error_ratio", 9.0, entry(), entry(errors={"z": 1e-3})).passed
-    unrun = {"bytes": 1, "measurement": None}
+    unrun = replace(entry(), measurement=None)
     assert not judged("max_error_ratio", 9.0, entry(), unrun).passed
 
 
@@ -107,11 +113,11 @@ def test_metrics_that_cannot_be_compared_fail(now: Any, said: str) -> None:
     assert gate.reason == said
 
 
-def timed(p50: float, spread: float | None) -> dict[str, Any]:
-    figures = {"p50": p50}
+def timed(p50: float, spread: float | None) -> Measured:
+    figures = {"p50": p50, "p95": p50}
     if spread is not None:
         figures |= {"low": p50 - spread, "high": p50 + spread}
-    return {"latency_ms": figures}
+    return read(Measured, {"outputs": {}, "latency_ms": figures})
 
 
 def test_a_latency_fails_only_where_noise_cannot_explain_it() -> None:

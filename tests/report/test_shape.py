@@ -14,7 +14,7 @@ from rich.console import Console
 
 from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS, REGRESSION_BOUNDS
 from buildsys.diagnosis.comparing import compare
-from buildsys.diagnosis.earlier import read
+from buildsys.diagnosis.earlier import entries, read
 from buildsys.report.record import RecordError, read_report
 from buildsys.report.screens.comparison import print_comparison
 from buildsys.report.screens.console import print_record
@@ -108,8 +108,10 @@ def show(edited: Path, sound: Path, width: int = 160) -> None:
     print_record(console, read_report(edited)["deployables"], verbose=True)
     for today, before in ((edited, sound), (sound, edited)):
         record, bounds = read_report(today), {"ios/m.onnx": dict.fromkeys(REGRESSION_BOUNDS, 1.0)}
-        found = compare(record["deployables"], read(before), bounds, project=record["project"])
-        print_comparison(console, found.to_json(), verbose=True)
+        found = compare(
+            entries(record["deployables"]), read(before), bounds, project=record["project"]
+        )
+        print_comparison(console, found, verbose=True)
 
 
 def refused(edited: Path, sound: Path) -> str | None:

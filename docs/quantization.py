@@ -13,10 +13,12 @@ from pathlib import Path
 from benchmarks.quantization import document as measured
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.catalog import Catalog, load_built_in
-from buildsys.quantization import SCHEME_NAMES
+from buildsys.quantization import METHODS, SCHEME_NAMES, SCHEMES
 
 FILE = Path(__file__).parent / "quantization.md"
-PART = re.compile(r"(<!-- (schemes|choices|compared): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+PART = re.compile(
+    r"(<!-- (names|schemes|choices|methods|compared): .*? -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def main() -> None:
@@ -31,11 +33,28 @@ def document(text: str, catalog: Catalog) -> str:
     formats = [each for each in formats if each.schemes]
     record = json.loads(measured.RESULTS.read_text(encoding="utf-8"))
     tables = {
+        "names": _names(),
         "schemes": _table(formats),
         "choices": _choices(formats),
+        "methods": _methods(),
         "compared": f"{measured.table(record)}\n{measured.notes(record)}",
     }
     return PART.sub(lambda found: found[1] + tables[found[2]] + found[3], text)
+
+
+def _names() -> str:
+    lines = ["| scheme | what it makes | needs |", "|---|---|---|"]
+    for each in SCHEMES:
+        needs = "calibration data" if each.calibrated else "nothing"
+        needs = needs if each.searched else "what its profiles need"
+        lines.append(f"| `{each.name}` | {each.description} | {needs} |")
+    return "\n".join(lines) + "\n"
+
+
+def _methods() -> str:
+    lines = ["| method | range |", "|---|---|"]
+    lines += [f"| `{each.name}` | {each.description} |" for each in METHODS]
+    return "\n".join(lines) + "\n"
 
 
 def _table(formats: list[Format]) -> str:

@@ -1,4 +1,4 @@
-"""docs/contributing.md: a bound and a format are added to a copy of the code as it says."""
+"""docs/contributing.md: a bound, a calibration method and a format are added to a copy as it says."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ measured = Measurement.of({"outputs": {"y": figures}})
 gates = judge(measured, bounds, bytes=1, baseline_bytes=None, latency_ratio=None)
 print(json.dumps([gate.to_json() for gate in gates if gate.bound == "p99_abs"]))
 """
+CALIBRATE = """
+import numpy as np
+from buildsys.backends.kit.quantize.clipping import METHODS, Histogram, clipped
+from buildsys.planner.catalog import Catalog, load_built_in
+from buildsys.recipe.schema.quantization import Calibration
+assert Calibration.model_validate({"dataset": "train", "method": "deviations"}).method in METHODS
+for format in Catalog.load(load_built_in()).formats.values():
+    for scheme in format.schemes:
+        assert ("deviations" in scheme.methods) == scheme.calibrated
+values = np.random.default_rng(0).standard_normal(100_000)
+seen = Histogram(float(values.min()), float(values.max()))
+seen.add(values)
+print(*(round(end, 1) for end in clipped(seen, "deviations")))
+"""
 PLAN = """
 from buildsys.planner.catalog import Catalog
 from buildsys.planner.conversion.routes import cheapest
@@ -50,6 +64,13 @@ def block(name: str) -> str:
     return str(found)
 
 
+def insert(file: Path, before: str, text: str) -> None:
+    """Writes a text before the one place where a file has another."""
+    was = file.read_text(encoding="utf-8")
+    assert was.count(before) == 1
+    file.write_text(was.replace(before, f"{text}{before}"), encoding="utf-8")
+
+
 def run(copy: Path, code: str) -> str:
     """What a program prints that imports the copy."""
     done = subprocess.run(
@@ -65,13 +86,8 @@ def run(copy: Path, code: str) -> str:
 
 
 def test_a_bound_is_added_by_an_entry_and_a_function(copy: Path) -> None:
-    table = copy / "buildsys" / "bounds.py"
-    text = table.read_text(encoding="utf-8")
     last = '    Bound(\n        "metric_drop",'
-    assert last in text
-    table.write_text(
-        text.replace(last, f"    {block('bounds.py').strip()},\n{last}"), encoding="utf-8"
-    )
+    insert(copy / "buildsys" / "bounds.py", last, f"    {block('bounds.py').strip()},\n")
     metrics = copy / "buildsys" / "verify" / "outputs" / "metrics.py"
     metrics.write_text(
         f"{metrics.read_text(encoding='utf-8')}\n\n{block('metrics.py')}", encoding="utf-8"
@@ -81,6 +97,21 @@ def test_a_bound_is_added_by_an_entry_and_a_function(copy: Path) -> None:
     assert 0.9 < gate["value"] <= 1.0
     schema = run(copy, "from buildsys.cli.main import run; run(['schema'])")
     assert "At most: the 99th percentile of errors." in schema
+
+
+def test_a_calibration_method_is_added_by_an_entry_and_a_function(copy: Path) -> None:
+    (line,) = re.findall(r'`("\w+": _\w+,)`', DOCUMENT)
+    insert(
+        copy / "buildsys" / "quantization.py",
+        ")\n\nSCHEME_NAMES",
+        f"    {block('quantization.py').strip()},\n",
+    )
+    clipping = copy / "buildsys" / "backends" / "kit" / "quantize" / "clipping.py"
+    insert(clipping, "CLIPPING: Mapping", f"{block('clipping.py')}\n\n")
+    insert(clipping, '}\n"""By the recipe\'s word', f"    {line}\n")
+    assert run(copy, CALIBRATE).strip() == "-3.0 3.0"
+    schema = run(copy, "from buildsys.cli.main import run; run(['schema'])")
+    assert "`deviations`: three standard deviations on each side of the mean." in schema
 
 
 def test_a_format_is_added_by_a_folder(copy: Path) -> None:

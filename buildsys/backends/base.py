@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from buildsys.backends.output import Kind as Kind
 from buildsys.backends.output import Output as Output
 from buildsys.backends.toolchain import Toolchain as Toolchain
+from buildsys.quantization import CALIBRATED
 
 
 class Options(BaseModel):
@@ -31,10 +32,9 @@ class Scheme:
     A recipe that asks for anything else is in error before anything runs.
 
     Attributes:
-        name: The recipe's word: `float16`, `weight-only`, `dynamic`, `static`, `mixed`.
+        name: The recipe's word, of `buildsys.quantization.SCHEMES`.
         bits: Widths of weights that are supported; empty where the scheme has no width.
         palettes: Widths with `palette`, of a scheme that reads it.
-        calibrated: Whether the step needs calibration data.
         widens: Whether what it keeps narrower is computed with in float32: its artifacts are then the model
             with rounded weights, and nothing but that.
         exact_types: What becomes of weights and activations, in words, for docs and errors.
@@ -43,7 +43,8 @@ class Scheme:
         per_channel: What `per_channel` may say, of schemes of integers.
         symmetric: What `symmetric` may say; empty where there is no choice.
         activations: What `activations` may say, the default first; empty where there is no choice.
-        methods: What `calibration.method` may say; empty where there is no choice.
+        methods: What `calibration.method` may say, of `buildsys.quantization.METHODS`; empty where there
+            is no choice.
         mixes: Of `mixed`: schemes that the profiles of layers may have, besides `float`.
         one_static: Of `mixed`: whether layers may have one `static` profile only, since the library
             calibrates a model by one.
@@ -53,7 +54,6 @@ class Scheme:
     name: str
     bits: tuple[int, ...] = ()
     palettes: tuple[int, ...] = ()
-    calibrated: bool = False
     widens: bool = False
     exact_types: str = ""
     reads: tuple[str, ...] = ()
@@ -64,6 +64,11 @@ class Scheme:
     mixes: tuple[str, ...] = ()
     one_static: bool = False
     library: str = ""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the step needs calibration data."""
+        return self.name in CALIBRATED
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildsys.quantization import DEPTHS, FLOAT_SCHEMES
+from buildsys.quantization import CALIBRATED, DEPTHS, FLOAT_SCHEMES
 from buildsys.recipe.schema.quantization import Quantization
 
 WHOLE_BITS = 32
@@ -24,7 +24,7 @@ def milder(a: Quantization, b: Quantization) -> bool:
     """
     if a == b or _family(a) != _family(b) or _family(a) is None:
         return False
-    ranges = [_ranges(each) for each in (a, b) if each.scheme == "static"]
+    ranges = [_ranges(each) for each in (a, b) if each.scheme in CALIBRATED]
     if len(ranges) == 2 and ranges[0] != ranges[1]:
         return False
     return (
@@ -69,7 +69,7 @@ def _ranges(profile: Quantization) -> object:
 
 
 def _depth(profile: Quantization) -> float:
-    if profile.scheme == "static" and profile.activations == "int16":
+    if profile.activations == "int16":
         return INT16_DEEP
     return DEPTHS.get(str(profile.scheme), 0)
 

@@ -33,7 +33,7 @@ backend = Backend(
     formats=(
         _format("trace"),
         _format("onnx"),
-        _format("sim", Scheme("static", (8,), calibrated=True, exact_types="bytes, as they were")),
+        _format("sim", Scheme("static", (8,), exact_types="bytes, as they were")),
         _format("tflite"),
         _format("ort"),
         _format("coreml"),

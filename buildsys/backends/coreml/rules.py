@@ -25,6 +25,7 @@ from buildsys.backends.base import (
     varying,
 )
 from buildsys.backends.toolchain import Toolchain
+from buildsys.quantization import METHOD_NAMES
 
 FOLDER = Path(__file__).parent
 METADATA = MetadataWriter("coreml", "metadata:describe")
@@ -242,13 +243,12 @@ backend = Backend(
                 Scheme(
                     "static",
                     bits=(8,),
-                    calibrated=True,
                     exact_types="weights in int8; activations of convolutions, linear layers, sums and "
                     "pools in int8, from iOS17 on; other arithmetic in float32",
                     reads=("keep_float",),
                     per_channel=(True, False),
                     symmetric=(True, False),
-                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    methods=METHOD_NAMES,
                     library="coremltools.optimize.coreml",
                 ),
                 Scheme(

@@ -198,7 +198,7 @@ def _decide(request: Request, prepared: Any, feeds: Sequence[Feed], settings: Se
     for observer in watched.values():
         observer.histogram = Histogram(*observer.extremes)
     expected = [_named(outputs) for outputs in _run(prepared, [*used, *judged])[len(used) :]]
-    methods = (method,) if method else clipping.ALL_METHODS
+    methods = (method,) if method else clipping.METHODS
     symmetric = bool(settings.get("symmetric"))
     found = {
         name: {

@@ -15,6 +15,7 @@ from buildsys.backends.base import (
     Scheme,
 )
 from buildsys.backends.toolchain import Toolchain
+from buildsys.quantization import METHOD_NAMES
 
 FOLDER = Path(__file__).parent
 LIBRARY = "torchao, XNNPACKQuantizer of ExecuTorch"
@@ -60,14 +61,13 @@ backend = Backend(
                 Scheme(
                     "static",
                     bits=(8,),
-                    calibrated=True,
                     exact_types="weights and activations in int8 where XNNPACK has them so; inputs and "
                     "outputs stay float32",
                     reads=("keep_float",),
                     per_channel=(True, False),
                     symmetric=(False, True),
                     activations=("int8",),
-                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    methods=METHOD_NAMES,
                     library=LIBRARY,
                 ),
                 Scheme(

@@ -23,6 +23,7 @@ from buildsys.backends.base import (
     Source,
 )
 from buildsys.backends.toolchain import Toolchain
+from buildsys.quantization import METHOD_NAMES
 
 FOLDER = Path(__file__).parent
 
@@ -91,7 +92,6 @@ def _export_external(takes: str, cost: float) -> Rule:
     )
 
 
-METHODS = ("min-max", "moving-average", "percentile", "entropy", "mse")
 SCHEMES = (
     Scheme(
         "float16",
@@ -121,7 +121,6 @@ SCHEMES = (
     Scheme(
         "static",
         bits=(8, 4),
-        calibrated=True,
         exact_types="weights in 8 or 4 bits, biases in int32, activations in 8 or 16 bits as pairs of "
         "`QuantizeLinear` and `DequantizeLinear`; softmax, norms and the sums and products beside them "
         "in float32; weights of other operators as `weight-only`; inputs and outputs stay float32",
@@ -129,7 +128,7 @@ SCHEMES = (
         per_channel=(True, False),
         symmetric=(False, True),
         activations=("uint8", "int8", "int16"),
-        methods=METHODS,
+        methods=METHOD_NAMES,
         library="onnxruntime.quantization, with ranges of this project's own",
     ),
     Scheme(

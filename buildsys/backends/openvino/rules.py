@@ -14,6 +14,7 @@ from buildsys.backends.base import (
     Scheme,
 )
 from buildsys.backends.toolchain import Toolchain
+from buildsys.quantization import METHOD_NAMES
 
 FOLDER = Path(__file__).parent
 
@@ -44,13 +45,12 @@ backend = Backend(
                 Scheme(
                     "static",
                     bits=(8,),
-                    calibrated=True,
                     exact_types="weights and activations in int8; inputs and outputs stay float32, and so "
                     "does what recurrent layers compute",
                     reads=("keep_float",),
                     per_channel=(True, False),
                     symmetric=(True, False),
-                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    methods=METHOD_NAMES,
                     library="nncf.quantize",
                 ),
                 Scheme(

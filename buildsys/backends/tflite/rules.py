@@ -15,6 +15,7 @@ from buildsys.backends.base import (
     Scheme,
 )
 from buildsys.backends.toolchain import Toolchain
+from buildsys.quantization import METHOD_NAMES
 
 FOLDER = Path(__file__).parent
 LIBRARY = "ai-edge-quantizer"
@@ -56,14 +57,13 @@ backend = Backend(
                 Scheme(
                     "static",
                     bits=(8, 4),
-                    calibrated=True,
                     exact_types="weights in int8 or int4, activations in int8 or int16; inputs and "
                     "outputs stay float32",
                     reads=("keep_float",),
                     per_channel=(True, False),
                     symmetric=(False, True),
                     activations=("int8", "int16"),
-                    methods=("min-max", "moving-average", "percentile", "entropy", "mse"),
+                    methods=METHOD_NAMES,
                     library=LIBRARY,
                 ),
                 Scheme(

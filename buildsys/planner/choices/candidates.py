@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.conversion import profiles
-from buildsys.quantization import FLOAT_SCHEMES
+from buildsys.quantization import CALIBRATED, FLOAT_SCHEMES
 from buildsys.recipe import Diagnostic, Position, Recipe
 from buildsys.recipe.schema.quantization import Quantization, Search
 
@@ -88,7 +88,7 @@ def _variants(search_name: str, search: Search, declared: Format, word: str) -> 
         return
     for words, settings in _ways(scheme):
         given: dict[str, object] = {"scheme": word, **settings}
-        if word == "static":
+        if word in CALIBRATED:
             given["calibration"] = search.calibration
         name = " ".join((word, *words))
         profile = Quantization.model_validate(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from buildsys.quantization import CALIBRATED
 from buildsys.recipe.checks import transforms
 from buildsys.recipe.checks.references import is_folder
 from buildsys.recipe.diagnostic import Diagnostic
@@ -196,9 +197,9 @@ def _searches(recipe: Recipe) -> Iterator[Diagnostic]:
                     "name what it chooses from",
                     (recipe.where_key("quantization", given),),
                 )
-            if given == "static" and given not in known and search.calibration is None:
+            if given in CALIBRATED and given not in known and search.calibration is None:
                 yield Diagnostic(
-                    "the scheme `static` needs `calibration`",
+                    f"the scheme `{given}` needs `calibration`",
                     recipe.where(*place),
                     "add `calibration: {dataset: NAME, count: 128}` to the search",
                 )

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from buildsys.quantization import FLOAT_SCHEMES, METHOD_NAMES, METHODS, SCHEME_NAMES, SCHEMES
+from buildsys.quantization import (
+    CALIBRATED,
+    FLOAT_SCHEMES,
+    METHOD_NAMES,
+    METHODS,
+    SCHEME_NAMES,
+    SCHEMES,
+    CalibrationMethod,
+    QuantizationScheme,
+)
 from buildsys.recipe.schema.part import (
     NOT_EMPTY,
     SOME,
@@ -44,6 +54,10 @@ else:
     Method = Literal[METHOD_NAMES]
 
 
+def _described(entries: Iterable[QuantizationScheme | CalibrationMethod]) -> str:
+    return " ".join(f"`{each.name}`: {each.description}." for each in entries)
+
+
 class Calibration(Part):
     """The data that the ranges of activations are taken from, and how they are."""
 
@@ -52,9 +66,8 @@ class Calibration(Part):
     seed: int = Field(default=0, ge=0, description="The seed of the draw.")
     method: Method | None = Field(
         default=None,
-        description="How a range follows from the values seen. "
-        + "; ".join(f"`{each.name}`: {each.description}" for each in METHODS)
-        + ". Default: several are tried, and the one that errs least on held-out data is kept.",
+        description=f"How a range follows from the values seen. {_described(METHODS)} "
+        "Default: several are tried, and the one that errs least on held-out data is kept.",
     )
     percentile: float | None = Field(
         default=None,
@@ -109,7 +122,7 @@ class Quantization(Part):
 
     scheme: SchemeName | None = Field(
         default=None,
-        description="; ".join(f"`{each.name}` {each.description}" for each in SCHEMES) + ".",
+        description=_described(SCHEMES),
     )
     search: Search | None = Field(
         default=None,
@@ -198,9 +211,9 @@ class Quantization(Part):
                     hint = "say it in the profiles that it chooses from"
                     raise misplaced(f"`{name}` means nothing beside `search`", hint, name)
             return self
-        if self.scheme == "static" and self.calibration is None:
+        if self.scheme in CALIBRATED and self.calibration is None:
             raise fault(
-                "the scheme `static` needs `calibration`",
+                f"the scheme `{self.scheme}` needs `calibration`",
                 "add `calibration: {dataset: NAME, count: 128}`",
                 "scheme",
             )
@@ -235,7 +248,7 @@ class Quantization(Part):
             nothing = INTEGERS_ONLY
         elif self.scheme == "mixed":
             nothing = (*INTEGERS_ONLY, "keep_float")
-        elif self.scheme != "static":
+        elif self.scheme not in CALIBRATED:
             nothing = ("activations", "calibration")
         for name in nothing:
             if getattr(self, name) not in (None, ()):

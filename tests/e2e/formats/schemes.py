@@ -7,6 +7,7 @@ from typing import Any
 
 from buildsys.backends.base import Format, Scheme
 from buildsys.planner.catalog import Catalog, load_built_in
+from buildsys.quantization import FLOAT_SCHEMES
 
 CARRIED = ("ort", "onnx_web")
 """Packages of quantized ONNX files: what a profile may say is tried on those."""
@@ -35,7 +36,7 @@ def profiles(declared: Format, scheme: Scheme, dataset: str, *, all_values: bool
     list has values.
     """
     fields: dict[str, tuple[Any, ...]] = {}
-    if scheme.name not in ("float16", "bfloat16", "mixed"):
+    if scheme.name not in (*FLOAT_SCHEMES, "mixed"):
         fields = {
             "bits": scheme.bits,
             "per_channel": scheme.per_channel,

@@ -39,7 +39,7 @@ backend = Backend(
             ".small",
             schemes=(
                 Scheme("float16"),
-                Scheme("static", (8,), calibrated=True, symmetric=(True, False)),
+                Scheme("static", (8,), symmetric=(True, False)),
             ),
             runtime=SMALL_RUNTIME,
         ),
@@ -53,7 +53,6 @@ backend = Backend(
                 Scheme(
                     "static",
                     (8,),
-                    calibrated=True,
                     activations=("int8", "int16"),
                     reads=("keep_float",),
                 ),

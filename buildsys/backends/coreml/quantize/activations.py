@@ -103,7 +103,7 @@ def quantized(
     used, judged, data = held_out.split(feeds)
     expected = [program.run(feed) for feed in judged]
     seen = _Seen(program, needed, used)
-    tried = {way: seen.ranges(way, percent, symmetric) for way in clipping.ALL_METHODS}
+    tried = {way: seen.ranges(way, percent, symmetric) for way in clipping.METHODS}
     made = {way: make(found) for way, found in tried.items()}
     errors = {
         way: held_out.signal_error(_arrays(expected), _arrays(_outputs(request, model, judged)))

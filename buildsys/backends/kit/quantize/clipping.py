@@ -1,20 +1,18 @@
 """Ranges of activations that leave out what is rare, by the values that were seen.
 
-The recipe's words for it mean the same in all formats that take ranges from here: `percentile`,
-`entropy`, `mse`. `min-max` and `moving-average` need no histogram.
+The recipe's words for it mean the same in all formats that take ranges from here. The words are those of
+`buildsys.quantization.METHODS`; `min-max` and `moving-average` need no histogram.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-METHODS = ("percentile", "entropy", "mse")
-ALL_METHODS = ("min-max", "moving-average", *METHODS)
-"""All of the recipe's words, that which clips nothing first. None is always the best."""
 PERCENT = 99.99
 """The part of the values that `percentile` keeps where the recipe does not say."""
 HALF = 2048
@@ -64,6 +62,15 @@ class Histogram:
         return min(max(low, self.low), high), max(min(high, self.high), low)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a range is for; see `clipped`."""
+
+    percent: float
+    bits: int
+    symmetric: bool
+
+
 def clipped(
     seen: Histogram, method: str, percent: float = PERCENT, bits: int = 8, symmetric: bool = False
 ) -> Range:
@@ -71,27 +78,23 @@ def clipped(
 
     Args:
         seen: The values.
-        method: One of `METHODS`.
+        method: One of `CLIPPING`.
         percent: What `percentile` keeps.
         bits: The width of activations.
         symmetric: Whether the range will be widened to one around zero.
     """
     if seen.reach == 0.0 or not seen.counts.any():
         return seen.low, seen.high
-    if method == "percentile":
-        return _percentile(seen, percent)
-    if method == "entropy":
-        return _entropy(seen, bits)
-    return _least_squares(seen, bits, symmetric)
+    return CLIPPING[method](seen, Wanted(percent, bits, symmetric))
 
 
 def _edges(seen: Histogram) -> NDArray[np.float64]:
     return np.linspace(-seen.reach, seen.reach, 2 * HALF + 1)
 
 
-def _percentile(seen: Histogram, percent: float) -> Range:
+def _percentile(seen: Histogram, wanted: Wanted) -> Range:
     """As many values are cut off below as above, as onnxruntime's calibrator does it."""
-    cut = seen.counts.sum() * (100.0 - percent) / 200.0
+    cut = seen.counts.sum() * (100.0 - wanted.percent) / 200.0
     edges = _edges(seen)
     below = np.cumsum(seen.counts)
     above = np.cumsum(seen.counts[::-1])
@@ -100,13 +103,13 @@ def _percentile(seen: Histogram, percent: float) -> Range:
     return seen.within(float(low), float(high))
 
 
-def _entropy(seen: Histogram, bits: int) -> Range:
+def _entropy(seen: Histogram, wanted: Wanted) -> Range:
     """The magnitude at which cutting loses the least information (Kullback and Leibler's divergence).
 
     After Migacz, "8-bit inference with TensorRT" (GTC 2017). With 16 bits there is nothing to lose
     within the range, so that all is kept.
     """
-    if bits > 8:
+    if wanted.bits > 8:
         return seen.low, seen.high
     sizes = (seen.counts[HALF:] + seen.counts[HALF - 1 :: -1]).astype(np.float64)
     # Zeros are numbers of their own in any case: they say nothing of where to cut.
@@ -139,7 +142,7 @@ def _divergence(sizes: NDArray[np.float64], stop: int) -> float:
     return float((p[some] * np.log(p[some] / q[some])).sum())
 
 
-def _least_squares(seen: Histogram, bits: int, symmetric: bool) -> Range:
+def _least_squares(seen: Histogram, wanted: Wanted) -> Range:
     """The range with the least squared error: of rounding within, of cutting off beyond.
 
     Rounding errs by step^2 / 12 a value (Widrow), and by nothing where a value is exactly zero, which
@@ -150,19 +153,19 @@ def _least_squares(seen: Histogram, bits: int, symmetric: bool) -> Range:
     n, first, second = (
         np.concatenate([[0.0], np.cumsum(seen.counts * centres**power)]) for power in (0, 1, 2)
     )
-    steps = 2.0**bits - 1
+    steps = 2.0**wanted.bits - 1
 
     def error(low: Any, high: Any) -> Any:
         """Of ranges given as numbers of edges."""
         bottom, top = edges[low], edges[high]
-        step = (2 * np.maximum(-bottom, top) if symmetric else top - bottom) / steps
+        step = (2 * np.maximum(-bottom, top) if wanted.symmetric else top - bottom) / steps
         inside = np.maximum(n[high] - n[low] - seen.zeros, 0)
         beyond = second[-1] - second[high] - 2 * top * (first[-1] - first[high])
         beyond = beyond + top**2 * (n[-1] - n[high])
         before = second[low] - 2 * bottom * first[low] + bottom**2 * n[low]
         return inside * step**2 / 12 + np.maximum(beyond, 0) + np.maximum(before, 0)
 
-    if symmetric:
+    if wanted.symmetric:
         sizes = np.arange(HALF, 0, -1)
         kept = int(sizes[np.argmin(error(HALF - sizes, HALF + sizes))])
         return seen.within(float(edges[HALF - kept]), float(edges[HALF + kept]))
@@ -178,3 +181,13 @@ def _least_squares(seen: Histogram, bits: int, symmetric: bool) -> Range:
         if (low, high) == before:
             break
     return seen.within(float(edges[low]), float(edges[high]))
+
+
+CLIPPING: Mapping[str, Callable[[Histogram, Wanted], Range]] = {
+    "percentile": _percentile,
+    "entropy": _entropy,
+    "mse": _least_squares,
+}
+"""By the recipe's word."""
+METHODS = ("min-max", "moving-average", *CLIPPING)
+"""All of the recipe's words, that which clips nothing first. None is always the best."""

@@ -78,7 +78,7 @@ class Observer:
             symmetric: Whether ranges will be made symmetric.
             percentile: What `percentile` keeps, in percent.
         """
-        if method not in clipping.METHODS:
+        if method not in clipping.CLIPPING:
             return {name: extremes(seen, method) for name, seen in self.seen.items() if seen}
         self._count()
         percent = clipping.PERCENT if percentile is None else percentile

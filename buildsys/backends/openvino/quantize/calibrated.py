@@ -57,7 +57,7 @@ def calibrate(
     expected = _outputs(ir.read(source), judged)
     models = {way: _nncf(source, wanted, used, kept, way) for way in EXTREMES}
     seen = reclipped.Seen(ir.read(source), models["min-max"], used)
-    for way in clipping.METHODS:
+    for way in clipping.CLIPPING:
         models[way] = reclipped.reclip(models["min-max"], seen, way, percent)
     errors = {
         way: held_out.signal_error(expected, _outputs(model, judged))

@@ -126,7 +126,7 @@ def reclip(quantized: Any, seen: Seen, method: str, percent: float) -> Any:
     Args:
         quantized: What NNCF made with the extremes of all runs.
         seen: The values there.
-        method: One of `kit.quantize.clipping.METHODS`.
+        method: One of `kit.quantize.clipping.CLIPPING`.
         percent: What `percentile` keeps.
     """
     model = quantized.clone()

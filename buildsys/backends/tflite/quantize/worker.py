@@ -144,7 +144,7 @@ def _with_ranges(
     method = way.get("method")
     used, judged, data = (feeds, feeds, "") if method else held_out.split(feeds)
     extremes = observing.Extremes(configurations.tool(model, assigned), model, used).ranges
-    methods = (method,) if method else clipping.ALL_METHODS
+    methods = (method,) if method else clipping.METHODS
     found = {name: extremes[name] for name in methods if name in extremes}
     if any(name not in extremes for name in methods):
         seen = observing.histograms(model, used, extremes["min-max"])

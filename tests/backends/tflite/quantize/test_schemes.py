@@ -19,6 +19,7 @@ import pytest
 import buildsys
 from buildsys.backends.kit.inspect.stored_weights import Weights, load
 from buildsys.backends.tflite.rules import backend
+from buildsys.quantization import METHOD_NAMES
 from buildsys.verify.weights.comparison import judged
 from tests.support.harness import Result, interpreter, run_worker
 
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.toolchain
 
 BACKENDS = Path(buildsys.__file__).parent / "backends"
 SCRIPT = Path(__file__).with_name("quantize_cases.py")
-METHODS = ("min-max", "moving-average", "percentile", "entropy", "mse")
 LEAST: dict[str, Any] = {"calibration": {"method": "min-max"}}
 
 
@@ -56,7 +56,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "static-16": ("cnn-direct", profile("static", activations="int16", **LEAST)),
     "static-4": ("cnn-direct", profile("static", 4, **LEAST)),
     "static-4-16": ("cnn-direct", profile("static", 4, activations="int16", **LEAST)),
-    **{m: ("cnn-direct", profile("static", calibration={"method": m})) for m in METHODS},
+    **{m: ("cnn-direct", profile("static", calibration={"method": m})) for m in METHOD_NAMES},
     "percentile-90": (
         "cnn-direct",
         profile("static", calibration={"method": "percentile", "percentile": 90.0}),
@@ -132,7 +132,7 @@ def test_all_that_is_declared_is_tried() -> None:
     for name, key in (("static", "activations"), ("static", "bits"), ("dynamic", "bits")):
         found = {given.get(key, 8) for given in tried if given["scheme"] == name}
         assert found >= set(getattr(schemes[name], key)) - {"int8"}, (name, key)
-    assert set(schemes["static"].methods) == set(METHODS)
+    assert set(schemes["static"].methods) == set(METHOD_NAMES)
     mixes = {
         each["scheme"]
         for given in tried
@@ -208,7 +208,7 @@ def test_what_has_no_blocks_is_said(made: Made) -> None:
 
 
 def test_methods_of_calibration(made: Made) -> None:
-    ranges = {m: made.told[m]["ranges"] for m in METHODS}
+    ranges = {m: made.told[m]["ranges"] for m in METHOD_NAMES}
     for method, found in ranges.items():
         assert found["method"] == method
         assert found["runs"] == 16

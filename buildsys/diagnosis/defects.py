@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Location = Mapping[str, Any]
-"""As `diagnosis.locating` tells: `format`, `scheme`, `kind`, `operation`, `reference_op`, `source`, …"""
+from buildsys.figures.location import Location
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,10 @@ def explain(location: Location, versions: Mapping[str, str]) -> Explanation | No
         location: Where a deployable goes wrong.
         versions: The packages of the toolchain that made it, by name.
     """
-    if not location.get("found"):
+    if not location.found:
         return None
     for defect in DEFECTS:
-        if defect.formats and location.get("format") not in defect.formats:
+        if defect.formats and location.format not in defect.formats:
             continue
         if defect.tool and versions.get(defect.tool) not in defect.versions:
             continue
@@ -75,10 +73,14 @@ def explain(location: Location, versions: Mapping[str, str]) -> Explanation | No
 
 def _place(location: Location) -> str:
     """The user's own line, or the module."""
-    source = location.get("source")
+    source = location.source
     if source:
-        return f"`{source['file']}:{source['line']}`"
-    return f"module `{location['module']}`" if location.get("module") else "the model"
+        return f"`{source.file}:{source.line}`"
+    return f"module `{location.module}`" if location.module else "the model"
+
+
+def _line(location: Location) -> str:
+    return (location.source.text if location.source else None) or ""
 
 
 _SPREAD = re.compile(r"aten(?:::|\.)(std|var)\b")
@@ -90,10 +92,12 @@ _SPELLED_OUT = ("reduce_mean", "reduce_sum", "mul", "real_div", "sqrt")
 
 
 def _spread(location: Location) -> tuple[str, str] | None:
-    found = _SPREAD.search(location.get("reference_op") or "")
-    if found is None and (location.get("operation") or {}).get("type") in _SPELLED_OUT:
-        found = _WRITTEN.search((location.get("source") or {}).get("text") or "")
-    if found is None or location.get("kind") != "op":
+    found = _SPREAD.search(location.reference_op or "")
+    if found is None and (
+        location.operation is not None and location.operation.type in _SPELLED_OUT
+    ):
+        found = _WRITTEN.search(_line(location))
+    if found is None or location.kind != "op":
         return None
     name = found.group(1)
     root = ", under the root" if name == "std" else ""
@@ -106,7 +110,7 @@ def _spread(location: Location) -> tuple[str, str] | None:
 
 
 def _correction(location: Location) -> tuple[str, str] | None:
-    text = (location.get("source") or {}).get("text") or ""
+    text = _line(location)
     if _spread(location) is None or not re.search(r"correction\s*=\s*([2-9]|[1-9]\d)", text):
         return None
     return (
@@ -119,9 +123,9 @@ _LARGEST = 65504.0
 
 
 def _infinite_mask(location: Location) -> tuple[str, str] | None:
-    if location.get("kind") != "overflow" or location.get("scheme") != "float16":
+    if location.kind != "overflow" or location.scheme != "float16":
         return None
-    largest = (location.get("overflow") or {}).get("largest") or 0.0
+    largest = location.overflow.largest if location.overflow else 0.0
     if largest < 1e38:
         return None
     return (
@@ -132,9 +136,9 @@ def _infinite_mask(location: Location) -> tuple[str, str] | None:
 
 
 def _overflow(location: Location) -> tuple[str, str] | None:
-    if location.get("kind") != "overflow":
+    if location.kind != "overflow":
         return None
-    largest = (location.get("overflow") or {}).get("largest") or 0.0
+    largest = location.overflow.largest if location.overflow else 0.0
     said = f"Values up to {largest:.3g}" if largest > _LARGEST else "Values"
     return (
         f"{said} do not fit float16, whose largest number is 65504: they become infinities",

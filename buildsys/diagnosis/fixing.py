@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session, open_recipe
+from buildsys.figures.location import JudgedLocation
 from buildsys.planner.entries import Entry, entries
 from buildsys.recipe import Recipe, RecipeError
 from buildsys.recipe.text.editing import CannotEditError, Edit, append
@@ -30,13 +31,13 @@ class Tools:
     Attributes:
         open: The recipe with other text in place of some files'.
         build: Makes deployables of a recipe and judges them, and leaves `artifacts/` as it is.
-        locate: `location.json` of a deployable of a recipe; `None` where a step failed.
+        locate: Where a deployable of a recipe goes wrong; `None` where a step failed.
         show: Is told what is tried, in lines for people.
     """
 
     open: Callable[[Mapping[Path, str]], Recipe]
     build: Callable[[Recipe, Sequence[str]], Sequence[Verdict]]
-    locate: Callable[[Recipe, str], Mapping[str, Any] | None]
+    locate: Callable[[Recipe, str], JudgedLocation | None]
     show: Callable[[str], None] = lambda _: None
 
 
@@ -102,7 +103,7 @@ class Fixed:
 def apply(
     recipe: Recipe,
     label: str,
-    location: Mapping[str, Any],
+    location: JudgedLocation,
     session: Callable[[Recipe], Session],
     *,
     out: Path | None = None,
@@ -133,7 +134,7 @@ def apply(
             made = opened.build(labels, settings=settings, out=Path(folder), listener=listener)
             return made.verdicts
 
-    def located(tried: Recipe, wanted: str) -> Mapping[str, Any] | None:
+    def located(tried: Recipe, wanted: str) -> JudgedLocation | None:
         with session(tried) as opened:
             found = locate(opened, wanted, settings=settings, listener=listener)
             return found.location
@@ -157,7 +158,7 @@ def apply(
         )
 
 
-def cure(recipe: Recipe, label: str, location: Mapping[str, Any], tools: Tools) -> Fixed:
+def cure(recipe: Recipe, label: str, location: JudgedLocation, tools: Tools) -> Fixed:
     """Finds an edit of the recipe with which a deployable ships.
 
     Each cure is tried on the text in memory. Where the deployable is still rejected, what is wrong
@@ -192,9 +193,9 @@ class _Cure:
     modules: set[str] = field(default_factory=set)
     attempts: list[Attempt] = field(default_factory=list)
 
-    def find(self, location: Mapping[str, Any]) -> Fixed:
+    def find(self, location: JudgedLocation) -> Fixed:
         wanted = self._globs(location)
-        by_hand = location.get("way_out") or "change the model, where it goes wrong"
+        by_hand = location.way_out or "change the model, where it goes wrong"
         if not wanted:
             raise self._hopeless("no line of the recipe cures it", by_hand)
         profile = self._entry.item.quantization
@@ -213,7 +214,7 @@ class _Cure:
                 return self._proven(edit, edited)
             if status is not Status.REJECTED:
                 raise self._hopeless(f"with it, {self.label} is {status}: {reason}", None)
-            wanted = self._next(self.tools.locate(edited, self.label) or {})
+            wanted = self._next(self.tools.locate(edited, self.label))
             if not wanted:
                 break
         last = self.attempts[-1]
@@ -260,7 +261,7 @@ class _Cure:
             f"`{self._entry.item.quantization}-kept: {{scheme: {scheme}, {FIELD}: [{kept}]}}`"
         )
 
-    def _next(self, location: Mapping[str, Any]) -> list[str]:
+    def _next(self, location: JudgedLocation | None) -> list[str]:
         """What to keep besides; nothing where it cannot be more."""
         found = [glob for glob in self._globs(location) if glob not in self.globs]
         if found:
@@ -269,11 +270,12 @@ class _Cure:
         wider = (_wider(glob) for glob in self.globs if self._is_module(glob))
         return list(dict.fromkeys(glob for glob in wider if glob and glob not in self.globs))
 
-    def _globs(self, location: Mapping[str, Any]) -> list[str]:
-        if location.get("module"):
-            self.modules.add(location["module"])
-        found: Iterable[str] = (location.get("cure") or {}).get(FIELD) or ()
-        return list(dict.fromkeys(found))
+    def _globs(self, location: JudgedLocation | None) -> list[str]:
+        if location is None:
+            return []
+        if location.module:
+            self.modules.add(location.module)
+        return list(dict.fromkeys((location.cure or {}).get(FIELD, ())))
 
     def _is_module(self, glob: str) -> bool:
         """Whether a glob names a module, or one around it; names in an artifact have no parents."""

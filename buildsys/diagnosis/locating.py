@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from buildsys.diagnosis.defects import explain
@@ -12,6 +12,8 @@ from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.run import Run, Settings
 from buildsys.engine.session import Session
+from buildsys.figures import json_form
+from buildsys.figures.location import JudgedLocation
 from buildsys.planner.graph import ActionGraph
 from buildsys.planner.planning import make_location
 from buildsys.toolchains.locks.lockfile import parse
@@ -24,13 +26,12 @@ class Located:
     Attributes:
         graph: The actions that it came from.
         run: What happened to them.
-        location: `location.json`, with what is known of the fault (`explanation`, `defect`,
-            `way_out`); or `None` where a step failed.
+        location: Where it goes wrong, with what is known of the fault; or `None` where a step failed.
     """
 
     graph: ActionGraph
     run: Run
-    location: dict[str, Any] | None
+    location: JudgedLocation | None
 
 
 def locate(
@@ -66,28 +67,25 @@ def locate(
     read = files.get(found)
     if read is None:
         return Located(graph, run, None)
-    location = json.loads(read)
+    location = json_form.read(JudgedLocation, json.loads(read))
     known = explain(location, _versions(session, graph))
     if known is not None:
-        location |= {
-            "explanation": known.sentence,
-            "defect": known.defect,
-            "way_out": known.way_out,
-        }
+        location = replace(
+            location, explanation=known.sentence, defect=known.defect, way_out=known.way_out
+        )
     return Located(graph, run, _judged(session, label, location, settings or Settings(), listener))
 
 
 def _judged(
     session: Session,
     label: str,
-    location: dict[str, Any],
+    location: JudgedLocation,
     settings: Settings,
     listener: Listener,
-) -> dict[str, Any]:
+) -> JudgedLocation:
     """The location with what the bounds say: of an artifact that keeps them all nothing is at fault.
 
-    `passes` is added, `null` where nothing judges it, and `rejected`, why it does not pass. What errs most
-    in an artifact that passes is its `largest_step`.
+    What errs most in an artifact that passes is its `largest_step`.
     """
     graph = session.graph([label])
 
@@ -97,21 +95,24 @@ def _judged(
     _, (verdict,) = session.engine.mended(do, lambda _: None)
     if verdict.status not in (Status.VERIFIED, Status.CHECKED):
         rejected = verdict.status is Status.REJECTED
-        passes = False if rejected else None
-        return location | {"passes": passes, "rejected": verdict.reason if rejected else None}
-    blamed = location["operation"]
-    rows = [row for row in location["table"] if blamed and row["number"] == blamed["number"]]
-    return location | {
-        "passes": True,
-        "rejected": None,
-        "found": False,
-        "kind": "healthy",
-        "in_words": None,
-        "operation": None,
-        "overflow": None,
-        "cure": None,
-        "largest_step": rows[0] if rows else location["largest_step"],
-    }
+        return replace(
+            location,
+            passes=False if rejected else None,
+            rejected=verdict.reason if rejected else None,
+        )
+    blamed = location.operation
+    rows = [row for row in location.table if blamed and row.number == blamed.number]
+    return replace(
+        location,
+        passes=True,
+        found=False,
+        kind="healthy",
+        in_words=None,
+        operation=None,
+        overflow=None,
+        cure=None,
+        largest_step=rows[0] if rows else location.largest_step,
+    )
 
 
 def _versions(session: Session, graph: ActionGraph) -> dict[str, str]:

@@ -12,7 +12,8 @@ import pytest
 
 from buildsys.backends.kit.inspect import probing
 from buildsys.backends.kit.protocol import arrays
-from buildsys.verify.localization.first_difference import Location
+from buildsys.figures.json_form import to_json
+from buildsys.verify.localization.first_difference import Localization
 from tests.support import models
 from tests.support.harness import Result, factory, port, run_worker
 from tests.support.scripts import script
@@ -106,7 +107,10 @@ class Made:
             "outputs": outputs,
             "bounds": {},
         }
-        return Location(artifact, self.original, options, {}).record()
+        record: dict[str, Any] = to_json(
+            Localization(artifact, self.original, options, {}).location()
+        )
+        return record
 
 
 def made(folder: Path, name: str) -> Made:

@@ -7,28 +7,21 @@ from typing import Any
 import pytest
 
 from buildsys.diagnosis.defects import DEFECTS, explain
+from buildsys.figures.location import Location
 from buildsys.planner.catalog import Catalog
 from buildsys.toolchains.locks.lockfile import parse
+from tests.support.located import located
 
 PINNED = {"coremltools": "9.0"}
 SOURCE = {"file": "model.py", "line": 7, "text": "return x / x.std()"}
 
 
-def at(**more: Any) -> dict[str, Any]:
-    return {
-        "found": True,
-        "format": "coreml",
-        "scheme": None,
-        "kind": "op",
-        "reference_op": "aten::std",
-        "source": SOURCE,
-        "module": "scaling",
-        "overflow": None,
-        **more,
-    }
+def at(**more: Any) -> Location:
+    place = {"reference_op": "aten::std", "source": SOURCE, "module": "scaling", "operation": None}
+    return located(**place | more)
 
 
-def overflow(largest: float, **more: Any) -> dict[str, Any]:
+def overflow(largest: float, **more: Any) -> Location:
     figures = {"largest": largest, "limit": 65504.0, "strays": 3}
     return at(kind="overflow", scheme="float16", reference_op="aten::mul", overflow=figures, **more)
 
@@ -48,12 +41,13 @@ def test_a_spread_without_its_correction(operator: str) -> None:
 
 def test_a_spread_is_known_by_its_line_too() -> None:
     """Where a part of it is nearest to the operator that comes next."""
-    near = at(reference_op="aten::add", operation={"type": "sqrt"})
-    known = explain(near, PINNED)
+    near = {"reference_op": "aten::add", "operation": {"number": 1, "type": "sqrt", "name": "s"}}
+    other = {"operation": {"number": 1, "type": "conv", "name": "c"}}
+    known = explain(at(**near), PINNED)
     assert known is not None
     assert known.defect == "coreml-bessel"
-    assert explain(near | {"operation": {"type": "conv"}}, PINNED) is None
-    assert explain(near | {"source": SOURCE | {"text": "return x + 1"}}, PINNED) is None
+    assert explain(at(**near | other), PINNED) is None
+    assert explain(at(**near, source=SOURCE | {"text": "return x + 1"}), PINNED) is None
 
 
 def test_a_correction_that_is_taken_for_another() -> None:
@@ -85,9 +79,7 @@ def test_a_mask_that_becomes_infinite_and_values_that_are_too_large() -> None:
         (at(kind="input"), PINNED),
     ],
 )
-def test_what_is_not_known_is_not_explained(
-    location: dict[str, Any], versions: dict[str, str]
-) -> None:
+def test_what_is_not_known_is_not_explained(location: Location, versions: dict[str, str]) -> None:
     assert explain(location, versions) is None
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from buildsys.diagnosis.fixing import Fixed, Tools, cure
 from buildsys.engine.outcome.verdicts import Status, Verdict
+from buildsys.figures.location import JudgedLocation
 from buildsys.recipe import Recipe, load
+from tests.support.located import located
 
 LABEL = "ios/m.coreml-half"
 RECIPE = """\
@@ -37,7 +39,7 @@ Judge = Callable[[str, tuple[str, ...]], Status]
 class Bench:
     """A recipe, and builds whose verdicts follow from the label and from what is kept."""
 
-    def __init__(self, folder: Path, text: str, judge: Judge, *located: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, text: str, judge: Judge, *located: JudgedLocation) -> None:
         self.path = folder / "deploy.yaml"
         self.path.write_text(text)
         (folder / "model.py").touch()
@@ -70,8 +72,8 @@ class Bench:
         ]
 
 
-def at(module: str | None, *globs: str) -> dict[str, Any]:
-    return {"found": True, "module": module, "cure": {"keep_float": [*globs]}}
+def at(module: str | None, *globs: str) -> JudgedLocation:
+    return located(module=module, cure={"keep_float": [*globs]})
 
 
 def needs(*globs: str) -> Judge:
@@ -125,7 +127,7 @@ def test_it_gives_up_after_a_few(tmp_path: Path) -> None:
 
 
 def test_what_no_line_cures_builds_nothing(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, RECIPE, needs(), {"found": True, "cure": None})
+    bench = Bench(tmp_path, RECIPE, needs(), located())
     fixed = bench.cure()
     assert (fixed.reason, bench.built) == ("no line of the recipe cures it", [])
 

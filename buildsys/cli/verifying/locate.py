@@ -14,6 +14,7 @@ from buildsys.recipe import Recipe
 if TYPE_CHECKING:
     from buildsys.cli.verifying.answer import Answer
     from buildsys.diagnosis.locating import Located
+    from buildsys.figures.location import JudgedLocation
 
 FOLDER = ".diagnosis"
 USAGE = 2
@@ -29,6 +30,7 @@ def run(recipe: Recipe, label: str, fix: bool, answer: Answer, out: Path | None)
     from buildsys.cli.options import user_settings
     from buildsys.diagnosis.locating import locate
     from buildsys.engine.session import Session
+    from buildsys.figures.json_form import to_json
     from buildsys.planner.verification.locating import NoProbe
     from buildsys.report.pages.location import page
     from buildsys.report.progress import Progress
@@ -58,11 +60,11 @@ def run(recipe: Recipe, label: str, fix: bool, answer: Answer, out: Path | None)
     path = folder / FOLDER / f"{label}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(location), encoding="utf-8")
-    record: dict[str, Any] = {**location, "page": str(path)}
+    record: dict[str, Any] = {**to_json(location), "page": str(path)}
     if not (answer.as_json or answer.quiet):
         print_location(answer.screen, location, _shown(path), verbose=answer.verbose)
-    status = ExitStatus.REJECTED if location["found"] else 0
-    if fix and location["found"]:
+    status = ExitStatus.REJECTED if location.found else 0
+    if fix and location.found:
         status, record["fix"] = _fixed(recipe, label, location, answer, out)
     elif fix and not answer.as_json:
         answer.screen.print("nothing to fix")
@@ -72,7 +74,7 @@ def run(recipe: Recipe, label: str, fix: bool, answer: Answer, out: Path | None)
 
 
 def _fixed(
-    recipe: Recipe, label: str, location: dict[str, Any], answer: Answer, out: Path | None
+    recipe: Recipe, label: str, location: JudgedLocation, answer: Answer, out: Path | None
 ) -> tuple[int, dict[str, Any]]:
     """Has the cure written into the recipe and proven, and tells of it."""
     from buildsys.diagnosis import fixing
@@ -94,7 +96,7 @@ def _fixed(
         show(f"cured: {label} ships with it; the recipe is written")
     elif not answer.as_json:
         # A way out that the answer has shown is not shown again.
-        told = None if answer.quiet else location.get("way_out")
+        told = None if answer.quiet else location.way_out
         hint = None if told and fixed.hint and fixed.hint.startswith(told) else fixed.hint
         errors.say_error(fixed.reason or "nothing cures it", hint)
     return (0 if fixed.cured else ExitStatus.REJECTED), fixed.to_json(recipe.folder)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from buildsys.figures.location import JudgedLocation, TableRow
 from buildsys.report.screens.location import cure_line, figure, sentences
 
 WIDTH, HEIGHT = 1000, 320
@@ -42,19 +43,19 @@ LEGEND = """<p class="dim"><span class="good">●</span> the original computes t
 """
 
 
-def page(location: Mapping[str, Any]) -> str:
+def page(location: JudgedLocation) -> str:
     """The whole page, as HTML; the same for equal locations."""
-    title = html.escape(location["label"])
+    title = html.escape(location.label)
     said = "".join(f"<p>{_marked(line)}</p>\n" for line in sentences(location))
-    cure = location["cure"]
+    cure = location.cure
     if cure:
         line = html.escape(cure_line(cure))
         said += f"<p>Way out: in the profile of the recipe, <code>{line}</code></p>\n"
-    elif location.get("way_out"):
-        said += f"<p>Way out: {_marked(location['way_out'])}.</p>\n"
-    notes = "".join(f'<p class="dim">{_marked(note)}</p>\n' for note in location["notes"])
-    legend = LEGEND if location["table"] else ""
-    ran = html.escape(f"{location['runtime']}; the original: {location['reference_runtime']}")
+    elif location.way_out:
+        said += f"<p>Way out: {_marked(location.way_out)}.</p>\n"
+    notes = "".join(f'<p class="dim">{_marked(note)}</p>\n' for note in location.notes)
+    legend = LEGEND if location.table else ""
+    ran = html.escape(f"{location.runtime}; the original: {location.reference_runtime}")
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
@@ -66,9 +67,9 @@ def page(location: Mapping[str, Any]) -> str:
     )
 
 
-def plot(location: Mapping[str, Any]) -> str:
+def plot(location: JudgedLocation) -> str:
     """The errors over the operations' numbers, as SVG with a logarithmic axis."""
-    rows: Sequence[Mapping[str, Any]] = location["table"]
+    rows: Sequence[TableRow] = location.table
     if not rows:
         return ""
     errors = [_drawn(row) for row in rows]
@@ -83,18 +84,18 @@ def plot(location: Mapping[str, Any]) -> str:
         part = (math.log10(max(value, 10.0**low)) - low) / (top - low)
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * part
 
-    at = location["operation"]["number"] if location["operation"] else None
+    at = location.operation.number if location.operation else None
     parts = [*_axes(low, top, y), *_numbers(rows, x)]
     points = [(x(i), y(e)) for i, e in enumerate(errors) if e is not None]
     if points:
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
         parts.append(f'<polyline class="path" points="{path}"/>')
     for index, row in enumerate(rows):
-        if row["number"] == at:
+        if row.number == at:
             parts.append(_line("here", x(index), TOP, x(index), HEIGHT - BOTTOM))
         parts += _mark(row, errors[index], x(index), y, at)
     # Last, so that nothing is drawn over what it says.
-    bound = location["tolerance"]
+    bound = location.tolerance
     if 10.0**low <= bound <= 10.0**top:
         parts.append(_line("bound", LEFT, y(bound), WIDTH - RIGHT, y(bound)))
         parts.append(
@@ -107,25 +108,23 @@ def plot(location: Mapping[str, Any]) -> str:
     )
 
 
-def _drawn(row: Mapping[str, Any]) -> float | None:
-    return None if row["error"] is None else max(row["error"], LEAST)
+def _drawn(row: TableRow) -> float | None:
+    return None if row.error is None else max(row.error, LEAST)
 
 
-def _mark(
-    row: Mapping[str, Any], error: float | None, x: float, y: Any, at: int | None
-) -> Iterator[str]:
+def _mark(row: TableRow, error: float | None, x: float, y: Any, at: int | None) -> Iterator[str]:
     """A dot where the error is known; a cross at the top where the result is not finite."""
-    kind = "bad" if row["number"] == at else "good" if row["explained"] else "odd"
-    told = f"{row['number']} {row['artifact_op']} {row['name']}"
-    if row["module"]:
-        told += f", in {row['module']}"
-    if not row["finite"]:
+    kind = "bad" if row.number == at else "good" if row.explained else "odd"
+    told = f"{row.number} {row.artifact_op} {row.name}"
+    if row.module:
+        told += f", in {row.module}"
+    if not row.finite:
         text = html.escape(f"{told}: not finite")
         yield f'<text class="bad" x="{x:.1f}" y="{TOP + 12}" text-anchor="middle">×'
         yield f"<title>{text}</title></text>"
     elif error is not None:
-        text = html.escape(f"{told}: {figure(row['error'])}")
-        radius = 5 if row["number"] == at else 3
+        text = html.escape(f"{told}: {figure(row.error)}")
+        radius = 5 if row.number == at else 3
         yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y(error):.1f}" r="{radius}">'
         yield f"<title>{text}</title></circle>"
 
@@ -140,12 +139,12 @@ def _axes(low: int, top: int, y: Any) -> Iterator[str]:
     yield f'<text x="{LEFT}" y="{HEIGHT - 6}">operation</text>'
 
 
-def _numbers(rows: Sequence[Mapping[str, Any]], x: Any) -> Iterator[str]:
+def _numbers(rows: Sequence[TableRow], x: Any) -> Iterator[str]:
     step = max(1, math.ceil(len(rows) / 16))
     for index in range(0, len(rows), step):
         yield (
             f'<text x="{x(index):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-            f"{rows[index]['number']}</text>"
+            f"{rows[index].number}</text>"
         )
 
 
@@ -153,22 +152,22 @@ def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _table(location: Mapping[str, Any]) -> str:
-    at = location["operation"]["number"] if location["operation"] else None
+def _table(location: JudgedLocation) -> str:
+    at = location.operation.number if location.operation else None
     heads = '<tr><th class="n">no.</th><th>operation</th><th>name</th><th>original</th>'
     heads += '<th>module</th><th class="n">error</th><th class="n">largest</th></tr>'
     rows = []
-    for row in location["table"]:
-        kind = "at" if row["number"] == at else "" if row["explained"] else "unexplained"
-        error = figure(row["error"]) if row["finite"] else "not finite"
+    for row in location.table:
+        kind = "at" if row.number == at else "" if row.explained else "unexplained"
+        error = figure(row.error) if row.finite else "not finite"
         cells = "".join(
             f"<td>{html.escape(text or '')}</td>"
-            for text in (row["artifact_op"], row["name"], row["reference_op"], row["module"])
+            for text in (row.artifact_op, row.name, row.reference_op, row.module)
         )
-        known = row["finite"] and row["largest"] is not None
-        largest = f"{row['largest']:.3g}" if known else ""
+        known = row.finite and row.largest is not None
+        largest = f"{row.largest:.3g}" if known else ""
         rows.append(
-            f'<tr class="{kind}" id="op{row["number"]}"><td class="n">{row["number"]}</td>{cells}'
+            f'<tr class="{kind}" id="op{row.number}"><td class="n">{row.number}</td>{cells}'
             f'<td class="n">{error}</td><td class="n">{largest}</td></tr>'
         )
     return f"<table>\n{heads}\n" + "\n".join(rows) + "\n</table>"

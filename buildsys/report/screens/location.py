@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from buildsys.figures.location import JudgedLocation, Operation, Overflow, TableRow
 
 AROUND = 6
 """So many rows are shown before and after the place."""
@@ -16,11 +17,9 @@ SHORTEST = 24
 WIDE = 100
 """From this width on the table has the module's column."""
 
-Location = Mapping[str, Any]
-
 
 def print_location(
-    console: Console, location: Location, plot: str | None, *, verbose: bool = False
+    console: Console, location: JudgedLocation, plot: str | None, *, verbose: bool = False
 ) -> None:
     """Prints an answer.
 
@@ -36,54 +35,53 @@ def print_location(
     if rows:
         console.print()
         console.print(_table(console, location, rows))
-        left = len(location["table"]) - len(rows)
+        left = len(location.table) - len(rows)
         if left:
             console.print(Text(f"{left} more operations: -v", "dim"))
-    for note in location["notes"]:
+    for note in location.notes:
         console.print(Text(f"note: {note}", "dim"))
     if plot is not None:
         console.print(f"\nall errors: {plot}", soft_wrap=True)
-    cure = location["cure"]
-    if location.get("way_out") and not cure:
-        console.print(Text(f"\nhint: {location['way_out']}"), soft_wrap=True)
+    cure = location.cure
+    if location.way_out and not cure:
+        console.print(Text(f"\nhint: {location.way_out}"), soft_wrap=True)
     if cure:
         console.print("\nhint: keep it in float32, in the profile of the recipe:")
         console.print(Text(f"  {cure_line(cure)}"), soft_wrap=True)
         console.print("`--fix` writes it and proves it by a build.")
 
 
-def sentences(location: Location) -> list[str]:
+def sentences(location: JudgedLocation) -> list[str]:
     """What was found, in words; a paragraph an element."""
-    label = f"`{location['label']}`"
-    kind = location["kind"]
-    if kind == "healthy":
+    label = f"`{location.label}`"
+    if location.kind == "healthy":
         return [_healthy(label, location)]
-    if kind in ("output-order", "runtime"):
-        return [f"{label} goes wrong: {location['in_words']}."]
-    said = [_place(label, location)]
-    overflow = location["overflow"]
+    if location.operation is None:
+        return [f"{label} goes wrong: {location.in_words}."]
+    said = [_place(label, location, location.operation)]
+    overflow = location.overflow
     if overflow:
         said.append(_overflow(overflow))
-    elif location["gradual"]:
+    elif location.gradual:
         said.append(
             "No single operation is wrong: errors grow on the way, most of all here "
-            f"({figure(location['before'])} → {figure(location['error'])})."
+            f"({figure(location.before)} → {figure(location.error)})."
         )
-    elif location["error"] is not None:
+    elif location.error is not None:
         said.append(
-            f"What it takes is right (error {figure(location['before'])}); what it gives is not "
-            f"({figure(location['error'])}; all is within {location['tolerance']:.2g} where an artifact "
+            f"What it takes is right (error {figure(location.before)}); what it gives is not "
+            f"({figure(location.error)}; all is within {location.tolerance:.2g} where an artifact "
             "passes)."
         )
     else:
         said.append(
-            f"What it takes is right (error {figure(location['before'])}); what it gives is nothing "
+            f"What it takes is right (error {figure(location.before)}); what it gives is nothing "
             "that the original computes there."
         )
-    if location["in_words"]:
-        said.append(f"{_capital(location['in_words'])}.")
-    if location["explanation"]:
-        said.append(f"{location['explanation']}.")
+    if location.in_words:
+        said.append(f"{_capital(location.in_words)}.")
+    if location.explanation:
+        said.append(f"{location.explanation}.")
     return said
 
 
@@ -97,61 +95,59 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.1e}" if value else "0"
 
 
-def shown(location: Location, verbose: bool) -> Sequence[Mapping[str, Any]]:
+def shown(location: JudgedLocation, verbose: bool) -> Sequence[TableRow]:
     """The rows of the table around the place; of what is healthy, around the largest step."""
-    rows: Sequence[Mapping[str, Any]] = location["table"]
+    rows: Sequence[TableRow] = location.table
     if verbose:
         return rows
-    place = location["operation"] or location["largest_step"]
+    place = location.operation or location.largest_step
     if place is None:
         return rows[: 2 * AROUND + 1]
-    at = next((i for i, row in enumerate(rows) if row["number"] == place["number"]), 0)
+    at = next((i for i, row in enumerate(rows) if row.number == place.number), 0)
     return rows[max(0, at - AROUND) : at + AROUND + 1]
 
 
-def _healthy(label: str, location: Location) -> str:
-    worst = max((o["error"] or 0.0 for o in location["outputs"].values()), default=0.0)
-    if location.get("passes"):
+def _healthy(label: str, location: JudgedLocation) -> str:
+    worst = max((o.error or 0.0 for o in location.outputs.values()), default=0.0)
+    if location.passes:
         said = f"{label} passes: every bound holds, and the outputs' error is {figure(worst)}."
     else:
         said = (
             f"{label} differs nowhere beyond tolerance: the outputs' error is {figure(worst)} "
-            f"(tolerance {location['tolerance']:.2g})."
+            f"(tolerance {location.tolerance:.2g})."
         )
-    if location.get("rejected"):
-        said += f" It is rejected for something else: {location['rejected']}."
-    step = location["largest_step"]
+    if location.rejected:
+        said += f" It is rejected for something else: {location.rejected}."
+    step = location.largest_step
     if step is None:
         return said
-    where = f" in `{step['module']}`" if step["module"] else ""
+    where = f" in `{step.module}`" if step.module else ""
     return (
-        f"{said} The error grows most at `{step['artifact_op']}` (number {step['number']}, "
-        f"`{step['name']}`){where}, to {figure(step['error'])}."
+        f"{said} The error grows most at `{step.artifact_op}` (number {step.number}, "
+        f"`{step.name}`){where}, to {figure(step.error)}."
     )
 
 
-def _place(label: str, location: Location) -> str:
-    operation = location["operation"]
+def _place(label: str, location: JudgedLocation, operation: Operation) -> str:
     said = (
-        f"{label} goes wrong at `{operation['type']}` (number {operation['number']}, "
-        f"`{operation['name']}`)"
+        f"{label} goes wrong at `{operation.type}` (number {operation.number}, `{operation.name}`)"
     )
-    module, source = location["module"], location["source"]
+    module, source = location.module, location.source
     if module:
         said += f", in `{module}`"
     elif source:
         said += ", in the model's own code"
     if source:
-        text = f": `{source['text']}`" if source["text"] else ""
-        said += f" ({source['file']}:{source['line']}{text})"
-    elif location["reference_op"]:
-        said += f", which stands for `{location['reference_op']}`"
+        text = f": `{source.text}`" if source.text else ""
+        said += f" ({source.file}:{source.line}{text})"
+    elif location.reference_op:
+        said += f", which stands for `{location.reference_op}`"
     return said + "."
 
 
-def _overflow(overflow: Mapping[str, Any]) -> str:
-    strays = overflow["strays"]
-    largest, limit = overflow["largest"], overflow["limit"]
+def _overflow(overflow: Overflow) -> str:
+    strays = overflow.strays
+    largest, limit = overflow.largest, overflow.limit
     count = f"{strays} value{'s' * (strays != 1)} of its result {'are' if strays != 1 else 'is'}"
     if largest > limit:
         return (
@@ -161,7 +157,7 @@ def _overflow(overflow: Mapping[str, Any]) -> str:
     return f"{_capital(count)} not finite, where those of the original are."
 
 
-def _table(console: Console, location: Location, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(console: Console, location: JudgedLocation, rows: Sequence[TableRow]) -> Table:
     wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -172,20 +168,20 @@ def _table(console: Console, location: Location, rows: Sequence[Mapping[str, Any
     if wide:
         table.add_column("module", no_wrap=True, overflow="ellipsis")
     table.add_column("error", justify="right", no_wrap=True)
-    at = location["operation"]["number"] if location["operation"] else None
+    at = location.operation.number if location.operation else None
     for row in rows:
-        here = row["number"] == at
-        error = figure(row["error"]) if row["finite"] else "not finite"
+        here = row.number == at
+        error = figure(row.error) if row.finite else "not finite"
         cells = [
             ">" if here else " ",
-            str(row["number"]),
-            row["artifact_op"],
-            row["name"],
-            (row["reference_op"] or "–").removeprefix("aten::"),
+            str(row.number),
+            row.artifact_op,
+            row.name,
+            (row.reference_op or "–").removeprefix("aten::"),
         ]
         if wide:
-            cells.append(row["module"] or "")
-        style = "bold red" if here else "" if row["explained"] else "yellow"
+            cells.append(row.module or "")
+        style = "bold red" if here else "" if row.explained else "yellow"
         table.add_row(*(Text(cell) for cell in (*cells, error)), style=style)
     return table
 

@@ -14,6 +14,8 @@ from buildsys.backends.kit.inspect import probing
 from buildsys.backends.kit.inspect.probing import Recording, Step
 from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.bounds import OUTPUT_CEILINGS, OUTPUT_FLOORS
+from buildsys.figures.json_form import to_json
+from buildsys.figures.location import Location, Operation, OutputErrors, Overflow, Source, TableRow
 from buildsys.verify.judgment.defaults import default_bounds
 from buildsys.verify.localization.alignment import Row
 from buildsys.verify.localization.divergence import Comparison, Divergence
@@ -50,12 +52,12 @@ def locate(request: Request) -> None:
     if not original.steps:
         raise StepError("the original computes nothing that could be compared")
     varies = json.loads(request.inputs["varies"].read_text())
-    record = Location(artifact, original, request.options, varies).record()
-    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+    location = Localization(artifact, original, request.options, varies).location()
+    text = json.dumps(to_json(location), indent=1, allow_nan=False, ensure_ascii=False)
     request.outputs["location"].write_text(text + "\n", encoding="utf-8")
 
 
-class Location:
+class Localization:
     """What is said of one deployable.
 
     Args:
@@ -91,8 +93,8 @@ class Location:
         }
         self._notes = [*artifact.notes, *original.notes]
 
-    def record(self) -> dict[str, Any]:
-        """`location.json`."""
+    def location(self) -> Location:
+        """What is said of it."""
         errors = self._errors(self._artifact.given)
         shipped = self._errors(self._artifact.shipped) if self._artifact.shipped else errors
         comparison = Comparison(self._artifact, self._original, self._floor)
@@ -104,36 +106,32 @@ class Location:
         module, source = self._place(at, reference)
         if at is not None and at.reference is None:
             at.reference = reference
-        return {
-            "label": self._options["label"],
-            "format": self._options["format"],
-            "scheme": self._scheme,
-            "found": kind != "healthy",
-            "kind": kind,
-            "in_words": words,
-            "operation": _operation(at.step) if at is not None else None,
-            "module": module,
-            "source": source,
-            "reference_op": reference.operation if reference is not None else None,
-            "error": _number(divergence.error) if at is not None else None,
-            "before": _number(divergence.before) if at is not None else None,
+        return Location(
+            label=self._options["label"],
+            format=self._options["format"],
+            scheme=self._scheme,
+            found=kind != "healthy",
+            kind=kind,
+            in_words=words,
+            operation=_operation(at.step) if at is not None else None,
+            module=module,
+            source=source,
+            reference_op=reference.operation if reference is not None else None,
+            error=_number(divergence.error) if at is not None else None,
+            before=_number(divergence.before) if at is not None else None,
             # Where the error grew most may still be an operation that nothing explains.
-            "gradual": divergence.grew and at is not None and at.explained,
-            "overflow": self._overflow(at, reference, comparison) if kind == "overflow" else None,
-            "cure": self._cure(kind, at, module, comparison),
-            "explanation": None,
-            "tolerance": self._limit,
-            "outputs": {
-                n: {"error": _number(e), "shipped": _number(shipped[n])} for n, e in errors.items()
-            },
-            "largest_step": _table_row(divergence.largest_step)
-            if divergence.largest_step
-            else None,
-            "runtime": self._artifact.runtime,
-            "reference_runtime": self._original.runtime,
-            "notes": self._notes,
-            "table": [_table_row(row) for row in divergence.rows],
-        }
+            gradual=divergence.grew and at is not None and at.explained,
+            overflow=self._overflow(at, reference, comparison) if kind == "overflow" else None,
+            cure=self._cure(kind, at, module, comparison),
+            explanation=None,
+            tolerance=self._limit,
+            outputs={n: OutputErrors(_number(e), _number(shipped[n])) for n, e in errors.items()},
+            largest_step=_table_row(divergence.largest_step) if divergence.largest_step else None,
+            runtime=self._artifact.runtime,
+            reference_runtime=self._original.runtime,
+            notes=tuple(self._notes),
+            table=tuple(_table_row(row) for row in divergence.rows),
+        )
 
     def _judged(self) -> list[str]:
         """The outputs that a bound is on; all where none is, or where the task's metric decides."""
@@ -202,9 +200,7 @@ class Location:
                     break
         return f"outputs are in another order: {', '.join(said)}" if said else None
 
-    def _place(
-        self, at: Row | None, reference: Step | None
-    ) -> tuple[str | None, dict[str, Any] | None]:
+    def _place(self, at: Row | None, reference: Step | None) -> tuple[str | None, Source | None]:
         if at is None:
             return None, None
         module = reference.module if reference is not None else None
@@ -212,7 +208,7 @@ class Location:
             module = self._named_module(at.step)
         if reference is None or reference.file is None:
             return module, None
-        return module, {"file": reference.file, "line": reference.line, "text": reference.text}
+        return module, Source(reference.file, reference.line, reference.text)
 
     def _named_module(self, step: Step) -> str | None:
         """The longest path of a module within an operation's own names."""
@@ -223,15 +219,15 @@ class Location:
 
     def _overflow(
         self, at: Row | None, reference: Step | None, comparison: Comparison
-    ) -> dict[str, float] | None:
+    ) -> Overflow | None:
         if at is None:
             return None
         largest = comparison.largest_without_rounding(at, reference)
-        return {"largest": largest or 0.0, "limit": FLOAT16_LIMIT, "strays": at.strays}
+        return Overflow(largest or 0.0, FLOAT16_LIMIT, at.strays)
 
     def _cure(
         self, kind: str, at: Row | None, module: str | None, comparison: Comparison
-    ) -> dict[str, list[str]] | None:
+    ) -> Mapping[str, tuple[str, ...]] | None:
         """The line of the recipe, where a profile makes the artifact coarser than the original."""
         if at is None or self._scheme not in LOSSY or kind not in ("op", "overflow"):
             return None
@@ -243,7 +239,7 @@ class Location:
             beyond = [s for s in self._beyond(at.step) if s is not at.step]
             kept = [] if at.step.operation == CAST and beyond else kept
             kept += [self._named_module(s) or s.name for s in beyond]
-        return {"keep_float": list(dict.fromkeys(kept))}
+        return {"keep_float": tuple(dict.fromkeys(kept))}
 
     def _beyond(self, step: Step) -> list[Step]:
         """A step, and those after it as long as they are given what float16 cannot hold.
@@ -302,30 +298,30 @@ def _error(
     )
 
 
-def _operation(step: Step) -> dict[str, Any]:
-    return {
-        "number": step.number,
-        "type": step.operation,
-        "name": step.name,
-        "inputs": list(step.inputs),
-        "outputs": list(step.outputs),
-        "weights": list(step.weights),
-    }
+def _operation(step: Step) -> Operation:
+    return Operation(
+        step.number,
+        step.operation,
+        step.name,
+        tuple(step.inputs),
+        tuple(step.outputs),
+        tuple(step.weights),
+    )
 
 
-def _table_row(row: Row) -> dict[str, Any]:
+def _table_row(row: Row) -> TableRow:
     reference = row.reference
-    return {
-        "number": row.step.number,
-        "artifact_op": row.step.operation,
-        "name": row.step.name,
-        "reference_op": reference.operation if reference is not None else None,
-        "module": reference.module if reference is not None else None,
-        "error": _number(row.error),
-        "finite": row.strays == 0,
-        "largest": _number(row.largest),
-        "explained": row.explained,
-    }
+    return TableRow(
+        number=row.step.number,
+        artifact_op=row.step.operation,
+        name=row.step.name,
+        reference_op=reference.operation if reference is not None else None,
+        module=reference.module if reference is not None else None,
+        error=_number(row.error),
+        finite=row.strays == 0,
+        largest=_number(row.largest),
+        explained=row.explained,
+    )
 
 
 def _number(value: float | None) -> float | None:

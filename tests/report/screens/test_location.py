@@ -9,8 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from buildsys.figures.location import JudgedLocation
 from buildsys.report.pages.location import page, plot
 from buildsys.report.screens.location import print_location, sentences
+from tests.support.located import located
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:
@@ -28,34 +30,11 @@ def row(number: int, **more: Any) -> dict[str, Any]:
     return known | more
 
 
-def location(**more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {
-        "label": "ios/text.coreml-fp16",
-        "found": True,
-        "kind": "op",
-        "in_words": None,
-        "operation": {"number": 8, "type": "mul", "name": "value_8"},
-        "module": "embeddings",
-        "source": {"file": "model.py", "line": 42, "text": "mask = (1 - mask) * MIN <b>"},
-        "reference_op": "aten::mul",
-        "error": 0.5,
-        "before": 1e-4,
-        "gradual": False,
-        "overflow": None,
-        "cure": None,
-        "explanation": None,
-        "tolerance": 0.02,
-        "outputs": {"logits": {"error": 0.4, "shipped": 0.4}},
-        "largest_step": None,
-        "runtime": "evaluator",
-        "reference_runtime": "torch",
-        "notes": [],
-        "table": [row(number) for number in range(20)],
-    }
-    return known | more
+def location(**more: Any) -> JudgedLocation:
+    return located(**{"table": [row(number) for number in range(20)]} | more)
 
 
-def printed(found: dict[str, Any], width: int, verbose: bool = False) -> str:
+def printed(found: JudgedLocation, width: int, verbose: bool = False) -> str:
     console = Console(width=width, force_terminal=False, highlight=False)
     with console.capture() as capture:
         print_location(console, found, "artifacts/.diagnosis/x.html", verbose=verbose)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from buildsys.backends.kit.inspect.probing import Recording
-from buildsys.verify.localization.first_difference import Location
+from buildsys.figures.json_form import to_json
+from buildsys.verify.localization.first_difference import Localization
 from tests.verify.recordings import Array, Side, samples
 
 WEIGHT = samples(8, 8, seed=1)[0]
@@ -25,7 +26,8 @@ def located(artifact: Recording, original: Recording, scheme: str | None = None)
         "outputs": list(original.given),
         "bounds": {},
     }
-    return Location(artifact, original, options, {}).record()
+    record: dict[str, Any] = to_json(Localization(artifact, original, options, {}).location())
+    return record
 
 
 def relu(x: Array) -> Array:
@@ -220,12 +222,14 @@ def test_errors_that_grow_by_and_by_are_located_where_they_grow_most() -> None:
             )
     options = {"label": "a/b.c", "format": "onnx", "scheme": None, "outputs": ["y"]}
     outputs = {"y": "m3"}
-    found = Location(
-        side.recording(outputs),
-        reference.recording(outputs),
-        options | {"bounds": {"signal_error": 1e-4}},
-        {},
-    ).record()
+    found = to_json(
+        Localization(
+            side.recording(outputs),
+            reference.recording(outputs),
+            options | {"bounds": {"signal_error": 1e-4}},
+            {},
+        ).location()
+    )
     assert (found["operation"]["name"], found["gradual"]) == ("m3", True)
 
 
@@ -240,7 +244,7 @@ def test_what_is_wrong_at_once_is_not_said_to_grow() -> None:
     options: dict[str, Any] = {"label": "a/b.c", "format": "onnx", "scheme": None}
     options |= {"outputs": ["y"], "bounds": {}}
     mine, theirs = (one.recording({"y": "y"}) for one in (side, reference))
-    found = Location(mine, theirs, options, {"y": 1e-3}).record()
+    found = to_json(Localization(mine, theirs, options, {"y": 1e-3}).location())
     assert (found["operation"]["name"], found["gradual"]) == ("v1", False)
     assert found["error"] > 1e-2
     assert [row["explained"] for row in found["table"]] == [True, False, True]

@@ -46,3 +46,20 @@ class Figures:
         if self.front:
             record["front"] = True
         return record
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a search chose, and from what, as an entry of `report.json` has it.
+
+    Attributes:
+        profile: The profile that was chosen.
+        candidates: What was chosen from.
+        built: How many candidates were built.
+        float_bytes: Size of the float artifact.
+    """
+
+    profile: str
+    candidates: tuple[Figures, ...]
+    built: int | None = None
+    float_bytes: int | None = None

@@ -9,7 +9,8 @@ from typing import Any
 from buildsys.engine.outcome.placing import write_text
 from buildsys.engine.outcome.verdicts import Verdict
 from buildsys.engine.results import Build
-from buildsys.figures.json_form import to_json
+from buildsys.figures.candidate import Choice
+from buildsys.figures.json_form import read, to_json
 from buildsys.report.forms import Detour, Entry, Report, Search
 from buildsys.report.pages.pareto import FOLDER, page
 from buildsys.small_files import read_bytes
@@ -114,7 +115,7 @@ def write_report(build: Build) -> Path:
         write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         for entry in record["deployables"]:
             if "search" in entry:
-                drawn = page(entry["label"], entry["search"])
+                drawn = page(entry["label"], read(Choice, entry["search"]))
                 write_text(build.folder / FOLDER / f"{entry['label']}.html", drawn)
     return path
 

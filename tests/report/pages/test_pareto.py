@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
+from buildsys.figures.candidate import Choice
+from buildsys.figures.json_form import read
 from buildsys.report.pages.pareto import page, plot
 
 CANDIDATES: list[dict[str, Any]] = [
@@ -21,7 +24,7 @@ CANDIDATES: list[dict[str, Any]] = [
     {"name": "int4", "status": "rejected", "bytes": 400, "error": 1e-1, "reason": "a & b"},
     {"name": "none", "status": "failed", "reason": "no kernel"},
 ]
-SEARCH = {"candidates": CANDIDATES, "profile": "<int8>", "built": 3}
+SEARCH = read(Choice, {"candidates": CANDIDATES, "profile": "<int8>", "built": 3})
 
 
 def test_each_built_candidate_is_a_point_and_the_front_a_line() -> None:
@@ -47,7 +50,7 @@ def test_each_built_candidate_is_a_point_and_the_front_a_line() -> None:
 
 
 def test_nothing_built_is_nothing_drawn() -> None:
-    assert plot({**SEARCH, "candidates": CANDIDATES[3:]}) == ""
+    assert plot(replace(SEARCH, candidates=SEARCH.candidates[3:])) == ""
 
 
 def test_the_page_loads_nothing_and_names_are_escaped() -> None:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.startup [--runs 9]
 
-The recipe `digits`, built once by the installed command. Then in turns: a process that imports pydantic, yaml,
-click and rich; `--help`; `plan` with nothing changed, after an edit of weights, and after an edit of the
-recipe. Figures are medians of CPU seconds (user and system), and their ratio to the imports.
+The recipe `digits`, built once by the installed command. Then in turns: a process that imports pydantic,
+yaml, click and rich; `--help`; `plan` with nothing changed, after an edit of weights, and after an edit of
+the recipe. Figures are medians of CPU seconds (user and system), and their ratio to the imports.
 """
 
 from __future__ import annotations

@@ -268,6 +268,8 @@ def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:
             folders[:] = [name for name in folders if name != "__pycache__"]
             yield root
             yield from (os.path.join(root, name) for name in names if name.endswith(SCRIPTS))
+    # What is installed beside us: packages with backends, numpy, all of environment `host`.
+    yield from (path for path in sys.path if path and os.path.isdir(path))
     for environment in {a.environment for a in graph.actions.values() if a.environment}:
         yield from map(str, session.environments.evidence(environment))
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FOLDER = "graphs"
+STANDARD = os.path.dirname(os.__file__) + os.sep
+"""Where Python's own modules lie."""
+DISTRIBUTIONS = (".dist-info", ".egg-info", ".egg-link", ".pth")
+"""How names end that say what is installed beside them."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def remember(
         files, absent = validity.settled(looked, started)
         record = {
             "asked": asked,
+            "installed": _installed(),
             "files": files,
             "absent": absent,
             "named": {str(path): is_folder for path, is_folder in named.items()},
@@ -133,7 +138,8 @@ def recall_routes(root: Path, catalog: Catalog) -> None:
     asked = _asked_routes()
     with suppress(OSError, ValueError, KeyError, TypeError, IndexError):
         record = validity.read(_path(root, asked))
-        if record["asked"] == asked and validity.unchanged(record["files"], ()):
+        same = record["asked"] == asked and record["installed"] == _installed()
+        if same and validity.unchanged(record["files"], ()):
             take_routes(catalog, record["routes"])
 
 
@@ -145,7 +151,12 @@ def remember_routes(root: Path, catalog: Catalog, started: int) -> None:
     looked = {path: validity.stat_of(path) for path in _program(backends_of(catalog))}
     with suppress(validity.Unknown, OSError, ValueError):
         files, _ = validity.settled(looked, started)
-        record = {"asked": asked, "files": files, "routes": found_routes(catalog)}
+        record = {
+            "asked": asked,
+            "installed": _installed(),
+            "files": files,
+            "routes": found_routes(catalog),
+        }
         validity.write(_path(root, asked), record)
 
 
@@ -157,14 +168,32 @@ def sources(outline: Outline, backends: Sequence[Path]) -> Iterator[str]:
 
 
 def _program(backends: Sequence[Path]) -> Iterator[str]:
-    """This program as far as it was imported, and where backends are installed."""
+    """This program as far as it was imported, with others' backends, and where backends lie."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if file and module.__name__.partition(".")[0] == "buildsys":
+        if file and (module.__name__.partition(".")[0] == "buildsys" or not _is_installed(file)):
             yield file
     yield str(BUILT_IN)
     yield from {str(folder.parent) for folder in backends}
-    yield from (path for path in sys.path if path and os.path.isdir(path))
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a module is of Python or of a package that is installed: `_installed` tells of those."""
+    return f"{os.sep}site-packages{os.sep}" in file or file.startswith(STANDARD)
+
+
+def _installed() -> str:
+    """What is installed on the search path, where backends may be registered: a digest.
+
+    Not the folders' own times: the project's folder may be on the path, and artifacts are made in it.
+    """
+    rows = []
+    for folder in sys.path:
+        with suppress(OSError):
+            for entry in os.scandir(folder or os.curdir):
+                if entry.name.endswith(DISTRIBUTIONS):
+                    rows.append([entry.path, entry.stat().st_mtime_ns])
+    return validity.checksum_of(json.dumps(sorted(rows)).encode()).decode()
 
 
 def backends_of(catalog: Catalog) -> tuple[Path, ...]:
@@ -187,6 +216,8 @@ def _path(root: Path, asked: list[Any]) -> str:
 
 
 def _holds(record: Mapping[str, Any]) -> bool:
+    if record["installed"] != _installed():
+        return False
     if not validity.unchanged(record["files"], record["absent"]):
         return False
     for path, is_folder in record["named"].items():

@@ -201,8 +201,25 @@ def test_a_module_of_a_backend_counts(planned: Inside) -> None:
     assert graph_cache.__file__ in listed
     assert {str(folder.parent) for folder in found.backends} <= listed
     from buildsys.planner import planning
+    from tests.fakes.numeric import rules
 
-    assert planning.__file__ in listed
+    # A backend of another package as well, which lies in no folder of installed packages.
+    assert {planning.__file__, rules.__file__} <= listed
+
+
+def test_another_package_that_is_installed_counts(
+    planned: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    aged()
+    assert planned("plan").code == 0
+    assert recalled(planned.space) is not None
+    (folder / "notes.txt").write_text("no package")
+    assert recalled(planned.space) is not None
+    (folder / "more-1.0.dist-info").mkdir()
+    assert recalled(planned.space) is None
 
 
 def test_globs_of_files_must_match_as_before(modelbuild: Inside) -> None:

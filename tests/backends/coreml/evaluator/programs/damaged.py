@@ -162,7 +162,7 @@ def what_is_no_package_or_holds_no_program() -> None:
     refuses(lambda: Package(where), "does not name the model")
     where = _copy()
     (where / MODEL).write_bytes(b"\xff\xff\xff")
-    refuses(lambda: Package(where), "no Core ML model")
+    refuses(lambda: Package(where), "not a Core ML model")
     with edited(WHOLE) as (spec, where):
         spec.neuralNetwork.SetInParent()
     refuses(lambda: Package(where), "`neuralNetwork`", "only ML programs")

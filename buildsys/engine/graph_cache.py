@@ -202,11 +202,12 @@ def backends_of(catalog: Catalog) -> tuple[Path, ...]:
 
 
 def _asked(recipe: Path, selectors: Sequence[str]) -> list[Any]:
-    return [VERSION, sys.executable, sys.path, str(recipe), list(selectors)]
+    return [*_asked_routes(), str(recipe), list(selectors)]
 
 
 def _asked_routes() -> list[Any]:
-    return [VERSION, sys.executable, sys.path]
+    # A store may be shared by machines of several kinds.
+    return [VERSION, sys.platform, os.uname().machine, sys.executable, sys.path]
 
 
 def _path(root: Path, asked: list[Any]) -> str:

@@ -12,7 +12,7 @@ import zlib
 
 TYPE_CHECKING = False  # Not from `typing`, which takes longer to import than all that is done here.
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
 DAY = 86_400.0
@@ -44,26 +44,40 @@ def young(seen: Stat, moment: int) -> bool:
 
 
 def unchanged(files: Mapping[str, Stat], absent: Iterable[str]) -> bool:
-    """Whether files have the stats that they had, and what was not there is not there.
+    """Whether files have the stats that they had, and what was not there is not there."""
+    return not changed(files) and not appeared(absent)
 
-    Raises:
-        OSError: One of the files is gone.
-    """
+
+def changed(files: Mapping[str, Stat]) -> list[str]:
+    """The files that are gone, or have other stats than they had."""
     stat = os.stat
+    found = []
     for path, (size, mtime, ctime, inode) in files.items():
-        now = stat(path)
+        try:
+            now = stat(path)
+        except OSError:
+            found.append(path)
+            continue
         if (
             now.st_mtime_ns != mtime
             or now.st_ctime_ns != ctime
             or now.st_size != size
             or now.st_ino != inode
         ):
-            return False
-    return not any(os.path.lexists(path) for path in absent)
+            found.append(path)
+    return found
+
+
+def appeared(absent: Iterable[str]) -> bool:
+    """Whether anything is there that was not."""
+    return any(map(os.path.lexists, absent))
 
 
 def settled(
-    looked: Mapping[str, Stat | None], moment: int, own: Iterable[str] = ()
+    looked: Mapping[str, Stat | None],
+    moment: int,
+    own: Iterable[str] = (),
+    steady: Callable[[str], bool] = lambda _: False,
 ) -> tuple[dict[str, Stat], list[str]]:
     """The files that were there with their stats, and the paths that were not: both for `unchanged`.
 
@@ -71,6 +85,7 @@ def settled(
         looked: What the stat of each path said when it was read.
         moment: When the command began (POSIX nanoseconds).
         own: Paths, and folders of paths, that the command itself writes: they may be younger.
+        steady: Whether a path may be younger since it was seen by other means that it did not change.
 
     Raises:
         Unknown: One of them was written while the command worked, or a moment before.
@@ -83,6 +98,7 @@ def settled(
             absent.append(path)
             continue
         written = young(seen, moment) and path not in mine and not path.startswith(below)
+        written = written and not steady(path)
         if written or stat_of(path) != seen:
             raise Unknown
         files[path] = seen
@@ -90,7 +106,17 @@ def settled(
 
 
 def read(path: str) -> Any:
-    """A record that `write` wrote.
+    """A record that `write` wrote, without its parts.
+
+    Raises:
+        OSError: There is none.
+        ValueError: It is damaged.
+    """
+    return read_parts(path)[0]
+
+
+def read_parts(path: str) -> tuple[Any, list[bytes]]:
+    """A record that `write` wrote, and its parts as JSON.
 
     Raises:
         OSError: There is none.
@@ -100,17 +126,23 @@ def read(path: str) -> Any:
         checksum, _, body = stream.read().partition(b"\n")
     if checksum_of(body) != checksum:
         raise ValueError
-    return json.loads(body)
+    record, *parts = body.split(b"\n")
+    return json.loads(record), parts
 
 
-def write(path: str, record: Any) -> None:
+def write(path: str, record: Any, parts: Iterable[Any] = ()) -> None:
     """Writes a record, and removes old ones beside it.
+
+    Args:
+        path: The file.
+        record: What every reader needs.
+        parts: What some readers need parts of: they are parsed one by one.
 
     Raises:
         OSError: It cannot be written.
         ValueError: It is no JSON.
     """
-    body = json.dumps(record, ensure_ascii=False).encode()
+    body = "\n".join(json.dumps(each, ensure_ascii=False) for each in (record, *parts)).encode()
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = f"{path}.{os.getpid()}"

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from buildsys.cli import answer, options
+from buildsys.cli import options
 from buildsys.cli.common import (
     console,
     open_session,
@@ -134,6 +134,7 @@ def command(
     SELECTOR is a target (`ios`), a label (`ios/classifier.onnx`) or a glob over labels
     (`'*/classifier.tflite*'`). Without one, everything.
     """
+    from buildsys.cli.answer import keeping
     from buildsys.report.progress import Progress
     from buildsys.report.record import write_report
     from buildsys.report.screens.console import idle_text, print_build
@@ -161,7 +162,8 @@ def command(
             progress(event)
 
         limit = user_settings().max_size
-        opened = open_session(file, selectors, offline=offline, max_size=limit)
+        rest = None if again else keeping.partial()
+        opened = open_session(file, selectors, offline=offline, max_size=limit, unchanged=rest)
         with opened as session, progress:
             build = searched_build(
                 session,
@@ -179,7 +181,7 @@ def command(
         print_build(console(color), build, time.monotonic() - started, verbose=verbose)
     if not (as_json or build.exit or verbose or trace or events):
         text = "" if quiet else idle_text(console(color), build)
-        answer.keep(session, build.graph, build.run, build.folder, text)
+        keeping.keep(session, build.graph, build.run, build.folder, text, build.unchanged)
     if build.run.environment_error is not None:
         raise build.run.environment_error
     return build.exit

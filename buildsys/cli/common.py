@@ -14,6 +14,7 @@ from buildsys.terminal import json_text
 
 if TYPE_CHECKING:
     from buildsys.engine.session import Session
+    from buildsys.engine.unchanged import Unchanged
     from buildsys.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -84,6 +85,7 @@ def open_session(
     *,
     offline: bool = False,
     max_size: int | None = None,
+    unchanged: Unchanged | None = None,
 ) -> Session:
     """A session for a recipe and what is selected of it; see `Session.open`.
 
@@ -92,7 +94,8 @@ def open_session(
     """
     from buildsys.engine.session import Session
 
-    return Session.open(_file(file), selectors, offline=offline, max_size=max_size)
+    path = _file(file)
+    return Session.open(path, selectors, offline=offline, max_size=max_size, unchanged=unchanged)
 
 
 def _file(file: Path | None) -> Path:

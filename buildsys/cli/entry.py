@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from buildsys.cli import answer
+from buildsys.cli.answer.recalling import recall
 
 GARBAGE = (50_000, 20, 100)
 """Objects, and younger collections, between two collections. Nearly all that a command makes it keeps until
@@ -16,7 +16,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # A sign that cannot be shown must not end a build.
             stream.reconfigure(errors="replace")
     gc.set_threshold(*GARBAGE)
-    text = answer.recall(sys.argv[1:])
+    text = recall(sys.argv[1:])
     if text is None:
         from buildsys.cli.main import main as usual
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from buildsys import validity
 from buildsys.backends import BUILT_IN
 from buildsys.backends.toolchain import Toolchain
+from buildsys.engine.unchanged import Unchanged
 from buildsys.planner import graph_json
 from buildsys.planner.graph import ActionGraph
 from buildsys.recipe.outline import Choice, Detour, Outline
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from buildsys.planner.catalog import Catalog
     from buildsys.recipe import Recipe
 
-VERSION = 1
+VERSION = 2
 FOLDER = "graphs"
 STANDARD = os.path.dirname(os.__file__) + os.sep
 """Where Python's own modules lie."""
@@ -52,6 +53,7 @@ class PlannedGraph:
         toolchains: All toolchains of backends, by name.
         backends: The folders of all backends.
         sources: The paths that it was planned from.
+        unchanged: What is not in the graph, since nothing that it depends on has changed.
     """
 
     outline: Outline
@@ -60,28 +62,36 @@ class PlannedGraph:
     toolchains: Mapping[str, Toolchain]
     backends: tuple[Path, ...]
     sources: tuple[str, ...]
+    unchanged: Unchanged | None = None
 
 
-def recall(root: Path, recipe: Path, selectors: Sequence[str]) -> PlannedGraph | None:
+def recall(
+    root: Path, recipe: Path, selectors: Sequence[str], unchanged: Unchanged | None = None
+) -> PlannedGraph | None:
     """The graph that was planned for a recipe and selectors, if it would be planned so again.
 
     Args:
         root: The store's folder.
         recipe: The recipe's file, absolute.
         selectors: What is selected.
+        unchanged: What the command leaves as it is: only the components of its `changed` are given.
     """
     asked = _asked(recipe, selectors)
     try:
-        record = validity.read(_path(root, asked))
+        record, parts = validity.read_parts(_path(root, asked))
         if record["asked"] != asked or not _holds(record):
             return None
+        if unchanged is not None:
+            rows = zip(record["parts"], parts, strict=True)
+            parts = [part for labels, part in rows if not unchanged.changed.isdisjoint(labels)]
         return PlannedGraph(
             _outline(**record["outline"]),
             tuple(selectors),
-            graph_json.from_json(record["graph"]),
+            graph_json.from_json(record["graph"], map(json.loads, parts)),
             {name: _toolchain(*row) for name, row in record["toolchains"].items()},
             tuple(Path(folder) for folder in record["backends"]),
             (*record["files"], *record["absent"]),
+            unchanged,
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
@@ -116,6 +126,7 @@ def remember(
     # What cannot be written or is too young is planned once more.
     with suppress(validity.Unknown, OSError, ValueError):
         files, absent = validity.settled(looked, started)
+        common, parts = graph_json.to_json(graph)
         record = {
             "asked": asked,
             "installed": _installed(),
@@ -126,9 +137,10 @@ def remember(
             "outline": _outline_record(outline),
             "toolchains": {name: _row(each) for name, each in catalog.toolchains.items()},
             "backends": [str(folder) for folder in backends_of(catalog)],
-            "graph": graph_json.to_json(graph),
+            "graph": common,
+            "parts": [[row[0][0] for row in part["deployables"]] for part in parts],
         }
-        validity.write(_path(root, asked), record)
+        validity.write(_path(root, asked), record, parts)
 
 
 def recall_routes(root: Path, catalog: Catalog) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from buildsys.engine.run import Run
 from buildsys.engine.staleness.explain import Reason
 from buildsys.engine.staleness.walk import Standing, State
+from buildsys.engine.unchanged import Unchanged
 from buildsys.planner.graph import ActionGraph, Deployable
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class Build:
         folder: Where artifacts were placed.
         exit: The command's exit status.
         processes: How many worker processes were started.
+        paths: Where each artifact lies, by label.
+        unchanged: What was not looked at again; its actions and deployables are in no other field.
     """
 
     outline: Outline
@@ -119,6 +122,7 @@ class Build:
     exit: int
     processes: int
     paths: dict[str, Path] = field(default_factory=dict)
+    unchanged: Unchanged | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -131,6 +135,7 @@ class Build:
         executed = set(self.run.executed)
         return {
             "hit": sum(name not in executed for name in self.run.standings)
+            + (self.unchanged.actions if self.unchanged is not None else 0)
             - sum(s.state is State.BLOCKED for s in self.run.standings.values()),
             "ran": len(executed) - failed,
             "failed": failed,

@@ -20,6 +20,7 @@ from buildsys.engine.graph_cache import PlannedGraph
 from buildsys.engine.listener import Listener, ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.staleness.positions import Positions
+from buildsys.engine.unchanged import Unchanged
 from buildsys.recipe.finding import absolute
 from buildsys.store import DamagedIndex, StoreError
 from buildsys.store.inventory import BUNDLE
@@ -107,17 +108,18 @@ class Session:
         *,
         offline: bool = False,
         max_size: int | None = None,
+        unchanged: Unchanged | None = None,
     ) -> Session:
         """A session for a recipe's file and selectors, on the user's store.
 
         Where an earlier command planned the same, and nothing that planning looks at has changed, the recipe
-        is not read.
+        is not read, and a build may leave out what is `unchanged`.
 
         Raises:
             RecipeError: The recipe is wrong.
         """
         started = time.time_ns()
-        planned = graph_cache.recall(cache_root(), absolute(path), selectors)
+        planned = graph_cache.recall(cache_root(), absolute(path), selectors, unchanged)
         if planned is not None:
             return cls(planned, offline=offline, max_size=max_size)
         catalog = load_catalog()
@@ -296,6 +298,7 @@ class Session:
             strict,
             self._max_size,
             listener,
+            self._planned.unchanged if self._reusable(selectors) and self._planned else None,
         )
 
     def pin(self, bundle: Path, build: Build) -> None:

@@ -258,3 +258,33 @@ class ActionGraph:
                 found[name] = action = self.actions[name]
                 waiting += action.upstream()
         return sorted(found, key=lambda name: found[name].number)
+
+    def components(self) -> list[ActionGraph]:
+        """The parts of the graph that have no action in common, in the order of their first actions."""
+        if self.wanted:
+            return [self]
+        above: dict[str, str] = {name: name for name in self.actions}
+
+        def first_of(name: str) -> str:
+            while above[name] != name:
+                above[name] = name = above[above[name]]
+            return name
+
+        def join(names: Iterable[str]) -> None:
+            found = sorted({first_of(name) for name in names}, key=self._number)
+            above.update(dict.fromkeys(found, found[0]))
+
+        for action in self.actions.values():
+            join((action.id, *action.upstream()))
+        for deployable in self.deployables:
+            join(deployable.actions)
+        parts: dict[str, ActionGraph] = {}
+        for name, action in self.actions.items():
+            part = parts.setdefault(first_of(name), ActionGraph(labels=self.labels))
+            part.actions[name] = action
+        for deployable in self.deployables:
+            parts[first_of(deployable.artifact.action)].deployables.append(deployable)
+        return list(parts.values())
+
+    def _number(self, name: str) -> int:
+        return self.actions[name].number

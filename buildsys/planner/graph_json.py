@@ -6,7 +6,8 @@ Rows and not objects by field: a graph may have ten thousand actions. What many 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from buildsys.planner.graph import (
 )
 
 Row = list[Any]
+NUMBER = 13
+"""Where an action's row has its place in the graph's order."""
 
 
 class _Table:
@@ -42,9 +45,24 @@ class _Table:
         return found
 
 
-def to_json(graph: ActionGraph) -> dict[str, Any]:
-    """A graph as plain data, all of which `from_json` gives back."""
+def to_json(graph: ActionGraph) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A graph as plain data, all of which `from_json` gives back.
+
+    Returns:
+        What its components have in common, and each component.
+    """
     workers, outputs = _Table(), _Table()
+    parts = [_part(each, workers, outputs) for each in graph.components()]
+    common = {
+        "workers": workers.rows,
+        "outputs": outputs.rows,
+        "labels": graph.labels,
+        "wanted": [_ref_row(ref) for ref in graph.wanted],
+    }
+    return common, parts
+
+
+def _part(graph: ActionGraph, workers: _Table, outputs: _Table) -> dict[str, Any]:
     actions = [
         [
             action.id,
@@ -70,32 +88,34 @@ def to_json(graph: ActionGraph) -> dict[str, Any]:
         for action in graph.actions.values()
     ]
     return {
-        "workers": workers.rows,
-        "outputs": outputs.rows,
         "actions": actions,
         "deployables": [_deployable_row(each) for each in graph.deployables],
-        "labels": graph.labels,
-        "wanted": [_ref_row(ref) for ref in graph.wanted],
     }
 
 
-def from_json(record: dict[str, Any]) -> ActionGraph:
-    """The graph that `to_json` was given.
+def from_json(common: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> ActionGraph:
+    """The graph of some components, or of all.
 
     Raises:
         KeyError, TypeError, ValueError, IndexError: It is no such record.
     """
-    workers = [_worker(*row) for row in record["workers"]]
+    workers = [_worker(*row) for row in common["workers"]]
     outputs = [
         Output(name, filename, kind, tuple(measured))
-        for name, filename, kind, measured in record["outputs"]
+        for name, filename, kind, measured in common["outputs"]
     ]
+    rows = []
     graph = ActionGraph(
-        deployables=[_deployable(*row) for row in record["deployables"]],
-        labels=tuple(record["labels"]),
-        wanted=tuple(OutputRef(*row) for row in record["wanted"]),
+        labels=tuple(common["labels"]),
+        wanted=tuple(OutputRef(*row) for row in common["wanted"]),
     )
-    for row in record["actions"]:
+    for part in parts:
+        rows += part["actions"]
+        graph.deployables += [_deployable(*row) for row in part["deployables"]]
+    place = {label: number for number, label in enumerate(graph.labels)}
+    graph.deployables.sort(key=lambda each: place[each.label])
+    rows.sort(key=itemgetter(NUMBER))
+    for row in rows:
         row[2] = workers[row[2]]
         row[4] = {name: _input(*given) for name, given in row[4].items()}
         row[6] = tuple([outputs[number] for number in row[6]])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from buildsys.engine.results import Build
 from buildsys.figures.candidate import Choice
 from buildsys.figures.json_form import read, to_json
 from buildsys.report.forms import Detour, Entry, Report, Search
-from buildsys.report.pages.pareto import FOLDER, page
 from buildsys.small_files import read_bytes
 from buildsys.store.content import writing
 
@@ -22,15 +23,22 @@ NAME = "report.json"
 
 def report(build: Build) -> dict[str, Any]:
     """The report as plain data."""
-    entries = tuple(_entry(build, verdict) for verdict in build.verdicts)
-    record: dict[str, Any] = to_json(Report(project=build.outline.project, deployables=entries))
-    return record
+    record: dict[str, Any] = to_json(Report(project=build.outline.project, deployables=()))
+    return record | {"deployables": entries(build)}
 
 
-def deployable(build: Build, verdict: Verdict) -> dict[str, Any]:
-    """One deployable's entry as plain data."""
-    record: dict[str, Any] = to_json(_entry(build, verdict))
-    return record
+def entries(build: Build) -> list[dict[str, Any]]:
+    """What the report says of each deployable, as plain data."""
+    now = _looked_at(build)
+    if build.unchanged is None:
+        return list(now.values())
+    before = build.unchanged.entries
+    return [now[label] if label in now else json.loads(text) for label, text in before.items()]
+
+
+def _looked_at(build: Build) -> dict[str, dict[str, Any]]:
+    """The entries of what was not left out, by label."""
+    return {each.deployable.label: to_json(_entry(build, each)) for each in build.verdicts}
 
 
 def _entry(build: Build, verdict: Verdict) -> Entry:
@@ -110,14 +118,59 @@ def write_report(build: Build) -> Path:
     What searches chose from is drawn beside it, a page a deployable.
     """
     path = build.folder / NAME
-    record = report(build)
+    now = _looked_at(build)
     with writing(path):
-        write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        for entry in record["deployables"]:
-            if "search" in entry:
+        write_text(path, _text(build, now))
+        searched = [entry for entry in now.values() if "search" in entry]
+        if searched:
+            from buildsys.report.pages.pareto import FOLDER, page  # Few builds search.
+
+            for entry in searched:
                 drawn = page(entry["label"], read(Choice, entry["search"]))
                 write_text(build.folder / FOLDER / f"{entry['label']}.html", drawn)
     return path
+
+
+def _text(build: Build, now: Mapping[str, dict[str, Any]]) -> str:
+    """The file: entries of what was left out are written as they were."""
+    texts = {label: _indented(entry) for label, entry in now.items()}
+    if build.unchanged is not None:
+        texts = {**build.unchanged.entries, **texts}
+    record = to_json(Report(project=build.outline.project, deployables=()))
+    head, _, tail = _json(record).rpartition("[]")
+    return head + (BEGIN + BETWEEN.join(texts.values()) + END if texts else "[]") + tail + "\n"
+
+
+BEGIN, BETWEEN, END = "[\n  ", ",\n  ", "\n ]"
+"""What is around the entries in the file's text. No other line of it begins so: an entry's own lines are
+indented further."""
+
+
+def entries_in(text: str) -> dict[str, str]:
+    """The texts of a report's entries, by label.
+
+    Raises:
+        ValueError: It is not as `write_report` writes it.
+    """
+    _, begin, rest = text.partition(f'"deployables": {BEGIN}')
+    body, end, _ = rest.rpartition(END)
+    if not begin or not end:
+        raise ValueError
+    found = {}
+    for entry in re.split(r",\n  (?=\{\n)", body):
+        name, _, label = entry.split("\n", 2)[1].strip().rstrip(",").partition(": ")
+        if name != '"label"':
+            raise ValueError
+        found[json.loads(label)] = entry
+    return found
+
+
+def _indented(entry: dict[str, Any]) -> str:
+    return _json(entry).replace("\n", "\n  ")
+
+
+def _json(record: Any) -> str:
+    return json.dumps(record, indent=1, ensure_ascii=False)
 
 
 class RecordError(Exception):

@@ -25,16 +25,18 @@ MOST = 300
 SHIPS = (Status.VERIFIED, Status.CHECKED, Status.UNVERIFIED)
 
 
-def build(
+def go_on(
     session: Session,
+    result: Build,
     run: Callable[[Listener], Build],
     listener: Listener,
     before: Mapping[str, Detour],
 ) -> Build:
-    """Builds, by other routes where the recipe names some and the first ones give nothing.
+    """Builds by other routes, where the recipe names some and the first ones gave nothing.
 
     Args:
         session: The recipe and the store; its recipe has the detours afterwards.
+        result: What the first routes gave.
         run: Builds what is selected, and tells a listener.
         listener: Receives the build's events.
         before: What the lock says.
@@ -42,15 +44,12 @@ def build(
     Raises:
         StoreError: The lock cannot be written.
     """
-    while True:
-        result = run(listener)
-        left = list(_left(session, result))
-        if not left:
-            break
+    while left := list(_left(session, result)):
         more = dict(_next(session, *each) for each in left)
         session.recipe = replace(session.recipe, detours={**session.recipe.detours, **more})
         for entry, verdict in left:
             _tell(session, entry, verdict, listener)
+        result = run(listener)
     if session.outline.detours != before:
         _keep(session, before, result)
     return result

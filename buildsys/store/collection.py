@@ -35,6 +35,7 @@ from buildsys.store.inventory import (
     pinned,
 )
 from buildsys.store.local import File
+from buildsys.store.size_estimate import Size, counted, grown
 from buildsys.store.usage import Usage, usage
 
 BATCH = 256
@@ -89,6 +90,10 @@ class _Choice:
     victims: list[File] = field(default_factory=list)
 
 
+def _fits(size: Size, limit: int) -> bool:
+    return size.files + size.logs <= limit and size.logs <= limit * LOGS_SHARE
+
+
 class Collector:
     """Looks after the size and the soundness of one store.
 
@@ -115,17 +120,29 @@ class Collector:
         """See `damage.verify`."""
         return verify(self._store, self._index, repair=repair)
 
-    def collect_if_over(self, limit: int | None) -> Collected | None:
+    def collect_if_over(self, limit: int | None, more: Size | None = None) -> Collected | None:
         """Collects where files and logs have outgrown the limit; `None` where there is nothing to do.
 
         It goes a little below the limit, so that the next build need not collect again. Call it
         when this process's own build has ended: what that leased could not go.
+
+        Args:
+            limit: Bytes; `None` for no limit.
+            more: What the build made. Files are not counted where an earlier count and this are within
+                the limit.
         """
         if limit is None:
             return None
-        files = sum(file.size for file in self._store.objects.list())
-        logs = sum(log.size for log in logs_of(self._root))
-        if files + logs <= limit and logs <= limit * LOGS_SHARE:
+        if more is not None:
+            size = grown(self._root, more)
+            if size is not None and _fits(size, limit):
+                return None
+        size = Size(
+            sum(file.size for file in self._store.objects.list()),
+            sum(log.size for log in logs_of(self._root)),
+        )
+        if _fits(size, limit):
+            counted(self._root, size)
             return None
         return self.collect(int(limit * HEADROOM))
 

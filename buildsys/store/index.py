@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +65,10 @@ class Expense:
     peak_rss: int
 
 
+MOST_VALUES = 500
+"""How many values a statement takes: SQLite's own limit was 999 for long."""
+
+
 class Known:
     """The traces that stood at a project's places when they were last built, read at once.
 
@@ -88,13 +92,20 @@ class Index(Database):
         rows = self._rows(f"select {COLUMNS} from trace where key = ?", (key,))  # noqa: S608 - no value of anybody's is in it
         return self._trace(rows[0]) if rows else None
 
-    def known(self, project: str) -> Known:
-        """All that was last built for a project, in one statement."""
+    def known(self, project: str, slots: Collection[str] | None = None) -> Known:
+        """What was last built for a project, in one statement.
+
+        Args:
+            project: Its name.
+            slots: The only places that are of interest; `None` for all.
+        """
         known = Known()
+        where, values = "slot >= ? and slot < ?", (f"{project}:", f"{project};")
+        if slots is not None and len(slots) <= MOST_VALUES:
+            where, values = f"slot in ({', '.join('?' * len(slots))})", tuple(slots)
         rows = self._rows(
-            f"select slot, previous, {COLUMNS} from history join trace using (key) "  # noqa: S608 - no value of anybody's is in it
-            "where slot >= ? and slot < ?",
-            (f"{project}:", f"{project};"),
+            f"select slot, previous, {COLUMNS} from history join trace using (key) where {where}",  # noqa: S608 - no value of anybody's is in it
+            values,
         )
         for slot, previous, *columns in rows:
             key = columns[0]

@@ -57,6 +57,7 @@ class Memo:
         self._loaded: tuple[str, ...] = ()
         self._fresh: dict[str, tuple[int, int, int, int, str]] = {}
         self._racy: set[str] = set()
+        self._moved: set[str] = set()
         self.hashed_bytes = 0
         self.looked: dict[str, Identity | None] = {}
 
@@ -77,6 +78,19 @@ class Memo:
         """Whether the stat of all that was looked at can be trusted from now on."""
         return not self._racy
 
+    def steady(self, path: str) -> bool:
+        """Whether a file's content was the same all the time, and its stat can be trusted from now on.
+
+        A file that was written a moment before the first look is steady once it was hashed again later.
+        """
+        known = self._fresh.get(path) or self._known.get(path)
+        return (
+            known is not None
+            and known[:4] == self.looked.get(path)
+            and path not in self._racy
+            and path not in self._moved
+        )
+
     def digest(self, path: str | Path) -> str | None:
         """The `sha256:…` digest of a file, or `None` when there is no such file."""
         name = os.fspath(path)  # A link that leads elsewhere tomorrow has another inode then.
@@ -92,6 +106,8 @@ class Memo:
         except OSError:
             return None
         self.hashed_bytes += identity[0]
+        if name in self._fresh and self._fresh[name][4] != digest:
+            self._moved.add(name)
         self._fresh[name] = (*identity, digest)
         # A clock that went back makes times of the future: those are never old enough.
         if seen_at - max(identity[1], identity[2]) < grain(identity[1]):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.cli import answer
+from buildsys import validity
+from buildsys.cli.answer import question, recalling
+from buildsys.cli.answer import secret as answer_secret
 from buildsys.store.memo import FINE_NS
 from tests.cli.inside import Inside
 from tests.profile import some
@@ -31,14 +33,14 @@ def built(modelbuild: Inside) -> Inside:
     """
     for _ in range(5):
         aged()
-        if answer.recall(["build"]) is not None:
+        if recalling.recall(["build"]) is not None:
             return modelbuild
         assert modelbuild("build").code == 0
     raise AssertionError("no answer was kept")
 
 
 def test_it_is_what_the_usual_path_prints(built: Inside) -> None:
-    given = answer.recall(["build"])
+    given = recalling.recall(["build"])
     usual = built("build")
     assert given is not None
     assert [line for line in given.splitlines() if "Actions:" not in line] == [
@@ -49,14 +51,14 @@ def test_it_is_what_the_usual_path_prints(built: Inside) -> None:
 
 
 def test_a_plan_is_answered_as_well_and_only_where_nothing_is_to_run(built: Inside) -> None:
-    assert answer.recall(["plan"]) is None
+    assert recalling.recall(["plan"]) is None
     usual = built("plan")
-    assert answer.recall(["plan"]) == usual.out
+    assert recalling.recall(["plan"]) == usual.out
     built.space.weights([[1.0, 2.0], [3.0, 4.0], [0.5, 0.5]])
     aged()
-    assert answer.recall(["plan"]) is None
+    assert recalling.recall(["plan"]) is None
     assert "weights.safetensors changed" in built("plan").out
-    assert answer.recall(["plan"]) is None
+    assert recalling.recall(["plan"]) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_plan_is_answered_as_well_and_only_where_nothing_is_to_run(built: Insi
     ids=" ".join,
 )
 def test_another_question_has_no_answer(built: Inside, asked: list[str]) -> None:
-    assert answer.recall(asked) is None
+    assert recalling.recall(asked) is None
 
 
 def rewrite(name: str) -> Callable[[Space], None]:
@@ -148,12 +150,12 @@ CHANGES: dict[str, Callable[[Space], None]] = {
 @pytest.mark.parametrize("name", some(CHANGES))
 def test_whatever_changes_the_usual_path_is_taken(built: Inside, name: str) -> None:
     CHANGES[name](built.space)
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
 
 
 def test_a_file_that_means_nothing_changes_nothing(built: Inside) -> None:
     (built.space.project / "notes.txt").write_text("for myself")
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
 
 
 def test_a_variable_of_the_recipe_counts(
@@ -161,13 +163,13 @@ def test_a_variable_of_the_recipe_counts(
 ) -> None:
     modelbuild.space.edit("deploy.yaml", "project: toy", "project: ${NAME:-toy}")
     aged()
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     assert modelbuild("build").code == 0
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
     monkeypatch.setenv("NAME", "other")
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     monkeypatch.delenv("NAME")
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
 
 
 def test_values_of_variables_are_not_kept(
@@ -175,26 +177,26 @@ def test_values_of_variables_are_not_kept(
 ) -> None:
     monkeypatch.setenv("NAME", value := "correct-horse-battery")
     modelbuild.space.edit("deploy.yaml", "project: toy", "project: ${NAME:-toy}")
-    shelf = modelbuild.space.store / answer.FOLDER
+    shelf = modelbuild.space.store / question.FOLDER
     shelf.mkdir(parents=True, exist_ok=True)
     old = shelf / "00000000"
     old.write_text(f'of an earlier version: {{"environ": {{"NAME": "{value}"}}}}')
     aged()
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     assert modelbuild("build").code == 0
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
     assert not old.exists()
     kept = [path.read_bytes() for path in shelf.iterdir()]
     assert len(kept) == 1
     assert b'"environ": {"NAME": "' in kept[0]
     assert value.encode() not in kept[0]
-    secret = modelbuild.space.store / answer.KEY_FILE
+    secret = modelbuild.space.store / answer_secret.KEY_FILE
     assert secret.stat().st_mode & 0o777 == 0o600
-    assert len(secret.read_bytes()) == answer.SECRET_BYTES
+    assert len(secret.read_bytes()) == answer_secret.SECRET_BYTES
     secret.write_bytes(b"damaged")
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     assert modelbuild("build").code == 0
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
 
 
 def test_a_nearer_recipe_counts(built: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,58 +204,58 @@ def test_a_nearer_recipe_counts(built: Inside, monkeypatch: pytest.MonkeyPatch) 
     below.mkdir()
     monkeypatch.chdir(below)
     aged()
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     assert built("build").code == 0
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
     (below / "deploy.yaml").write_text("version: 1\n")
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
 
 
 def test_what_is_written_while_the_command_runs_keeps_no_answer(modelbuild: Inside) -> None:
     aged()
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     modelbuild.space.edit("deploy.yaml", "count: 8", "count: 8 ")  # After the command has begun.
     assert modelbuild("build").code == 0
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
 
 
 def test_what_is_rejected_keeps_no_answer(modelbuild: Inside) -> None:
     modelbuild.space.edit("deploy.yaml", "signal_error: 1.0e-3", "signal_error: 1.0e-12")
     aged()
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     assert modelbuild("build").code == 3
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
 
 
 def test_once_a_day_the_usual_path_is_taken(built: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + answer.DAY)
-    assert answer.recall(["build"]) is None
+    monkeypatch.setattr(time, "time", lambda: now + validity.DAY)
+    assert recalling.recall(["build"]) is None
 
 
 def test_every_truncation_and_many_flips_of_an_answer_are_no_answer(built: Inside) -> None:
-    (file,) = (built.space.store / answer.FOLDER).iterdir()
+    (file,) = (built.space.store / question.FOLDER).iterdir()
     whole = file.read_bytes()
     for length in range(0, len(whole), 97):
         file.write_bytes(whole[:length])
-        assert answer.recall(["build"]) is None
+        assert recalling.recall(["build"]) is None
     for place in range(0, len(whole), 101):
         data = bytearray(whole)
         data[place] ^= 1
         file.write_bytes(data)
-        assert answer.recall(["build"]) is None
+        assert recalling.recall(["build"]) is None
     file.write_bytes(whole)
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
 
 
 def test_an_answer_imports_next_to_nothing(built: Inside) -> None:
     import subprocess
 
     code = (
-        "import sys\nfrom buildsys.cli import answer\n"
-        "before = answer._asked\n"
-        f"answer._asked = lambda a: before(a)[:3] + [{sys.executable!r}] + before(a)[4:]\n"
-        "print(len(answer.recall(['build']) or ''))\n"
+        "import sys\nfrom buildsys.cli.answer import recalling\n"
+        "before = recalling.asked\n"
+        f"recalling.asked = lambda a: before(a)[:3] + [{sys.executable!r}] + before(a)[4:]\n"
+        "print(len(recalling.recall(['build']) or ''))\n"
         "print(*sys.modules)"
     )
     done = subprocess.run(
@@ -289,7 +291,7 @@ def test_a_recipe_saved_while_we_build_keeps_no_answer_wherever_things_lie(
     else:
         monkeypatch.setenv("MODELBUILD_CACHE", str(modelbuild.space.project.parent))
     aged()
-    assert answer.recall(arguments) is None
+    assert recalling.recall(arguments) is None
     modelbuild.space.edit("deploy.yaml", "count: 8", "count: 8 ")
     assert modelbuild(*arguments).code == 0
-    assert answer.recall(arguments) is None
+    assert recalling.recall(arguments) is None

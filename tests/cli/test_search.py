@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buildsys.cli import answer
+from buildsys.cli.answer import recalling
 from buildsys.store.memo import FINE_NS
 from tests.cli.inside import Inside
 from tests.search.project import CANDIDATES, LABEL, SearchSpace
@@ -57,13 +57,13 @@ def test_an_edited_lock_is_no_answer_to_what_was_asked_before(modelbuild: Inside
     # See tests/cli/test_answer.py: an answer is kept once nothing is young.
     for _ in range(5):
         time.sleep(2 * FINE_NS / 1e9)
-        if answer.recall(["build"]) is not None:
+        if recalling.recall(["build"]) is not None:
             break
         assert modelbuild("build").code == 0
-    assert answer.recall(["build"]) is not None
+    assert recalling.recall(["build"]) is not None
     space = modelbuild.space
     space.edit("deploy.lock.yaml", "profile: w8", "profile: w9")
-    assert answer.recall(["build"]) is None
+    assert recalling.recall(["build"]) is None
     said = modelbuild("build")
     assert said.code == 2
     assert "`w9` is not among the candidates of `smallest`" in said.err

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from buildsys.backends.kit.run.machine import machine_name
-from buildsys.cli import answer
+from buildsys.cli.answer import recalling
 from buildsys.engine.executors import LocalExecutor
 from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
@@ -119,9 +119,9 @@ def test_an_answer_that_was_kept_is_not_another_machine_s(
     modelbuild = Inside(timed, monkeypatch, capsys)
     command = ["build", HALF]
     for _ in range(6):  # Something else may write into a folder of `sys.path` at the same moment.
-        if answer.recall(command) is not None:
+        if recalling.recall(command) is not None:
             break
         assert modelbuild(*command).code == 0
-    assert answer.recall(command) is not None
+    assert recalling.recall(command) is not None
     monkeypatch.setattr("buildsys.backends.kit.run.machine.machine_name", lambda: "another")
-    assert answer.recall(command) is None
+    assert recalling.recall(command) is None

@@ -109,7 +109,7 @@ class Walk:
         self._implementations = implementations
         self._machine = cache(machine)
         self._shapes: dict[str, bool] = {}
-        self.known = index.known(name)
+        self.known = index.known(name, {s for a in graph.actions.values() for s in a.slots})
         self.listings: dict[str, str] = {}
 
     def states(self) -> dict[str, Standing]:

@@ -21,7 +21,7 @@ from buildsys.exit_status import ExitStatus
 from buildsys.figures.json_form import read
 from buildsys.figures.weights import Weights
 from buildsys.recipe import Diagnostic
-from buildsys.report.record import deployable
+from buildsys.report.record import entries as entries_of
 from buildsys.report.screens.benchmarks import print_benchmarks
 from buildsys.report.screens.candidates import print_searches
 from buildsys.report.screens.histogram import bars
@@ -153,7 +153,7 @@ def shown_status(entry: Entry) -> str:
 
 def print_build(console: Console, build: Build, seconds: float, *, verbose: bool = False) -> None:
     """The table, then what has to be said, then the counts."""
-    entries = [deployable(build, verdict) for verdict in build.verdicts]
+    entries = entries_of(build)
     console.print(table(entries, console.width))
     if verbose:
         print_gates(console, entries)

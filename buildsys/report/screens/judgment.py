@@ -11,7 +11,7 @@ from rich.text import Text
 from buildsys.bounds import OUTPUT_FLOORS
 from buildsys.engine.outcome.verdicts import Status
 from buildsys.engine.results import Build
-from buildsys.report.record import deployable
+from buildsys.report.record import entries as entries_of
 from buildsys.report.screens.console import STYLES, Entry, print_outcome, shown_status
 from buildsys.verify.judgment.gate import Gate
 
@@ -29,7 +29,7 @@ def print_judgement(
         seconds: How long it took.
         verbose: Whether what holds unasked (finite values, shape, type) is shown where it does.
     """
-    entries = [deployable(build, verdict) for verdict in build.verdicts]
+    entries = entries_of(build)
     for number, entry in enumerate(entries):
         if number:
             console.print()

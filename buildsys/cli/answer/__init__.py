@@ -1,0 +1,1 @@
+"""What a command printed when it had nothing to do, kept for the next time: see `recalling`."""

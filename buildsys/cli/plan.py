@@ -51,9 +51,6 @@ def command(
     """
     if graph is not None and as_json:
         raise click.UsageError("`--graph` and `--json` exclude each other: take `--graph json`")
-    from buildsys.cli.answer import keeping
-    from buildsys.engine.run import Run
-
     with open_session(file, selectors) as session:
         plan = session.plan(selectors)
     if graph is not None:
@@ -72,6 +69,9 @@ def command(
             print_plan(shown, plan, verbose=verbose)
         click.echo(captured.get(), nl=False, color=True)
         if not plan.has_work:
+            from buildsys.cli.answer import keeping
+            from buildsys.engine.run import Run
+
             keeping.keep(session, plan.action_graph, Run(plan.standings), None, captured.get())
     return ExitStatus.STALE if check and plan.has_work else ExitStatus.OK
 

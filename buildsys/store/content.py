@@ -285,7 +285,8 @@ class Store:
             StoreError: The target cannot be written.
         """
         with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.isdir(os.path.dirname(target)):
+                target.parent.mkdir(parents=True, exist_ok=True)
             if digest.startswith(FILE):
                 self._restore_file(digest, target, writable)
                 return
@@ -302,7 +303,7 @@ class Store:
         except FileNotFoundError as error:
             raise CorruptObject(digest, "missing") from error
         hasher = hashlib.sha256()
-        with reader, target.open("xb") as writer:
+        with reader, open(target, "xb") as writer:
             if clone(reader.fileno(), writer.fileno()):
                 while chunk := reader.read(CHUNK):
                     hasher.update(chunk)
@@ -310,11 +311,11 @@ class Store:
                 while chunk := reader.read(CHUNK):
                     hasher.update(chunk)
                     writer.write(chunk)
+            os.fchmod(writer.fileno(), 0o644 if writable else 0o444)
         if FILE + hasher.hexdigest() != digest:
             target.unlink()
             self.discard(digest)
             raise CorruptObject(digest, "its bytes have changed")
-        target.chmod(0o644 if writable else 0o444)
 
     def discard(self, digest: str) -> None:
         """Takes a bad object out, so that its maker is run again."""

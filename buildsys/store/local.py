@@ -53,20 +53,24 @@ class LocalObjects:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._prefix = os.fspath(folder)  # A path object takes longer than its stat.
+        self._prefix = os.fspath(folder)
         self._drafts = f"{self._prefix}/{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
         self._numbers = itertools.count()
 
     def path(self, name: str) -> Path:
         """Where an object lies."""
-        return self._folder / name[:2] / name
+        return Path(self._place(name))
+
+    def _place(self, name: str) -> str:
+        """Where an object lies, as text: a path object takes longer than its stat."""
+        return f"{self._prefix}/{name[:2]}/{name}"
 
     def has(self, sizes: Mapping[str, int | None]) -> set[str]:
         """See `Objects.has`."""
         found = set()
         for name, size in sizes.items():
             try:
-                actual = os.stat(f"{self._prefix}/{name[:2]}/{name}").st_size
+                actual = os.stat(self._place(name)).st_size
             except OSError:
                 continue
             if size is None or actual == size:
@@ -79,7 +83,7 @@ class LocalObjects:
         Raises:
             OSError: It cannot be read.
         """
-        return self.path(name).open("rb")
+        return open(self._place(name), "rb")
 
     def fetch(self, names: Iterable[str]) -> Iterator[tuple[str, BinaryIO]]:
         """See `Objects.fetch`."""
@@ -149,7 +153,8 @@ class LocalObjects:
         What is new is written, all of it, before the first file is flushed to the disk and gets its
         name. A file that is there already is read and compared, never trusted.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not os.path.isdir(self._prefix):
+            self._folder.mkdir(parents=True, exist_ok=True)
         drafts: Drafts = []
         try:
             yield drafts
@@ -180,7 +185,7 @@ class LocalObjects:
                 draft.name = hashlib.file_digest(reader, "sha256").hexdigest()
                 draft.size = os.fstat(reader.fileno()).st_size
         else:
-            with source.open("rb") as reader:
+            with open(source, "rb") as reader:
                 draft.size, draft.name = _copied(reader, draft.path)
         return draft
 
@@ -189,12 +194,12 @@ class LocalObjects:
 
         A collection keeps what is younger than a running build.
         """
-        path = self.path(name)
+        path = self._place(name)
         try:
             os.utime(path)
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return False
-            with path.open("rb") as stream:
+            with open(path, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest() == name
         except OSError:
             return False
@@ -211,11 +216,11 @@ class LocalObjects:
 
     def _enter(self, temporary: str, name: str) -> None:
         """Gives a finished file its name, in the place of a bad one that has it."""
-        target = self.path(name)
+        target = self._place(name)
         try:
             os.rename(temporary, target)
         except FileNotFoundError:  # The first one whose digest begins like this.
-            target.parent.mkdir(exist_ok=True)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             os.rename(temporary, target)
 
 

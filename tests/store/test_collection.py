@@ -22,6 +22,7 @@ from buildsys.store.collection import Collector
 from buildsys.store.content import named
 from buildsys.store.inventory import Inventory, is_gone
 from buildsys.store.local import File, LocalObjects
+from buildsys.store.size_estimate import Size
 from tests.space import Space
 
 OLD = time.time() - 90 * 86_400
@@ -560,3 +561,26 @@ def test_a_folder_that_is_stored_while_we_look_is_no_damage(tmp_path: Path) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("buildsys.store.damage.Inventory", Late)
         assert verify(store, index, repair=True) == []
+
+
+def test_after_a_build_files_are_counted_once_the_last_count_may_be_over_the_limit(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(10):
+        cache.trace(f"k{n}", cache.put(f"{n:050}"))
+    counts: list[int] = []
+    listed = cache.store.objects.list
+    monkeypatch.setattr(cache.store.objects, "list", lambda: counts.append(1) or listed())
+    collect = cache.collector.collect_if_over
+    assert collect(1000, Size(500, 0)) is None
+    assert len(counts) == 1  # It was never counted.
+    assert collect(1000, Size(300, 40)) is None
+    assert len(counts) == 1  # 500 at the count, and 340 at most since then.
+    assert collect(1000, Size(200, 0)) is None
+    assert len(counts) == 2  # It may be 1,040, and is 500.
+    assert collect(499, Size(0, 0)) is not None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 90_000)
+    counts.clear()
+    assert collect(1000, Size(0, 0)) is None
+    assert len(counts) == 1  # A day later.

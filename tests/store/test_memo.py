@@ -80,3 +80,19 @@ def test_what_does_not_exist_has_no_digest(tmp_path: Path) -> None:
     memo = fresh(tmp_path)
     assert memo.digest(tmp_path / "nothing") is None
     assert memo.tree(tmp_path / "nothing") is None
+
+
+def test_a_young_file_is_steady_once_it_was_hashed_again_and_was_the_same(
+    tmp_path: Path, file: Path
+) -> None:
+    memo = fresh(tmp_path)
+    file.write_bytes(b"hello")
+    memo.digest(file)
+    assert not memo.steady(str(file))
+    memo.save()
+    assert memo.steady(str(file))
+    file.write_bytes(b"HELLO")
+    memo.digest(file)
+    memo.save()
+    assert not memo.steady(str(file))
+    assert not memo.steady(str(tmp_path))

@@ -84,7 +84,7 @@ class ActionFolders:
                 self._work.mkdir(parents=True, exist_ok=True)
                 for part in reversed(PARTS):
                     os.mkdir(os.path.normpath(path / part), PRIVATE)
-            temporary = self._temporary.make(path / "scratch" / "tmp")
+            temporary = self._temporary.make(Path(f"{path}/scratch/tmp"))
         return ActionFolder(self._store, spec, path, temporary)
 
     def give_back(self, folder: ActionFolder, failed: bool = False) -> None:
@@ -94,7 +94,7 @@ class ActionFolders:
             return
         try:
             for part, kept in PARTS.items():
-                _empty(folder.path / part, kept)
+                _empty(f"{folder.path}/{part}", kept)
         except OSError:
             shutil.rmtree(folder.path, ignore_errors=True)
         else:
@@ -128,11 +128,11 @@ class ActionFolder:
         self._spec = spec
         self.path = path
         self.temporary = temporary
-        self.outputs = {o.name: self.path / "out" / o.filename for o in spec.outputs}
+        self.outputs = {o.name: Path(f"{path}/out/{o.filename}") for o in spec.outputs}
         # A worker may go by a checkpoint's suffix, so a user's file keeps it.
         self.inputs = {
-            name: self.path / "in" / (name + (path.suffix if path is not None else ""))
-            for name, (path, _) in spec.inputs.items()
+            name: Path(f"{path}/in/{name}{'' if given is None else given.suffix}")
+            for name, (given, _) in spec.inputs.items()
         }
         self.request = self.path / "request.json"
         self.log = self.path / "log.txt"
@@ -173,7 +173,7 @@ class ActionFolder:
             **step(self._spec),
             "inputs": {n: str(p) for n, p in self.inputs.items()},
             "outputs": {n: str(p) for n, p in self.outputs.items()},
-            "scratch": str(self.path / "scratch"),
+            "scratch": f"{self.path}/scratch",
             "temporary": str(self.temporary),
             "log": str(self.pipe),
             "project": str(self._spec.project) if self._spec.project else None,
@@ -181,13 +181,14 @@ class ActionFolder:
             "memory": self._spec.room,
             "resume": str(self.resume) if self.resume else None,
         }
-        with writing(self.path):
-            self.request.write_text(json.dumps(request))
+        with writing(self.path), open(self.request, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps(request))
 
     def result(self) -> dict[str, Any]:
         """What the worker said of its work; empty where it did not get to that."""
         try:
-            result: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+            with open(f"{self.path}/result.json", "rb") as stream:
+                result: dict[str, Any] = json.loads(stream.read())
         except (OSError, ValueError):
             return {}
         return result
@@ -208,9 +209,10 @@ class ActionFolder:
 
     def keep_log(self) -> Path:
         """Moves the log to where it outlives the folder."""
-        kept = self._store.root / "logs" / f"{self._spec.key[:16]}.log"
+        folder = f"{self._store.root}/logs"
+        kept = Path(f"{folder}/{self._spec.key[:16]}.log")
         with writing(kept):
-            kept.parent.mkdir(exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             self.log.rename(kept)
         return kept
 
@@ -256,7 +258,7 @@ def _packages() -> str:
     return str(Path(found.origin).parents[1])
 
 
-def _empty(folder: Path, kept: Collection[str]) -> None:
+def _empty(folder: str, kept: Collection[str]) -> None:
     """Removes what a worker left in one of the folders, which must still be what it was.
 
     Raises:

@@ -25,10 +25,10 @@ def worker_environment(python: Path, threads: int, folder: Path, temporary: Path
         folder: The step's folder.
         temporary: Where the step has its temporary files, by a short name.
     """
-    scratch = folder / "scratch"
+    switch = os.environ.get(SWITCH)
     return {
         "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(scratch),
+        "HOME": f"{folder}/scratch",
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
@@ -40,7 +40,7 @@ def worker_environment(python: Path, threads: int, folder: Path, temporary: Path
         "ORT_DISABLE_TELEMETRY": "1",
         **dict.fromkeys(THREADS, str(threads)),
         # It decides how reads are found, and what is said of them; never bytes.
-        **{name: value for name, value in os.environ.items() if name == SWITCH},
+        **({} if switch is None else {SWITCH: switch}),
     }
 
 

@@ -45,8 +45,9 @@ class Claims:
         if slot in self._slots:
             return OURS
         with writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"{PREFIX}{slot:03x}"
+            if not os.path.isdir(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+            path = f"{self._folder}/{PREFIX}{slot:03x}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             with ExitStack() as unless_ours:
                 unless_ours.callback(os.close, descriptor)

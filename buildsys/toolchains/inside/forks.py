@@ -98,6 +98,7 @@ class Preloaded:
         self._watching = False
         self._installed: tuple[str, ...] = ()
         self._environment = dict(os.environ)
+        self._set: dict[str, str] = {}
         sys.addaudithook(self._audit)
 
     @property
@@ -118,6 +119,7 @@ class Preloaded:
         if self._folders.setdefault(spec["backend"], folder) != folder:
             raise Unlike(f"two folders claim the backend {spec['backend']}", False)
         self._start.host.expose_backends(spec)
+        self._start.host.prepare_watch(spec, self._start.path)
         module, function = self._start.host.worker_module(spec)
         wanted = [(f"{self._start.host.kit(spec)}.protocol.request", "Request"), (module, function)]
         runtime = spec["options"].get("runtime_module")
@@ -129,6 +131,7 @@ class Preloaded:
             for module, function in wanted:
                 self._import(module, function)
         self._start.host.IMPORTED.warm()
+        self._set = {n: v for n, v in os.environ.items() if self._environment.get(n) != v}
         gc.freeze()  # Collecting in a child would copy every page that holds a counter.
         return True
 
@@ -197,11 +200,12 @@ class Preloaded:
 
         A fresh process would have those too; a path below the host's folder is the child's own.
         """
-        changed = {n: v for n, v in os.environ.items() if self._environment.get(n) != v}
+        if not self._set:
+            return dict(listed)
         temporary = os.path.join(self._folder, "tmp")
         moved = {
             n: v.replace(temporary, listed["TMPDIR"]).replace(self._folder, scratch)
-            for n, v in changed.items()
+            for n, v in self._set.items()
         }
         return {**listed, **moved}
 
@@ -225,7 +229,7 @@ class Server:
         self._woken, self._wake = os.pipe()
         for descriptor in (self._woken, self._wake):
             os.set_blocking(descriptor, False)
-        self._kept: frozenset[str] = frozenset()
+        self._kept: dict[str, frozenset[str]] = {}
         self._orphans = start.host.beside("orphans")
         self._own: set[int] = set()
         """Processes that the imports have started."""
@@ -296,7 +300,9 @@ class Server:
         Raises:
             Unlike: It cannot be.
         """
-        if self._preloaded.used and _files(self._folder) - self._kept:
+        if self._preloaded.used and any(
+            not kept.issuperset(_entries(folder)) for folder, kept in self._kept.items()
+        ):
             # A library took its cache's place from HOME when it was imported: steps would share it.
             raise Unlike("a step left files in the folder of the host", True)
         if self._preloaded.extend(spec):
@@ -307,7 +313,10 @@ class Server:
 
     def _imported(self) -> None:
         """Notes what the imports have left: that is no step's, and stays."""
-        self._kept = _files(self._folder)
+        self._kept = {
+            folder: frozenset((*folders, *names))
+            for folder, folders, names in os.walk(self._folder)
+        }
         self._own = self._orphans.children() - self._children.keys()
 
     def _child(self, request: Path, spec: dict[str, Any], environment: dict[str, str]) -> NoReturn:
@@ -315,7 +324,7 @@ class Server:
         try:
             host = os.getppid()
             os.setsid()
-            self._orphans.adopt()
+            self._orphans.adopt(self._libc)
             self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != host:  # It died before it was said that we go with it.
                 os._exit(LOST)
@@ -329,8 +338,7 @@ class Server:
             os.dup2(log, 2)
             os.close(log)
             os.chdir(spec["scratch"])
-            os.environ.clear()
-            os.environ.update(environment)
+            _become(environment)
             tempfile.tempdir = None
             time.tzset()
             sys.argv[1:] = [str(request)]
@@ -339,7 +347,7 @@ class Server:
             if numpy_random is not None:
                 numpy_random.seed()  # All children would draw the same numbers otherwise.
             gc.enable()
-            self._start.host.answer(request, self._start.path)
+            self._start.host.answer(request, self._start.path, spec)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -369,15 +377,20 @@ class Server:
             )
 
 
+def _become(environment: Mapping[str, str]) -> None:
+    """Changes this process's variables where they are others."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
 def _entries(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:
         return []
-
-
-def _files(folder: Path) -> frozenset[str]:
-    return frozenset(os.path.join(root, n) for root, _, names in os.walk(folder) for n in names)
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

@@ -34,22 +34,38 @@ class Imported:
         self._known: dict[str, Found] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
         self._listed: dict[str, frozenset[str]] = {}
+        self._python = (PYTHON, platform.python_version())
+        self._warm: set[Found] = set()
+        self._modules, self._last = 0, ""
 
     def report(self) -> list[list[str]]:
         """Name and version of each package that a module was imported of, and of Python.
 
         A package that was replaced since the process began is reported with both versions.
         """
-        found = {(PYTHON, platform.python_version()), *self._of(self._first)}
+        found = {self._python, *self._warm, *self._of(self._first, self._since())}
         if self._changed() != self._times:
             # The names are other ones now, and so are the owners of modules.
             self._owners.clear()
-            found |= self._of(self._listing())
+            found |= self._of(self._listing(), list(sys.modules))
         return sorted(map(list, found))
 
     def warm(self) -> None:
         """Finds out beforehand what the modules imported so far belong to; forks inherit it."""
-        self._of(self._first)
+        self._warm = self._of(self._first, list(sys.modules))
+        self._modules, self._last = len(sys.modules), next(reversed(sys.modules), "")
+
+    def _since(self) -> list[str]:
+        """The modules that were imported since `warm`.
+
+        They come last. To look at all of them in a fork would copy the pages that they lie in.
+        """
+        found: list[str] = []
+        for name in reversed(sys.modules):
+            if name == self._last:
+                break
+            found.append(name)
+        return found if len(sys.modules) == self._modules + len(found) else list(sys.modules)
 
     def _changed(self) -> list[int]:
         return [os.stat(folder).st_mtime_ns for folder in self._folders]
@@ -64,12 +80,12 @@ class Imported:
                     found.setdefault(name, os.path.join(folder, entry))
         return found
 
-    def _of(self, listing: dict[str, str]) -> set[Found]:
+    def _of(self, listing: dict[str, str], modules: Iterable[str]) -> set[Found]:
         folders = tuple(folder + os.sep for folder in self._folders)
         tops = {
             name
-            for name, module in list(sys.modules.items())
-            if "." not in name and _place(module).startswith(folders)
+            for name in modules
+            if "." not in name and _place(sys.modules.get(name)).startswith(folders)
         }
         for top in tops - self._owners.keys():
             self._owners[top] = self._find(top, listing)

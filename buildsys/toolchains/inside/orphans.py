@@ -25,10 +25,14 @@ SECONDS = 2.0
 PAUSE = 0.001
 
 
-def adopt() -> None:
-    """Makes this process the parent of every orphan below it."""
+def adopt(libc: ctypes.CDLL | None = None) -> None:
+    """Makes this process the parent of every orphan below it.
+
+    Args:
+        libc: The system's library, where it is loaded already.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        (libc or ctypes.CDLL(None)).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children() -> set[int]:

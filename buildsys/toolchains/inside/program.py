@@ -22,7 +22,7 @@ import sys
 import sysconfig
 import traceback
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -153,7 +153,8 @@ def worker_module(spec: dict[str, Any]) -> tuple[str, str]:
     return f"{PACKAGE}.{inside}{module_name}", function_name
 
 
-def installed_folders(path: Iterable[str]) -> list[Path]:
+@functools.cache
+def installed_folders(path: tuple[str, ...]) -> tuple[Path, ...]:
     """Where the interpreter's own modules and the installed ones lie.
 
     Args:
@@ -162,7 +163,7 @@ def installed_folders(path: Iterable[str]) -> list[Path]:
     paths = sysconfig.get_paths()
     own = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     own += site.getsitepackages()
-    return [Path(folder) for folder in (*own, *beside("source_imports").installed_path(path, own))]
+    return tuple(map(Path, (*own, *beside("source_imports").installed_path(path, own))))
 
 
 def temporary_folders(spec: dict[str, Any]) -> set[str]:
@@ -173,29 +174,44 @@ def temporary_folders(spec: dict[str, Any]) -> set[str]:
     return {each for each in (spec.get("temporary"), os.environ.get("TMPDIR")) if each}
 
 
-def ignored_folders(spec: dict[str, Any], path: Iterable[str]) -> list[Path]:
+def ignored_folders(spec: dict[str, Any], path: Sequence[str]) -> list[Path]:
     """Folders whose files do not count as read by a step: they are in its key by other ways."""
-    programs = {Path(prefix) / "bin" for prefix in (sys.prefix, sys.base_prefix)}
     return [
-        *installed_folders(path),
-        *programs,
-        Path(sys.prefix) / "pyvenv.cfg",
-        *(Path(sys.base_prefix) / name for name in ("lib", "include", "share")),
-        Path(spec["backends"]),
-        Path(spec.get("folder", spec["backends"])),
+        *common_folders(spec, path),
         Path(spec["action"]),
-        Path(__file__).parent,
         *(Path(each) for each in temporary_folders(spec)),
         *([Path(spec["resume"])] if spec.get("resume") else []),
     ]
 
 
-def discovery_of(spec: dict[str, Any], path: Iterable[str]) -> Discovery:
+def common_folders(spec: dict[str, Any], path: Sequence[str]) -> list[Path]:
+    """Those of `ignored_folders` that are the same for all steps of a backend."""
+    programs = {Path(prefix) / "bin" for prefix in (sys.prefix, sys.base_prefix)}
+    return [
+        *installed_folders(tuple(path)),
+        *programs,
+        Path(sys.prefix) / "pyvenv.cfg",
+        *(Path(sys.base_prefix) / name for name in ("lib", "include", "share")),
+        Path(spec["backends"]),
+        Path(spec.get("folder", spec["backends"])),
+        Path(__file__).parent,
+    ]
+
+
+def discovery_of(spec: dict[str, Any], path: Sequence[str]) -> Discovery:
     """The record of a step that runs the model's own code."""
     return Discovery(spec["project"], ignored_folders(spec, path))
 
 
-def watched_step(spec: dict[str, Any], path: Iterable[str]) -> watch.Watched | str | None:
+def prepare_watch(spec: dict[str, Any], path: Sequence[str]) -> None:
+    """Does once what `watched_step` needs, in a process that is forked for many steps."""
+    if spec.get("project") and os.environ.get(watch.SWITCH) != watch.PYTHON:
+        _inside("syscalls")
+        for folder in common_folders(spec, path):
+            reads.forms(os.fspath(folder))
+
+
+def watched_step(spec: dict[str, Any], path: Sequence[str]) -> watch.Watched | str | None:
     """Puts a watcher above this process, where the step runs the model's own code.
 
     Returns:
@@ -317,14 +333,15 @@ def perform(
     }
 
 
-def answer(path: Path, search: Sequence[str]) -> NoReturn:
+def answer(path: Path, search: Sequence[str], spec: dict[str, Any] | None = None) -> NoReturn:
     """Performs a request, writes `result.json` atomically and leaves at once.
 
     Args:
         path: The request.
         search: `sys.path` as the process began with it.
+        spec: What the request says, where it was read already.
     """
-    spec = json.loads(path.read_text())
+    spec = spec or json.loads(path.read_text())
     watched = watched_step(spec, search)
     try:
         result = perform(spec, search, watched)

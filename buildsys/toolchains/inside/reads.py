@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -152,6 +153,15 @@ THROUGH = re.compile(r"/proc/(self|thread-self|[0-9]+)/(cwd|root|fd/[0-9]+|task/
 """Paths that lead out of `/proc` again."""
 
 
+@functools.cache
+def forms(folder: str) -> tuple[str, str]:
+    """A folder as it is named, and with all links followed; both end with a separator.
+
+    A process that is forked for many steps asks once for the folders that they have in common.
+    """
+    return os.path.abspath(folder) + os.sep, os.path.realpath(folder) + os.sep
+
+
 class Reads:
     """The record of a step: files, folder listings, and which modules there are.
 
@@ -167,8 +177,7 @@ class Reads:
         self.root = os.path.abspath(project)
         self.real = os.path.realpath(project)
         ignored = list(ignored)
-        folders = {os.path.abspath(p) + os.sep for p in ignored}
-        folders |= {os.path.realpath(p) + os.sep for p in ignored}
+        folders = {form for path in ignored for form in forms(os.fspath(path))}
         inside = self.root + os.sep
         # A prefix that holds the project itself (`/usr`, an environment in its folder) must not
         # hide the project's files; one below the project (`.venv`) hides its own.

@@ -14,6 +14,8 @@ from buildsys.backends.kit.protocol.arrays import Arrays
 from buildsys.backends.kit.protocol.request import Request, StepError
 from buildsys.verify.outputs.array_sizes import array_bytes
 
+PRELOAD = {"draw": ("numpy.random",)}
+
 
 def draw(request: Request) -> None:
     """Writes `samples`: input name to [n, ...] in the port's dtype, and labels where asked for.

@@ -29,7 +29,7 @@ from buildsys.engine.listener import ignore
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
 from buildsys.planner.choices.choosing import unsettled
-from buildsys.search.building import settle
+from buildsys.search.settling import settle
 from buildsys.search.trial import Trials
 
 REPOSITORY = Path(__file__).parents[2]

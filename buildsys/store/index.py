@@ -100,7 +100,8 @@ class Index(Database):
             slots: The only places that are of interest; `None` for all.
         """
         known = Known()
-        where, values = "slot >= ? and slot < ?", (f"{project}:", f"{project};")
+        values: tuple[str, ...] = (f"{project}:", f"{project};")
+        where = "slot >= ? and slot < ?"
         if slots is not None and len(slots) <= MOST_VALUES:
             where, values = f"slot in ({', '.join('?' * len(slots))})", tuple(slots)
         rows = self._rows(

@@ -204,6 +204,7 @@ def test_what_concerns_all_is_looked_at_as_a_whole(
 
 
 def _entry(modelbuild: Inside, label: str) -> dict[str, Any]:
+    found: dict[str, Any]
     (found,) = (e for e in json.loads(report(modelbuild))["deployables"] if e["label"] == label)
     return found
 

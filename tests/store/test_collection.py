@@ -570,7 +570,12 @@ def test_after_a_build_files_are_counted_once_the_last_count_may_be_over_the_lim
         cache.trace(f"k{n}", cache.put(f"{n:050}"))
     counts: list[int] = []
     listed = cache.store.objects.list
-    monkeypatch.setattr(cache.store.objects, "list", lambda: counts.append(1) or listed())
+
+    def counted() -> Iterator[File]:
+        counts.append(1)
+        return listed()
+
+    monkeypatch.setattr(cache.store.objects, "list", counted)
     collect = cache.collector.collect_if_over
     assert collect(1000, Size(500, 0)) is None
     assert len(counts) == 1  # It was never counted.

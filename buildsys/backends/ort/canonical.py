@@ -2,13 +2,14 @@
 
 An ORT file is a FlatBuffer. All of it is written in the graph's order but for its last part, the
 *resolver*: for each operator, which inputs and outputs must be of one type. ONNX Runtime writes that
-in the order of a hash table that is seeded by an address, so it differs with each process. Here it is
-written again in the order of names, into the place that it had; the rest of that place is zeros.
+in the order of a hash table that is seeded by an address, so it differs with each process, and may differ
+in size. Here it is written again in the order of names, and what follows it is moved up behind it.
 
-    root table | resolver | model … | version
-               ^ start    ^ end
+    root table | resolver | zeros | model … | version
+               ^ start              ^ end
 
-What is written is smaller than what was there, since equal parts are written once.
+The model has no offsets into what lies before it: FlatBuffers are written from their end. Alignment counts
+from the end as well, so the file is padded to a multiple of `ALIGNMENT`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from flatbuffers.table import Table
 IDENTIFIER = b"ORTM"
 VERSION, MODEL, RESOLVER = 4, 6, 10
 """Where the root's fields stand in its vtable."""
+ALIGNMENT = 64
+"""Bytes; no part of a FlatBuffer is aligned to more."""
 FIRST, SECOND = 4, 6
 """Where the fields of the resolver's tables stand in theirs."""
 
@@ -48,9 +51,13 @@ def form(written: bytes) -> bytes:
     head = bytes(data[vtable : vtable + vtable_size])
     head += bytes(-(start + len(head)) % 4)
     body = _built(resolver)
-    if start + len(head) + len(body) > end:
-        raise ValueError("the resolver in order is larger than it was")
-    data[start:end] = (head + body).ljust(end - start, b"\0")
+    used = start + len(head) + len(body)
+    padding = bytes(-(used + len(data) - end) % ALIGNMENT)
+    moved = used + len(padding) - end
+    data[start:end] = head + body + padding
+    for offset in (VERSION, MODEL):
+        place = root.Pos + root.Offset(offset)
+        struct.pack_into("<I", data, place, struct.unpack_from("<I", data, place)[0] + moved)
     struct.pack_into("<i", data, root.Pos, root.Pos - start)
     place = start + len(head)
     struct.pack_into("<I", data, field, place + struct.unpack_from("<I", body)[0] - field)

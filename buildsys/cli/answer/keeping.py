@@ -106,7 +106,7 @@ def _record(
     files, absent = validity.settled(looked, Question.started, {*stored, *own}, engine.memo.steady)
     index = os.path.join(engine.root, "index.sqlite")
     listings = engine.looked.listings if engine.looked is not None else {}
-    record = {
+    record: dict[str, Any] = {
         "written": time.time(),
         "machine": machine() if any(a.timed for a in graph.actions.values()) else None,
         "environ": digests(outline.environment, own_secret()) if outline.environment else {},

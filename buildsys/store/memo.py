@@ -57,6 +57,7 @@ class Memo:
         self._loaded: tuple[str, ...] = ()
         self._fresh: dict[str, tuple[int, int, int, int, str]] = {}
         self._racy: set[str] = set()
+        self._given: dict[str, str] = {}
         self._moved: set[str] = set()
         self.hashed_bytes = 0
         self.looked: dict[str, Identity | None] = {}
@@ -99,21 +100,25 @@ class Memo:
             return None
         known = self._fresh.get(name) or self._remembered(name)
         if known is not None and known[:4] == identity and name not in self._racy:
-            return known[4]
+            return self._noted(name, known[4])
         seen_at = time.time_ns()
         try:
             digest = hash_file(Path(name))
         except OSError:
             return None
         self.hashed_bytes += identity[0]
-        if name in self._fresh and self._fresh[name][4] != digest:
-            self._moved.add(name)
         self._fresh[name] = (*identity, digest)
         # A clock that went back makes times of the future: those are never old enough.
         if seen_at - max(identity[1], identity[2]) < grain(identity[1]):
             self._racy.add(name)
         else:
             self._racy.discard(name)
+        return self._noted(name, digest)
+
+    def _noted(self, name: str, digest: str) -> str:
+        """A digest that is given; a file that had another one before has moved under our hands."""
+        if self._given.setdefault(name, digest) != digest:
+            self._moved.add(name)
         return digest
 
     def look(self, path: str) -> Identity | None:

@@ -209,6 +209,38 @@ def _entry(modelbuild: Inside, label: str) -> dict[str, Any]:
     return found
 
 
+def _while_it_looks(patch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
+    """Does something before an action is looked at, the first time."""
+    standing, looks = Walk.standing, iter(range(10_000))
+
+    def meanwhile(self: Walk, action: Action, above: Mapping[str, Standing]) -> Standing:
+        if next(looks) == number:
+            do()
+        return standing(self, action, above)
+
+    patch.setattr(Walk, "standing", meanwhile)
+
+
+def _edit_c(modelbuild: Inside) -> None:
+    edit_weights(modelbuild, "c", 21.0)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("edit", [_edit_code, _edit_c])
+def test_what_is_edited_while_it_builds_is_seen_the_next_time(
+    three: Inside, edit: Callable[[Inside], None], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_weights(three, "b", 7.0)
+    time.sleep(2 * FINE_NS / 1e9)
+    with monkeypatch.context() as patch:
+        _while_it_looks(patch, number, lambda: edit(three))
+        assert call(three).code == 0
+        assert Question.record is not None
+    call(three)
+    found = report(three), three.space.artifacts()
+    assert whole(three) == found
+
+
 def _artifact_gone(modelbuild: Inside, name: str) -> None:
     (modelbuild.space.project / _entry(modelbuild, f"ios/{name}.onnx")["path"]).unlink()
 

@@ -96,3 +96,20 @@ def test_a_young_file_is_steady_once_it_was_hashed_again_and_was_the_same(
     memo.save()
     assert not memo.steady(str(file))
     assert not memo.steady(str(tmp_path))
+
+
+def test_a_file_that_was_known_and_changed_between_two_looks_is_not_steady(
+    tmp_path: Path, file: Path
+) -> None:
+    time.sleep(0.1)
+    known = fresh(tmp_path)
+    known.digest(file)
+    known.save()
+    memo = fresh(tmp_path)
+    memo.digest(file)
+    assert memo.steady(str(file))
+    file.write_bytes(b"HELLO")
+    memo.digest(file)
+    time.sleep(0.1)
+    memo.digest(file)
+    assert not memo.steady(str(file))

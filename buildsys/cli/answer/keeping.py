@@ -127,7 +127,7 @@ def _record(
         "machine": record["machine"] or before["machine"],
         "absent": list({*before["absent"], *absent}),
         "listings": [[name, *row] for name, row in kept.items()],
-        **parts.merged(files, common, before, Question.changed),
+        **parts.merged(files, common, before, Question.changed, {*stored, *own}),
     }
 
 

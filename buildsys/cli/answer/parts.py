@@ -14,7 +14,7 @@ from typing import Any
 from buildsys.engine.run import Run
 from buildsys.planner.graph import ActionGraph, FileInput
 from buildsys.toolchains.inside.program import PRESENCE
-from buildsys.validity import Stat
+from buildsys.validity import Stat, Unknown
 
 COMMON = -1
 
@@ -88,6 +88,7 @@ class Parts:
         common: Collection[str],
         before: Mapping[str, Any],
         changed: Collection[int],
+        written: Collection[str],
     ) -> dict[str, Any]:
         """An earlier record with these components in the place of some of its own.
 
@@ -96,6 +97,10 @@ class Parts:
             common: Paths that are nobody's, whoever reads them.
             before: The earlier record.
             changed: Which of its components these are.
+            written: Paths that the command itself writes.
+
+        Raises:
+            Unknown: A file that others depend on has changed meanwhile: they were not looked at.
         """
         shared, own = self._sorted(files, common)
         rows, starts = list(before["files"].items()), [start for start, _, _ in before["parts"]]
@@ -103,6 +108,10 @@ class Parts:
         old_shared = dict(rows[: starts[0]])
         kept = [n for n in range(len(starts)) if n not in changed]
         others = [dict(rows[starts[n] : ends[n]]) for n in kept]
+        for each in (old_shared, *others):
+            for path in each.keys() & files.keys():
+                if each[path] != files[path] and path not in written:
+                    raise Unknown
         for files_of_one in own:
             for path in list(files_of_one):
                 # What others read as well, or did the last time, stays common.

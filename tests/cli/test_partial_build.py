@@ -236,7 +236,9 @@ def test_what_is_edited_while_it_builds_is_seen_the_next_time(
         _while_it_looks(patch, number, lambda: edit(three))
         assert call(three).code == 0
         assert Question.record is not None
-    call(three)
+    looks = set(looked_at(three, monkeypatch))
+    assert len(looks) >= ACTIONS
+    assert any(name.partition("/")[2][:1] == "c" or name[:1] == "c" for name in looks)
     found = report(three), three.space.artifacts()
     assert whole(three) == found
 

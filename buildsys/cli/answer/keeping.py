@@ -16,13 +16,11 @@ from buildsys.cli.answer.question import Question, path_of
 from buildsys.cli.answer.recalling import machine, packages_of
 from buildsys.cli.answer.secret import digests, own_secret
 from buildsys.engine.engine import needed
-from buildsys.engine.outcome.placing import REJECTED
 from buildsys.engine.run import Run
 from buildsys.engine.session import Session
 from buildsys.engine.staleness.needs import SCRIPTS
 from buildsys.engine.unchanged import Unchanged
 from buildsys.planner.graph import ActionGraph
-from buildsys.report.record import NAME, entries_in
 from buildsys.store.inventory import RECORD
 from buildsys.store.memo import FINE_NS
 from buildsys.toolchains.inside import program
@@ -34,6 +32,8 @@ def partial() -> Unchanged | None:
     record = Question.record
     if record is None or record["report"] is None:
         return None
+    from buildsys.report.record import entries_in
+
     path = record["report"]
     with suppress(OSError, ValueError):
         entries = entries_in(Path(path).read_text())
@@ -92,8 +92,14 @@ def _record(
     # What the command itself writes may be younger than its start; exact names, since the store or
     # the folder of artifacts may well hold the project.
     own = [str(session.provisioner.root)]
+    report = None
     if folder is not None:
-        records = [str(folder / name) for name in (RECORD, NAME)]
+        # A plan places nothing, and need not import what does.
+        from buildsys.engine.outcome.placing import REJECTED
+        from buildsys.report.record import NAME
+
+        report = str(folder / NAME)
+        records = [str(folder / RECORD), report]
         placed = {d.label: str(folder / d.target / d.filename) for d in graph.deployables}
         parts.place(placed)
         own += [*records, *placed.values()]
@@ -112,7 +118,7 @@ def _record(
         "environ": digests(outline.environment, own_secret()) if outline.environment else {},
         "index": [index, os.stat(index).st_ino],
         "project": str(outline.folder),
-        "report": str(folder / NAME) if folder is not None else None,
+        "report": report,
         "absent": absent,
         "listings": [_listing(outline.folder, *row) for row in listings.items()],
     }

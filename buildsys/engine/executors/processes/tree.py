@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 HAS_PROC = sys.platform == "linux"
+EXECVE_SECONDS = 0.02
+"""How long a process takes at most to become another program."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,13 @@ def kill_strays(home: str) -> None:
     """
     if not HAS_PROC:
         return
+    _kill_at_home(home)
+    # One that becomes another program at this very moment (`execve`) has no variables.
+    time.sleep(EXECVE_SECONDS)
+    _kill_at_home(home)
+
+
+def _kill_at_home(home: str) -> None:
     marks = (f"HOME={home}\0".encode(), f"\0HOME={home}\0".encode())
     for name in filter(str.isdigit, os.listdir(PROC)):
         with suppress(OSError):

@@ -89,7 +89,7 @@ def compared(path: Path) -> list[dict[str, Any]]:
     with Session(buildsys.load(path)) as session:
         questions = unsettled(session.recipe, session.catalog)
         before = session.recipe
-        for found in settle(session, (), settings):
+        for found in settle(session, questions, settings):
             label = found.question.entry.label
             print(f"{label}: {found.candidate.name}, {found.built} built", file=sys.stderr)
             chosen = next(f for f in found.figures if f.name == found.candidate.name)

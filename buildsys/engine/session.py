@@ -205,14 +205,16 @@ class Session:
             NoMatch: A selector matches nothing.
             RecipeError: The lock cannot be read.
         """
-        if self._reusable(selectors) and not again:
+        if self._reusable(selectors) is not None and not again:
             return []
         from buildsys.planner.choices.choosing import unsettled
 
         return unsettled(self.recipe, self.catalog, selectors, again=again)
 
-    def _reusable(self, selectors: Sequence[str]) -> bool:
-        return self._planned is not None and tuple(selectors) == self._planned.selectors
+    def _reusable(self, selectors: Sequence[str]) -> PlannedGraph | None:
+        """What an earlier command planned, if it was for these selectors."""
+        planned = self._planned
+        return planned if planned is not None and tuple(selectors) == planned.selectors else None
 
     def graph(self, selectors: Sequence[str] = ()) -> ActionGraph:
         """The actions for the selected deployables.
@@ -221,8 +223,9 @@ class Session:
             RecipeError: A deployable has no route.
             NoMatch: A selector matches nothing.
         """
-        if self._planned is not None and self._reusable(selectors):
-            return self._planned.graph
+        planned = self._reusable(selectors)
+        if planned is not None:
+            return planned.graph
         from buildsys.planner.planning import make_graph
 
         known = len(self.catalog.routes)
@@ -289,6 +292,7 @@ class Session:
         """
         from buildsys.engine.project_build import build
 
+        planned = self._reusable(selectors)
         return build(
             self.engine,
             self.project(out),
@@ -298,7 +302,7 @@ class Session:
             strict,
             self._max_size,
             listener,
-            self._planned.unchanged if self._reusable(selectors) and self._planned else None,
+            planned.unchanged if planned is not None else None,
         )
 
     def pin(self, bundle: Path, build: Build) -> None:

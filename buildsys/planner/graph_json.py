@@ -46,7 +46,7 @@ class _Table:
 
 
 def to_json(graph: ActionGraph) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A graph as plain data, all of which `from_json` gives back.
+    """Converts a graph to plain data; `from_json` reverses it.
 
     Returns:
         What its components have in common, and each component.

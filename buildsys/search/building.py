@@ -7,10 +7,10 @@ from pathlib import Path
 
 from buildsys.engine.events import Event, Version
 from buildsys.engine.listener import Listener, ignore
-from buildsys.engine.outcome.verdicts import Status
 from buildsys.engine.results import Build
 from buildsys.engine.run import Settings
 from buildsys.engine.session import Session
+from buildsys.search import routing
 
 
 def build(
@@ -50,11 +50,11 @@ def build(
         if not isinstance(event, Version):
             listener(event)
 
-    # Most builds search nothing and take the first routes: they import neither.
-    if session.unsettled(selectors, again=again):
-        from buildsys.search.settling import settle
+    questions = session.unsettled(selectors, again=again)
+    if questions:
+        from buildsys.search.settling import settle  # Most builds search nothing.
 
-        settle(session, selectors, settings or Settings(), once, again=again, locked=locked)
+        settle(session, questions, settings or Settings(), once, locked=locked)
 
     def run(told: Listener) -> Build:
         return session.build(selectors, settings=settings, out=out, strict=strict, listener=told)
@@ -63,13 +63,5 @@ def build(
         return run(once)
     before = session.outline.detours
     if again:
-        from buildsys.search import routing
-
         routing.forget(session, selectors)
-    result = run(once)
-    failed = any(v.status in (Status.REJECTED, Status.FAILED) for v in result.verdicts)
-    if not failed and session.outline.detours == before:
-        return result
-    from buildsys.search import routing
-
-    return routing.go_on(session, result, run, once, before)
+    return routing.build(session, run, once, before)

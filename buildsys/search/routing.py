@@ -3,40 +3,41 @@
 The first routes are built as if there were no others. A deployable whose route failed, or was rejected, is
 planned again by its next one, and all are built again: what held is up to date by then. What is found is
 written to the lock, so that the next build plans the route that was taken, and runs nothing.
+
+Most builds take the first routes: what reads the recipe and writes the lock is imported where it is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from buildsys.engine.events import Diagnostic
 from buildsys.engine.listener import Listener
 from buildsys.engine.outcome.verdicts import Status, Verdict
 from buildsys.engine.results import Build
 from buildsys.engine.session import Session
-from buildsys.planner.entries import Entry, entries
-from buildsys.planner.selectors import select
-from buildsys.recipe import Detour
-from buildsys.search import lock
+from buildsys.recipe.outline import Detour
+
+if TYPE_CHECKING:
+    from buildsys.planner.entries import Entry
 
 MOST = 300
 """Letters that are kept of why a route was left."""
 SHIPS = (Status.VERIFIED, Status.CHECKED, Status.UNVERIFIED)
 
 
-def go_on(
+def build(
     session: Session,
-    result: Build,
     run: Callable[[Listener], Build],
     listener: Listener,
     before: Mapping[str, Detour],
 ) -> Build:
-    """Builds by other routes, where the recipe names some and the first ones gave nothing.
+    """Builds, by other routes where the recipe names some and the first ones give nothing.
 
     Args:
         session: The recipe and the store; its recipe has the detours afterwards.
-        result: What the first routes gave.
         run: Builds what is selected, and tells a listener.
         listener: Receives the build's events.
         before: What the lock says.
@@ -44,12 +45,15 @@ def go_on(
     Raises:
         StoreError: The lock cannot be written.
     """
-    while left := list(_left(session, result)):
+    while True:
+        result = run(listener)
+        left = list(_left(session, result))
+        if not left:
+            break
         more = dict(_next(session, *each) for each in left)
         session.recipe = replace(session.recipe, detours={**session.recipe.detours, **more})
         for entry, verdict in left:
             _tell(session, entry, verdict, listener)
-        result = run(listener)
     if session.outline.detours != before:
         _keep(session, before, result)
     return result
@@ -57,6 +61,9 @@ def go_on(
 
 def forget(session: Session, selectors: Iterable[str]) -> None:
     """Takes the first routes of the selected deployables again."""
+    from buildsys.planner.entries import entries
+    from buildsys.planner.selectors import select
+
     everything = entries(session.recipe)
     chosen = set(select(selectors, [entry.label for entry in everything]))
     kept = {n: each for n, each in session.recipe.detours.items() if n not in chosen}
@@ -68,6 +75,8 @@ def _left(session: Session, result: Build) -> Iterator[tuple[Entry, Verdict]]:
     failed = [verdict for verdict in result.verdicts if _gave_nothing(verdict, result)]
     if not failed:
         return
+    from buildsys.planner.entries import entries
+
     known = {entry.label: entry for entry in entries(session.recipe)}
     for verdict in failed:
         entry = known[verdict.deployable.label]
@@ -114,5 +123,7 @@ def _keep(session: Session, before: Mapping[str, Detour], result: Build) -> None
     told = session.recipe
     session.recipe = replace(told, detours=kept)
     if kept != before:
+        from buildsys.search import lock
+
         lock.write(session.recipe, {})
     session.recipe = told

@@ -20,23 +20,24 @@ from buildsys.search.trial import Trials
 
 def settle(
     session: Session,
-    selectors: Sequence[str],
+    questions: Sequence[Question],
     settings: Settings,
     listener: Listener = ignore,
     *,
-    again: bool = False,
     locked: bool = False,
 ) -> list[Found]:
-    """Searches for the selected deployables, and gives the session's recipe their choices.
+    """Answers questions, and gives the session's recipe the choices.
 
     What is good enough is written to the lock at once: a search that is stopped keeps what others
     before it have found. Where nothing is, what came nearest is built, and rejected as any other.
 
     Raises:
-        As `build`.
+        RecipeError: `locked`: the lock lacks these choices.
+        SearchError: A search cannot be made here.
+        StoreError: The store or the lock cannot be written.
+        ToolchainError: An environment that a candidate needs could not be made.
     """
-    questions = session.unsettled(selectors, again=again)
-    if locked and questions:
+    if locked:
         raise RecipeError([_unanswered(session, question) for question in questions])
     found = []
     for question in questions:

@@ -28,7 +28,7 @@ from buildsys.validity import Stat, Unknown, stat_of, young
 
 
 def partial() -> Unchanged | None:
-    """What a build need not look at: the components of which no file has changed."""
+    """The components that this build can skip, since none of their files has changed."""
     record = Question.record
     if record is None or record["report"] is None:
         return None

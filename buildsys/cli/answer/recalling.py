@@ -37,6 +37,7 @@ def recall(arguments: Sequence[str]) -> str | None:
     try:
         question = Question.asked = asked(arguments)
         record = validity.read(path_of(question))
+        # Once a day the usual path is taken, which also says to the store what is still in use.
         if record["asked"] != question or not 0 <= time.time() - record["written"] < validity.DAY:
             return None
         changed = validity.changed(record["files"])

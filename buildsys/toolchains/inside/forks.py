@@ -99,6 +99,7 @@ class Preloaded:
         self._installed: tuple[str, ...] = ()
         self._environment = dict(os.environ)
         self._set: dict[str, str] = {}
+        self._watchable: set[str | None] = set()
         sys.addaudithook(self._audit)
 
     @property
@@ -119,7 +120,9 @@ class Preloaded:
         if self._folders.setdefault(spec["backend"], folder) != folder:
             raise Unlike(f"two folders claim the backend {spec['backend']}", False)
         self._start.host.expose_backends(spec)
-        self._start.host.prepare_watch(spec, self._start.path)
+        if spec.get("project") and spec["backend"] not in self._watchable:
+            self._start.host.prepare_watch(spec, self._start.path)
+            self._watchable.add(spec["backend"])
         module, function = self._start.host.worker_module(spec)
         wanted = [(f"{self._start.host.kit(spec)}.protocol.request", "Request"), (module, function)]
         runtime = spec["options"].get("runtime_module")
@@ -200,8 +203,6 @@ class Preloaded:
 
         A fresh process would have those too; a path below the host's folder is the child's own.
         """
-        if not self._set:
-            return dict(listed)
         temporary = os.path.join(self._folder, "tmp")
         moved = {
             n: v.replace(temporary, listed["TMPDIR"]).replace(self._folder, scratch)

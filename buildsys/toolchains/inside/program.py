@@ -205,7 +205,7 @@ def discovery_of(spec: dict[str, Any], path: Sequence[str]) -> Discovery:
 
 def prepare_watch(spec: dict[str, Any], path: Sequence[str]) -> None:
     """Does once what `watched_step` needs, in a process that is forked for many steps."""
-    if spec.get("project") and os.environ.get(watch.SWITCH) != watch.PYTHON:
+    if os.environ.get(watch.SWITCH) != watch.PYTHON:
         _inside("syscalls")
         for folder in common_folders(spec, path):
             reads.forms(os.fspath(folder))

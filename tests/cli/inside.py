@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from buildsys.cli.answer import recalling
 from buildsys.cli.main import run
 from buildsys.planner.catalog import Catalog
+from buildsys.store.memo import FINE_NS
 from tests.space import Space
 
 
@@ -52,3 +55,18 @@ class Inside:
         code = run(list(arguments))
         said = self._capture.readouterr()
         return Said(code, said.out, said.err)
+
+    def until_answered(self, *arguments: str) -> None:
+        """Calls a command until its answer is kept.
+
+        Something else may write into a folder of `sys.path`, such as this repository, at the same moment;
+        then no answer is kept, rightly, until the next time.
+        """
+        for _ in range(6):
+            time.sleep(
+                2 * FINE_NS / 1e9
+            )  # What was just written grows older than the clock's grain.
+            if recalling.recall(arguments) is not None:
+                return
+            assert self(*arguments).code == 0
+        raise AssertionError("no answer was kept")

@@ -26,17 +26,9 @@ def aged() -> None:
 
 @pytest.fixture
 def built(modelbuild: Inside) -> Inside:
-    """A project that was built, and whose answer was kept.
-
-    Something else may write into a folder of `sys.path`, such as this repository, at the same moment;
-    then no answer is kept, rightly, until the next time.
-    """
-    for _ in range(5):
-        aged()
-        if recalling.recall(["build"]) is not None:
-            return modelbuild
-        assert modelbuild("build").code == 0
-    raise AssertionError("no answer was kept")
+    """A project that was built, and whose answer was kept."""
+    modelbuild.until_answered("build")
+    return modelbuild
 
 
 def test_it_is_what_the_usual_path_prints(built: Inside) -> None:

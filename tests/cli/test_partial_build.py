@@ -57,7 +57,7 @@ def three(modelbuild: Inside) -> Inside:
         )
         edit_weights(modelbuild, name, number)
         space.arrays(f"{name}.npz", 32, number)
-    settle(modelbuild)
+    modelbuild.until_answered("build")
     return modelbuild
 
 
@@ -73,16 +73,6 @@ def call(modelbuild: Inside) -> Said:
     """As a new process would."""
     text = recalling.recall(["build"])
     return Said(0, text, "") if text is not None else modelbuild("build")
-
-
-def settle(modelbuild: Inside) -> None:
-    """Builds until an answer is kept; see `built` in test_answer.py."""
-    for _ in range(5):
-        time.sleep(2 * FINE_NS / 1e9)
-        if recalling.recall(["build"]) is not None:
-            return
-        assert modelbuild("build").code == 0
-    raise AssertionError("no answer was kept")
 
 
 def looked_at(modelbuild: Inside, patch: pytest.MonkeyPatch) -> list[str]:
@@ -291,6 +281,6 @@ def test_any_edits_give_what_a_whole_build_gives(three: Inside, seed: int) -> No
         found = report(three), three.space.artifacts()
         if dice.random() < 0.4:
             assert whole(three) == found
-            settle(three)
+            three.until_answered("build")
     assert whole(three) == found
     assert partial > 2

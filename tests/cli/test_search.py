@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from buildsys.cli.answer import recalling
-from buildsys.store.memo import FINE_NS
 from tests.cli.inside import Inside
 from tests.search.project import CANDIDATES, LABEL, SearchSpace
 
@@ -54,12 +52,7 @@ def test_plan_build_and_report_tell_of_a_search(modelbuild: Inside) -> None:
 
 
 def test_an_edited_lock_is_no_answer_to_what_was_asked_before(modelbuild: Inside) -> None:
-    # See tests/cli/test_answer.py: an answer is kept once nothing is young.
-    for _ in range(5):
-        time.sleep(2 * FINE_NS / 1e9)
-        if recalling.recall(["build"]) is not None:
-            break
-        assert modelbuild("build").code == 0
+    modelbuild.until_answered("build")
     assert recalling.recall(["build"]) is not None
     space = modelbuild.space
     space.edit("deploy.lock.yaml", "profile: w8", "profile: w9")

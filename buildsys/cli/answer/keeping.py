@@ -82,16 +82,16 @@ def _record(
     }
     parts = Parts(outline.folder)
     stored: set[str] = set()
-    for component in graph.components() if folder is not None else ():
-        parts.add(component, run)
+    placed: list[str] = []
+    for component in [graph] if folder is None else graph.components():
         evidence = set(engine.store.evidence(_verdicts(component, run)))
-        parts.own(evidence)
+        artifacts = [] if folder is None else _placed(folder, component)
+        parts.add(component, run, evidence, artifacts)
         stored |= evidence
-    if folder is None:
-        stored = set(engine.store.evidence(_verdicts(graph, run)))
+        placed += artifacts
     # What the command itself writes may be younger than its start; exact names, since the store or
     # the folder of artifacts may well hold the project.
-    own = [str(session.provisioner.root)]
+    own = [str(session.provisioner.root), *placed]
     report = None
     if folder is not None:
         # A plan places nothing, and need not import what does.
@@ -100,11 +100,9 @@ def _record(
 
         report = str(folder / NAME)
         records = [str(folder / RECORD), report]
-        placed = {d.label: str(folder / d.target / d.filename) for d in graph.deployables}
-        parts.place(placed)
-        own += [*records, *placed.values()]
+        own += records
         # What must not lie there: an artifact that was rejected before it was right.
-        strays = [str(folder / REJECTED / d.target / d.filename) for d in graph.deployables]
+        strays = _placed(folder / REJECTED, graph)
         looked.update({path: stat_of(path) for path in (*records, *strays)})
     common = set(_other_inputs(session, graph))
     for path in (*common, *stored):
@@ -135,6 +133,11 @@ def _record(
         "listings": [[name, *row] for name, row in kept.items()],
         **parts.merged(files, common, before, Question.changed, {*stored, *own}),
     }
+
+
+def _placed(folder: Path, graph: ActionGraph) -> list[str]:
+    """Where artifacts lie below a folder."""
+    return [str(folder / each.target / each.filename) for each in graph.deployables]
 
 
 def _other_inputs(session: Session, graph: ActionGraph) -> Iterable[str]:

@@ -32,28 +32,23 @@ class Parts:
         self._owners: dict[str, int] = {}
         self._folders: set[str] = set()
 
-    def add(self, component: ActionGraph, run: Run) -> None:
-        """Adds a component, with the files that its actions read."""
+    def add(
+        self, component: ActionGraph, run: Run, stored: Iterable[str], placed: Collection[str]
+    ) -> None:
+        """Adds a component, with the files that its actions read.
+
+        Args:
+            component: The component.
+            run: What its actions gave.
+            stored: The stored files that its verdicts need.
+            placed: Where its artifacts lie.
+        """
+        number = len(self._components)
         self._components.append(component)
-        self.own(self._read(component, run))
-
-    def own(self, paths: Iterable[str]) -> None:
-        """Says that the latest component needs files."""
-        self._own(len(self._components) - 1, paths)
-
-    def _own(self, number: int, paths: Iterable[str]) -> None:
-        for path in paths:
+        self._folders.update(filter(os.path.isdir, placed))
+        for path in (*self._read(component, run), *stored, *placed):
             if self._owners.setdefault(path, number) != number:
                 self._owners[path] = COMMON
-
-    def place(self, placed: Mapping[str, str]) -> None:
-        """Says where deployables' artifacts lie, by label."""
-        for number, component in enumerate(self._components):
-            for deployable in component.deployables:
-                path = placed[deployable.label]
-                self._own(number, [path])
-                if os.path.isdir(path):
-                    self._folders.add(path)
 
     def _read(self, component: ActionGraph, run: Run) -> Iterator[str]:
         for action in component.actions.values():
